@@ -1,0 +1,239 @@
+"""Runs the rules: over a finished run at once, or over a growing one step by step, with the same result.
+
+A finding is raised at the first step at which its condition holds, and again where its severity rises. Both ways call
+the same rule functions. Following a run, a rule is shown only the first `warmup` and the last `lookback` points of its
+metrics, so that a step costs the same however long the run is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from diagnostics.finding import Finding, Report, Severity, Skip
+from diagnostics.rule import Alarm, Lint, NotApplicable, Rule, Told, all_lints, all_rules
+from diagnostics.series import MetricSeries, RunHistory, Steps, Values
+
+BEFORE_THE_RUN = 0  # `raised_at` of what the configuration alone tells
+
+
+def rises(rule: Rule, run: RunHistory, **thresholds: Any) -> tuple[Finding, ...]:
+    """What `rule` raises on `run`, each rise of severity once, in the order of the steps.
+
+    Raises NotApplicable where the rule says it cannot judge this run.
+    """
+    return _rises(rule, rule.check(run, **thresholds), after=-1, above=None)
+
+
+def diagnose(run: RunHistory, rules: Mapping[str, Rule] | None = None) -> Report:
+    """Every finding of a finished run, and every rule that could not judge it."""
+    raised, skips = _linted(run.settings)
+    for rule in (all_rules() if rules is None else rules).values():
+        reason = rule.missing(run)
+        found: tuple[Finding, ...] = ()
+        try:
+            found = rises(rule, run)
+        except NotApplicable as why:
+            reason = reason or str(why)
+        raised += found
+        if reason and not found:
+            skips.append(Skip(rule.code, reason))
+    return _report(run, raised, skips)
+
+
+class Watch:
+    """Diagnoses a run while it is written.
+
+    Points are added step by step; a step is closed when the next one begins or the run ends, so that late rows of a
+    step still belong to it. Steps must not decrease.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        reward_bounds: tuple[float, float] | None = None,
+        rules: Mapping[str, Rule] | None = None,
+    ) -> None:
+        self._rules = tuple((all_rules() if rules is None else rules).values())
+        self._run = RunHistory({}, settings or {}, reward_bounds=reward_bounds)
+        self._series: dict[str, _Growing] = {}
+        self._step: int | None = None
+        self._touched: set[str] = set()
+        self._worst: dict[str, Severity] = {}
+        self._not_applicable: dict[str, str] = {}
+        self._raised, self._lint_skips = _linted(self._run.settings)
+        self._from_settings = tuple(self._raised)
+
+    @property
+    def raised(self) -> tuple[Finding, ...]:
+        """Everything raised so far, in order."""
+        return tuple(self._raised)
+
+    def lint(self) -> tuple[Finding, ...]:
+        """What the settings alone tell, before the first step."""
+        return self._from_settings
+
+    def add(self, step: int, metrics: Mapping[str, float]) -> tuple[Finding, ...]:
+        """Add points of `step`; returns what closing the step before it raised. ValueError for a step that is past."""
+        raised: tuple[Finding, ...] = ()
+        if self._step is not None and step < self._step:
+            raise ValueError(f"step {step} after step {self._step}: a new attempt needs a new watch")
+        if self._step is not None and step > self._step:
+            raised = self.close()
+        self._step = step
+        for metric, value in metrics.items():
+            self._series.setdefault(metric, _Growing()).put(step, float(value))
+            self._touched.add(metric)
+        return raised
+
+    def close(self) -> tuple[Finding, ...]:
+        """Close the current step, as at the end of the run; returns what that raised."""
+        raised: list[Finding] = []
+        for rule in self._rules:
+            if not self._touched.isdisjoint(rule.metrics) and self._step is not None:
+                raised += self._checked(rule, self._step)
+        self._touched.clear()
+        raised.sort(key=_order)
+        self._raised += raised
+        return tuple(raised)
+
+    def history(self, run: RunHistory | None = None) -> RunHistory:
+        """All points so far as a run; what else is known of it is taken from `run`."""
+        series = {name: MetricSeries(name, *grown.points()) for name, grown in self._series.items()}
+        return (run or self._run).with_series(series)
+
+    def report(self, run: RunHistory | None = None) -> Report:
+        """What is known by now; source, framework and notes are taken from `run`."""
+        history = self.history(run)
+        skips = list(self._lint_skips)
+        for rule in self._rules:
+            reason = rule.missing(history) or self._not_applicable.get(rule.code, "")
+            if reason and rule.code not in self._worst:
+                skips.append(Skip(rule.code, reason))
+        return _report(history, self._raised, skips)
+
+    def _checked(self, rule: Rule, step: int) -> tuple[Finding, ...]:
+        view = self._view(rule)
+        try:
+            found = _rises(rule, rule.check(view), after=step - 1, above=self._worst.get(rule.code))
+        except NotApplicable as why:
+            self._not_applicable[rule.code] = str(why)
+            return ()
+        self._not_applicable.pop(rule.code, None)
+        if found:
+            self._worst[rule.code] = found[-1].severity
+        return found
+
+    def _view(self, rule: Rule) -> RunHistory:
+        """The head and the tail of the rule's metrics, cut at common steps so that as-of joins see what they need."""
+        points = {name: self._series[name].points() for name in rule.metrics if name in self._series}
+        head_end = max(
+            int(steps[min(rule.warmup, len(steps)) - 1]) if rule.warmup else -1 for steps, _ in points.values()
+        )
+        tail_start = min(int(steps[max(0, len(steps) - rule.lookback - 1)]) for steps, _ in points.values())
+        series = {}
+        for name, (steps, values) in points.items():
+            if tail_start > head_end:
+                head = int(np.searchsorted(steps, head_end, side="right"))
+                tail = int(np.searchsorted(steps, tail_start, side="left"))
+                if head < tail:
+                    steps = np.concatenate([steps[:head], steps[tail:]])
+                    values = np.concatenate([values[:head], values[tail:]])
+            series[name] = MetricSeries(name, steps, values)
+        return self._run.with_series(series)
+
+
+class _Growing:
+    """A series that grows at its end, in arrays that double; the points are views."""
+
+    __slots__ = ("_n", "_steps", "_values")
+
+    def __init__(self) -> None:
+        self._steps, self._values, self._n = np.empty(64, np.int64), np.empty(64), 0
+
+    def put(self, step: int, value: float) -> None:
+        if self._n and self._steps[self._n - 1] == step:  # logged twice in one step: the later row corrects the earlier
+            self._n -= 1
+        if self._n == len(self._steps):
+            self._steps = np.concatenate([self._steps, np.empty_like(self._steps)])
+            self._values = np.concatenate([self._values, np.empty_like(self._values)])
+        self._steps[self._n], self._values[self._n] = step, value
+        self._n += 1
+
+    def points(self) -> tuple[Steps, Values]:
+        return self._steps[: self._n], self._values[: self._n]
+
+
+def _rises(rule: Rule, alarms: Iterable[Alarm], *, after: int, above: Severity | None) -> tuple[Finding, ...]:
+    """The first point after step `after` of each alarm, those kept that rise above `above` and all before them."""
+    first: list[tuple[int, int, Alarm, int]] = []
+    for alarm in alarms:
+        start = int(np.searchsorted(alarm.steps, after, side="right"))
+        held = np.flatnonzero(alarm.holds[start:])
+        if len(held):
+            i = start + int(held[0])
+            first.append((int(alarm.steps[i]), -alarm.severity, alarm, i))
+    found: list[Finding] = []
+    worst = -1 if above is None else int(above)
+    for step, _, alarm, i in sorted(first, key=lambda entry: entry[:2]):
+        if alarm.severity > worst:
+            worst = int(alarm.severity)
+            found.append(_finding(rule, alarm.severity, step, _last(alarm, i), alarm.tell(i)))
+    return tuple(found)
+
+
+def _last(alarm: Alarm, i: int) -> int:
+    """The last step of the unbroken stretch that begins at point i."""
+    broken = np.flatnonzero(~alarm.holds[i:])
+    return int(alarm.steps[i + int(broken[0]) - 1] if len(broken) else alarm.steps[-1])
+
+
+def _finding(rule: Rule | Lint, severity: Severity, raised_at: int, last: int, told: Told) -> Finding:
+    return Finding(
+        rule.code,
+        rule.name,
+        severity,
+        told.confidence,
+        told.first_step,
+        last,
+        raised_at,
+        told.message,
+        told.evidence,
+        told.prescriptions,
+    )
+
+
+def _linted(settings: Mapping[str, Any]) -> tuple[list[Finding], list[Skip]]:
+    raised, skips = [], []
+    for lint in all_lints().values():
+        reason = lint.missing(settings)
+        if reason:
+            skips.append(Skip(lint.code, reason))
+            continue
+        for told in lint.check(settings):
+            raised.append(_finding(lint, lint.severity, BEFORE_THE_RUN, BEFORE_THE_RUN, told))
+    return raised, skips
+
+
+def _order(finding: Finding) -> tuple[float, str, int]:
+    return (finding.raised_at, finding.code, finding.severity)
+
+
+def _report(run: RunHistory, raised: Iterable[Finding], skips: Iterable[Skip]) -> Report:
+    ordered = sorted(raised, key=_order)
+    worst: dict[str, Finding] = {}
+    for finding in ordered:  # severity only rises, so the last of a code is its worst
+        worst[finding.code] = finding
+    return Report(
+        source=run.source,
+        framework=run.framework,
+        steps=run.last_step,
+        findings=tuple(sorted(worst.values(), key=lambda f: (-f.severity, f.raised_at, f.code))),
+        raised=tuple(ordered),
+        skips=tuple(sorted(skips, key=lambda s: s.code)),
+        unmapped=run.unmapped,
+        notes=run.notes,
+    )

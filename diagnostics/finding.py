@@ -1,0 +1,271 @@
+"""What a rule says: findings with evidence and prescriptions, skips, and the report that holds them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any
+
+Json = dict[str, Any]
+
+
+class Severity(IntEnum):
+    """How bad it is. FATAL means the run cannot recover: stop it."""
+
+    INFO = 0
+    WARNING = 1
+    ERROR = 2
+    FATAL = 3
+
+    @classmethod
+    def parse(cls, text: str) -> Severity:
+        """The severity called `text`, whatever its case; ValueError names the choices."""
+        try:
+            return cls[text.upper()]
+        except KeyError:
+            choices = ", ".join(s.name.lower() for s in cls)
+            raise ValueError(f"unknown severity {text!r}; choose one of {choices}") from None
+
+
+class Confidence(IntEnum):
+    """How sure the rule is, apart from how bad the finding would be."""
+
+    LOW = 0
+    MEDIUM = 1
+    HIGH = 2
+
+
+class Safety(StrEnum):
+    """What may act on a prescription: anyone, only the tuner, or only a person who has read it."""
+
+    SAFE = "safe"  # never changes the objective
+    UNSAFE = "unsafe"  # the tuner may try it in a new trial
+    ADVICE = "advice"  # text for a person
+
+
+class Direction(StrEnum):
+    """Where a hypothesis says a metric will go."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Multiply a knob by `factor`."""
+
+    factor: float
+
+    def apply(self, value: float) -> float:
+        """`value` after the change."""
+        return value * self.factor
+
+    def __str__(self) -> str:
+        return f"x {self.factor:g}" if self.factor >= 1 else f"/ {1 / self.factor:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Set a knob to `value`."""
+
+    value: float
+
+    def apply(self, value: float) -> float:
+        """The new value; the old one does not matter."""
+        return self.value
+
+    def __str__(self) -> str:
+        return f"= {self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add `amount` to a knob."""
+
+    amount: float
+
+    def apply(self, value: float) -> float:
+        """`value` after the change."""
+        return value + self.amount
+
+    def __str__(self) -> str:
+        return f"{self.amount:+g}"
+
+
+Change = Scale | Set | Add
+_CHANGES: dict[str, type[Scale] | type[Set] | type[Add]] = {"scale": Scale, "set": Set, "add": Add}
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """The mechanism a prescription counts on, so that it can be judged later.
+
+    `metric` (canonical name) moves in `direction` by at least `amount` (in the metric's own unit, at the same step
+    as in the parent run) before `by`, a share of the run's budget in (0, 1].
+    """
+
+    metric: str
+    direction: Direction
+    amount: float
+    by: float
+    because: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.because}; {self.metric} goes {self.direction} by {self.amount:.3g} within {self.by:.0%} of the run"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One number that a finding rests on, with the limit it crossed. All numbers are finite."""
+
+    metric: str
+    first_step: int
+    last_step: int
+    statistic: str
+    value: float
+    limit: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and math.isfinite(self.limit)):
+            raise ValueError(f"evidence on {self.metric} must be finite: {self.statistic}={self.value}, {self.limit}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prescription:
+    """A change to one knob, the hypothesis behind it, and who may carry it out."""
+
+    knob: str
+    change: Change
+    hypothesis: Hypothesis
+    safety: Safety = Safety.UNSAFE
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a run.
+
+    `first_step` is the onset and may lie before `raised_at`, the step at which the finding at this severity could
+    first be known; `last_step` is the last step at which it held.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    confidence: Confidence
+    first_step: int
+    last_step: int
+    raised_at: int
+    message: str
+    evidence: tuple[Evidence, ...]
+    prescriptions: tuple[Prescription, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A rule that could not run, and why. A report without its skips would claim more than was checked."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is known of one run: one finding per code (its worst), and what could not be checked.
+
+    `raised` holds every rise of severity in the order of the steps; `findings` the last of them for each code.
+    """
+
+    source: str
+    framework: str
+    steps: int
+    findings: tuple[Finding, ...]
+    raised: tuple[Finding, ...]
+    skips: tuple[Skip, ...]
+    unmapped: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def worst(self) -> Severity | None:
+        """The highest severity found, or None for a clean report."""
+        return max((f.severity for f in self.findings), default=None)
+
+
+def finding_to_json(finding: Finding) -> Json:
+    """The finding as plain JSON types, as in events and in `autotune diagnose --format json`."""
+    return {
+        "code": finding.code,
+        "name": finding.name,
+        "severity": finding.severity.name.lower(),
+        "confidence": finding.confidence.name.lower(),
+        "first_step": finding.first_step,
+        "last_step": finding.last_step,
+        "raised_at": finding.raised_at,
+        "message": finding.message,
+        "evidence": [
+            {
+                "metric": e.metric,
+                "first_step": e.first_step,
+                "last_step": e.last_step,
+                "statistic": e.statistic,
+                "value": e.value,
+                "limit": e.limit,
+            }
+            for e in finding.evidence
+        ],
+        "prescriptions": [prescription_to_json(p) for p in finding.prescriptions],
+    }
+
+
+def prescription_to_json(prescription: Prescription) -> Json:
+    """The prescription as plain JSON types: `change` is `{"scale": 0.5}`, `{"set": 1}` or `{"add": 2}`."""
+    change, h = prescription.change, prescription.hypothesis
+    match change:
+        case Scale(factor):
+            written = {"scale": factor}
+        case Set(value):
+            written = {"set": value}
+        case Add(amount):
+            written = {"add": amount}
+    return {
+        "knob": prescription.knob,
+        "change": written,
+        "hypothesis": {
+            "metric": h.metric,
+            "direction": str(h.direction),
+            "amount": h.amount,
+            "by": h.by,
+            "because": h.because,
+        },
+        "safety": str(prescription.safety),
+    }
+
+
+def finding_from_json(data: Mapping[str, Any]) -> Finding:
+    """The inverse of `finding_to_json`; KeyError or ValueError where `data` is not a finding."""
+    return Finding(
+        code=data["code"],
+        name=data["name"],
+        severity=Severity.parse(data["severity"]),
+        confidence=Confidence[data["confidence"].upper()],
+        first_step=data["first_step"],
+        last_step=data["last_step"],
+        raised_at=data["raised_at"],
+        message=data["message"],
+        evidence=tuple(Evidence(**e) for e in data["evidence"]),
+        prescriptions=tuple(prescription_from_json(p) for p in data["prescriptions"]),
+    )
+
+
+def prescription_from_json(data: Mapping[str, Any]) -> Prescription:
+    """The inverse of `prescription_to_json`."""
+    ((kind, number),) = data["change"].items()
+    h = data["hypothesis"]
+    return Prescription(
+        knob=data["knob"],
+        change=_CHANGES[kind](number),
+        hypothesis=Hypothesis(h["metric"], Direction(h["direction"]), h["amount"], h["by"], h["because"]),
+        safety=Safety(data["safety"]),
+    )

@@ -1,0 +1,139 @@
+"""Canonical metrics and settings as typed identities, read from `metrics.toml` and `settings.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+class Against(StrEnum):
+    """The policy that a divergence is measured against."""
+
+    REFERENCE = "reference"
+    ROLLOUT = "rollout"
+    PREVIOUS_UPDATE = "previous_update"
+
+
+class Estimator(StrEnum):
+    """How an expectation is estimated from samples."""
+
+    K1 = "k1"
+    K2 = "k2"
+    K3 = "k3"
+    EXACT = "exact"
+    UNKNOWN = "unknown"
+
+
+class Aggregation(StrEnum):
+    """What one logged number averages or sums over."""
+
+    TOKEN = "token"
+    SEQUENCE = "sequence"
+    BATCH = "batch"
+    BATCH_SUM = "batch_sum"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A canonical metric. `range` is inclusive: a value outside it is an error of the log, not of the run."""
+
+    quantity: str
+    against: Against | None
+    estimator: Estimator | None
+    aggregation: Aggregation | None
+    unit: str
+    range: tuple[float, float]
+    definition: str
+    family: bool = False
+
+    @property
+    def name(self) -> str:
+        """The identity as written in events and reports, such as `kl.reference.k3.token`."""
+        parts = (self.quantity, self.against, self.estimator, self.aggregation)
+        return ".".join(str(p) for p in parts if p is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A canonical setting; a `knob` is one that a study may change and a finding may prescribe."""
+
+    name: str
+    knob: bool
+    range: tuple[float, float]
+    definition: str
+
+
+@cache
+def metrics() -> Mapping[str, Metric]:
+    """All canonical metrics by name."""
+    table = {}
+    for parts, entry in _leaves(_load("metrics.toml"), ()):
+        metric = _metric(parts, entry)
+        table[metric.name] = metric
+    return table
+
+
+@cache
+def settings() -> Mapping[str, Setting]:
+    """All canonical settings by name."""
+    return {
+        name: Setting(name, entry.get("knob", False), _range(entry), entry["definition"])
+        for name, entry in _load("settings.toml").items()
+    }
+
+
+def knobs() -> tuple[str, ...]:
+    """The canonical names of everything a study may change."""
+    return tuple(name for name, setting in settings().items() if setting.knob)
+
+
+def is_metric(name: str) -> bool:
+    """Whether `name` is canonical, a family's component (`reward_component_mean[format]`) included."""
+    base, bracket, _ = name.partition("[")
+    metric = metrics().get(base)
+    return metric is not None and metric.family == bool(bracket)
+
+
+def _metric(parts: tuple[str, ...], entry: Mapping[str, Any]) -> Metric:
+    quantity, *rest = parts
+    against = estimator = aggregation = None
+    for part in rest:
+        if part in tuple(Against):
+            against = Against(part)
+        elif part in tuple(Estimator):
+            estimator = Estimator(part)
+        else:
+            aggregation = Aggregation(part)
+    return Metric(
+        quantity,
+        against,
+        estimator,
+        aggregation,
+        entry["unit"],
+        _range(entry),
+        entry["definition"],
+        entry.get("family", False),
+    )
+
+
+def _range(entry: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = entry.get("range", (float("-inf"), float("inf")))
+    return float(low), float(high)
+
+
+def _leaves(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            if "definition" in value:
+                yield (*path, key), value
+            yield from _leaves(value, (*path, key))
+
+
+def _load(name: str) -> dict[str, Any]:
+    return tomllib.loads(files("diagnostics").joinpath(name).read_text(encoding="utf-8"))

@@ -1,0 +1,214 @@
+"""What a rule is: one decorated function in one file, with its page, thresholds and examples."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.finding import Confidence, Evidence, Prescription, Severity
+from diagnostics.series import RunHistory, Steps
+
+HEADINGS = ("Meaning", "Why it matters", "Look at", "What to change", "When this is wrong", "References")
+
+
+class NotApplicable(Exception):
+    """Raised by a rule that cannot judge this run; the message says why and becomes a Skip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an alarm says at one point: the engine adds code, severity and `raised_at`."""
+
+    message: str
+    first_step: int
+    evidence: tuple[Evidence, ...]
+    prescriptions: tuple[Prescription, ...] = ()
+    confidence: Confidence = Confidence.HIGH
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One severity of a rule over a run: `holds[i]` (n,) says whether it is met at `steps[i]` (n,).
+
+    `holds[i]` and `tell(i)` use points up to i only: the first `warmup` points of the run and the last `lookback`.
+    `tell` is called for the few points at which a finding is raised.
+    """
+
+    severity: Severity
+    steps: Steps
+    holds: NDArray[np.bool_]
+    tell: Callable[[int], Told]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An example run and exactly what the rule raises on it, such as "warning@31 fatal@40" (severity@step)."""
+
+    run: RunHistory
+    raises: str
+
+
+Need = str | tuple[str, ...]
+Check = Callable[..., Iterable[Alarm]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule on a run's metrics.
+
+    `needs` are canonical metrics, a tuple standing for any one of several; `uses` are metrics it reads where they are
+    there. `warmup` and `lookback` bound what it reads: the first `warmup` points of each metric, which freeze its
+    baseline, and the last `lookback`. Fewer than `min_points` points of a needed metric are reported as a skip.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    needs: tuple[Need, ...]
+    uses: tuple[str, ...]
+    warmup: int
+    lookback: int
+    min_points: int
+    check: Check
+    fires: tuple[Case, ...]
+    quiet: tuple[RunHistory, ...]
+
+    @property
+    def page(self) -> str:
+        """The documentation, as Markdown."""
+        return inspect.getdoc(self.check) or ""
+
+    @property
+    def thresholds(self) -> Mapping[str, Any]:
+        """The keyword-only parameters with their defaults."""
+        return _thresholds(self.check)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric the rule may read."""
+        needed = [metric for need in self.needs for metric in ((need,) if isinstance(need, str) else need)]
+        return tuple(dict.fromkeys([*needed, *self.uses]))
+
+    def missing(self, run: RunHistory) -> str:
+        """Why the metrics of `run` do not suffice, "" where they do."""
+        for need in self.needs:
+            names = (need,) if isinstance(need, str) else need
+            longest = max(len(run.get(name)) for name in names)
+            if not longest:
+                return f"needs {' or '.join(names)}, which this run did not log"
+            if longest < self.min_points:
+                return f"needs {self.min_points} points of {' or '.join(names)}, has {longest}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lint:
+    """A rule on a run's settings, checked before the run. `needs` are canonical settings."""
+
+    code: str
+    name: str
+    severity: Severity
+    needs: tuple[str, ...]
+    check: Callable[..., Iterable[Told]]
+    fires: tuple[Mapping[str, Any], ...]
+    quiet: tuple[Mapping[str, Any], ...]
+
+    @property
+    def page(self) -> str:
+        """The documentation, as Markdown."""
+        return inspect.getdoc(self.check) or ""
+
+    @property
+    def thresholds(self) -> Mapping[str, Any]:
+        """The keyword-only parameters with their defaults."""
+        return _thresholds(self.check)
+
+    def missing(self, settings: Mapping[str, Any]) -> str:
+        """Why `settings` do not suffice, "" where they do."""
+        absent = [name for name in self.needs if settings.get(name) is None]
+        return f"needs the setting {', '.join(absent)}, which is not known of this run" if absent else ""
+
+
+def _thresholds(check: Callable[..., Any]) -> Mapping[str, Any]:
+    parameters = inspect.signature(check).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def rule(
+    code: str,
+    severity: Severity,
+    *,
+    needs: Sequence[Need],
+    uses: Sequence[str] = (),
+    warmup: int = 0,
+    lookback: int = 1,
+    min_points: int = 1,
+    fires: Sequence[Case],
+    quiet: Sequence[RunHistory],
+) -> Callable[[Check], Rule]:
+    """Make a function `(run, *, thresholds) -> Alarms` a rule; `severity` is the highest it raises."""
+
+    def make(check: Check) -> Rule:
+        return Rule(
+            code, check.__name__, severity, tuple(needs), tuple(uses), warmup, lookback, min_points, check,
+            tuple(fires), tuple(quiet),
+        )  # fmt: skip
+
+    return make
+
+
+def lint(
+    code: str,
+    severity: Severity,
+    *,
+    needs: Sequence[str],
+    fires: Sequence[Mapping[str, Any]],
+    quiet: Sequence[Mapping[str, Any]],
+) -> Callable[[Callable[..., Iterable[Told]]], Lint]:
+    """Make a function `(settings, *, thresholds) -> Tolds` a rule on the configuration."""
+
+    def make(check: Callable[..., Iterable[Told]]) -> Lint:
+        return Lint(code, check.__name__, severity, tuple(needs), check, tuple(fires), tuple(quiet))
+
+    return make
+
+
+@cache
+def all_rules() -> Mapping[str, Rule]:
+    """Every rule in `diagnostics/rules/`, by code."""
+    from diagnostics import rules
+
+    return _found(rules, Rule)
+
+
+@cache
+def all_lints() -> Mapping[str, Lint]:
+    """Every rule in `diagnostics/lint/`, by code."""
+    from diagnostics import lint as folder
+
+    return _found(folder, Lint)
+
+
+def _found(package: ModuleType, kind: type[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in _modules(package):
+        for value in vars(importlib.import_module(name)).values():
+            if isinstance(value, kind):
+                if value.code in found and found[value.code] is not value:
+                    raise ValueError(f"code {value.code} is taken by both {found[value.code].name} and {value.name}")
+                found[value.code] = value
+    return dict(sorted(found.items()))
+
+
+def _modules(package: ModuleType) -> Iterator[str]:
+    for module in pkgutil.iter_modules(package.__path__):
+        yield f"{package.__name__}.{module.name}"

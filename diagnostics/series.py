@@ -1,0 +1,147 @@
+"""Metric series and run histories: the data that rules read. numpy only."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Steps = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MetricSeries:
+    """One metric over a run: strictly increasing steps (n,) and their values (n,).
+
+    NaN and infinities are kept, they are evidence; a step at which the metric was not logged has no point.
+    """
+
+    metric: str
+    steps: Steps
+    values: Values
+
+    def __post_init__(self) -> None:
+        if self.steps.shape != self.values.shape or self.steps.ndim != 1:
+            raise ValueError(f"{self.metric}: {self.steps.shape} steps but {self.values.shape} values")
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def upto(self, step: int) -> MetricSeries:
+        """The points at or before `step`, as views."""
+        n = int(np.searchsorted(self.steps, step, side="right"))
+        return MetricSeries(self.metric, self.steps[:n], self.values[:n])
+
+    def at(self, steps: Steps) -> Values:
+        """The last known value at each of `steps`, NaN before the first: an as-of join, so it is causal."""
+        if not len(self.steps):
+            return np.full(len(steps), np.nan)
+        index = np.searchsorted(self.steps, steps, side="right") - 1
+        return np.where(index >= 0, self.values[np.maximum(index, 0)], np.nan)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RunHistory:
+    """One run: metrics and settings under canonical names, whatever framework they came from.
+
+    `knobs` is the timeline of settings changed while running, as (step, knob, value); `reward_bounds` (low, high)
+    when the task or the user declares them, else None; `notes` say what a reader had to repair.
+    """
+
+    series: Mapping[str, MetricSeries]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    raw_settings: Mapping[str, Any] = field(default_factory=dict)
+    knobs: tuple[tuple[int, str, float], ...] = ()
+    reward_bounds: tuple[float, float] | None = None
+    source: str = ""
+    framework: str = "autotune"
+    unmapped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, metric: str) -> MetricSeries:
+        return self.series[metric]
+
+    def __contains__(self, metric: object) -> bool:
+        return metric in self.series
+
+    def get(self, metric: str) -> MetricSeries:
+        """The series of `metric`, empty where it was not logged."""
+        return self.series.get(metric) or MetricSeries(metric, np.empty(0, np.int64), np.empty(0))
+
+    @property
+    def last_step(self) -> int:
+        """The last step with any point, -1 for an empty run."""
+        return max((int(s.steps[-1]) for s in self.series.values() if len(s)), default=-1)
+
+    def upto(self, step: int) -> RunHistory:
+        """The run as it was known when `step` was closed."""
+        return self.with_series({name: s.upto(step) for name, s in self.series.items()})
+
+    def with_series(self, series: Mapping[str, MetricSeries]) -> RunHistory:
+        """The same run with other points."""
+        return RunHistory(
+            series,
+            self.settings,
+            self.raw_settings,
+            self.knobs,
+            self.reward_bounds,
+            self.source,
+            self.framework,
+            self.unmapped,
+            self.notes,
+        )
+
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf|-inf"
+_TOKEN = re.compile(
+    rf"(?P<start>{_NUMBER}|_)"
+    r"(?P<slope>[-+](?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)?"
+    r"(?:~(?P<noise>(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))?"
+    r"(?:\*(?P<count>\d+))?"
+)
+
+
+def expand(notation: str) -> list[float | None]:
+    """Series shorthand to samples; None where a sample is missing.
+
+    `1.2*20` is twenty samples of 1.2; `1.2-0.05*22` twenty-two samples from 1.2 downwards in steps of 0.05;
+    `1.2~0.1*20` twenty samples around 1.2 with Gaussian noise of standard deviation 0.1, the same in every process;
+    `_*3` three missing samples; `nan`, `inf` and `-inf` are themselves. ValueError names a token it cannot read.
+    """
+    samples: list[float | None] = []
+    for position, token in enumerate(notation.split()):
+        match = _TOKEN.fullmatch(token)
+        if not match:
+            raise ValueError(f"cannot read series token {token!r}; write '1*10', '1+0.5*4', '1~0.1*9', '_*3' or 'nan'")
+        count = int(match["count"] or 1)
+        if match["start"] == "_":
+            samples += [None] * count
+            continue
+        values = float(match["start"]) + float(match["slope"] or 0) * np.arange(count)
+        if match["noise"]:
+            seed = zlib.crc32(f"{position} {token}".encode())
+            values = values + float(match["noise"]) * np.random.default_rng(seed).standard_normal(count)
+        samples += [float(v) for v in values]
+    return samples
+
+
+def example(
+    metrics: Mapping[str, str],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    reward_bounds: tuple[float, float] | None = None,
+) -> RunHistory:
+    """A run written in the shorthand of `expand`; the sample at position i is step i."""
+    series = {}
+    for metric, notation in metrics.items():
+        points = [(step, value) for step, value in enumerate(expand(notation)) if value is not None]
+        series[metric] = MetricSeries(
+            metric, np.array([s for s, _ in points], dtype=np.int64), np.array([v for _, v in points], dtype=np.float64)
+        )
+    return RunHistory(series, settings or {}, reward_bounds=reward_bounds, source="example")
