@@ -1,0 +1,182 @@
+"""The command line: the table of verbs, one parser, one handler of errors, the exit statuses.
+
+A verb's module is imported when it is the one chosen, so that `autotune --help` imports none of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NoReturn, Protocol, cast
+
+from autotune.extras import EXTRAS, missing
+from diagnostics.errors import UserError
+from diagnostics.text import visible
+
+
+class ExitStatus(IntEnum):
+    """What the shell is told."""
+
+    CLEAN = 0
+    FINDINGS = 1  # at or above --fail-on
+    ERROR = 2  # something the user can put right
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141  # whoever read our output has seen enough, as in `autotune rules | head`
+
+
+class Command(Protocol):
+    """A module of `autotune/commands/`: one verb."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the verb's arguments."""
+
+    def run(self, args: argparse.Namespace) -> ExitStatus:
+        """Do it. UserError for what the user can put right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A line of `autotune --help` and the module that is behind it."""
+
+    module: str
+    help: str
+
+    def load(self) -> Command:
+        """Import the module."""
+        return cast(Command, importlib.import_module(self.module))
+
+
+VERBS: Mapping[str, Verb] = {
+    "study": Verb("autotune.commands.study", "search for good hyperparameters, trial by trial"),
+    "train": Verb("autotune.commands.train", "run one training and diagnose it while it runs"),
+    "diagnose": Verb("autotune.commands.diagnose", "say what is wrong with a run and what to change"),
+    "rules": Verb("autotune.commands.rules", "list the rules, or show the page of one"),
+}
+
+# The user's to mend, and how; any other OSError that reaches the top is a bug of ours.
+DISK_ERRORS: Mapping[int, str] = {
+    errno.ENOSPC: "Free some space there, or choose another folder",
+    errno.EDQUOT: "Free some space there, or choose another folder",
+    errno.EROFS: "Choose a folder that can be written",
+    errno.EACCES: "Change its permissions, or choose another folder",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `autotune` on `argv` (`sys.argv` by default); returns the exit status. Only a bug raises."""
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is no reason to stop
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        status = _run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("autotune: interrupted", file=sys.stderr)
+        return ExitStatus.INTERRUPTED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        return _fail(str(missing(package)))
+    except BrokenPipeError:
+        if not _stdout_is_gone():
+            raise
+        return ExitStatus.BROKEN_PIPE
+    except OSError as error:
+        if error.errno is None or error.errno not in DISK_ERRORS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{os.strerror(error.errno)}. {DISK_ERRORS[error.errno]}.")
+
+
+def _run(argv: Sequence[str]) -> int:
+    verb = next((arg for arg in argv if not arg.startswith("-")), "")
+    command = VERBS[verb].load() if verb in VERBS else None
+    args = _parser(verb, command).parse_args(argv)
+    if args.version:
+        from importlib.metadata import version
+
+        print(f"autotune {version('autotune-rl')}")
+        return ExitStatus.CLEAN
+    if command is None:
+        _parser(verb, command).print_help()
+        return ExitStatus.CLEAN
+    return command.run(args)
+
+
+def _parser(chosen: str, command: Command | None) -> argparse.ArgumentParser:
+    """The parser with all verbs, the arguments of the chosen one among them."""
+    parser = Parser(prog="autotune", description="Trains language models with RL, says what is wrong, and changes it.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    verbs = parser.add_subparsers(metavar="COMMAND", title="commands")
+    for name, verb in VERBS.items():
+        subparser = verbs.add_parser(name, help=verb.help, description=f"{verb.help[0].upper()}{verb.help[1:]}.")
+        if name == chosen and command is not None:
+            command.configure(subparser)
+    return parser
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaints are UserErrors with the nearest spelling. Its subparsers are Parsers too."""
+
+    def __init__(self, **options: Any) -> None:
+        # an abbreviation that is clear today is ambiguous after the next option
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; UserError for an argument that is not known here."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            option = unknown[0].partition("=")[0]
+            kind = "option" if option.startswith("-") else "argument"
+            self._complain(f"unknown {kind} {option}", option, self._option_string_actions, f"See {self.prog} --help.")
+        return parsed, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            name = "command" if isinstance(action, argparse._SubParsersAction) else _spelling(action)
+            self._complain(
+                f"unknown {name} {value}", str(value), action.choices, f"Choose from {_joined(action.choices)}."
+            )
+
+    def _complain(self, message: str, given: str, known: Iterable[Any], hint: str) -> NoReturn:
+        import difflib
+
+        near = difflib.get_close_matches(given, [str(k) for k in known], n=1)
+        raise UserError(message, f"Did you mean {near[0]}? {hint}" if near else hint)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UserError instead of printing the usage and leaving."""
+        raise UserError(message, f"See {self.prog} --help.")
+
+
+def _spelling(action: argparse.Action) -> str:
+    return action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+
+
+def _joined(choices: Iterable[Any]) -> str:
+    return ", ".join(str(choice) for choice in choices)
+
+
+def _fail(message: str) -> ExitStatus:
+    print(f"autotune: error: {visible(' '.join(message.split()))}", file=sys.stderr)
+    return ExitStatus.ERROR
+
+
+def _stdout_is_gone() -> bool:
+    """Whether it was our stdout that broke; what is still buffered for it then goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
