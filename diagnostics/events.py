@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from diagnostics.finding import Finding, finding_from_json, finding_to_json
 
 VERSION = 1
+MOST_STEPS = 2**53  # steps are plotted and averaged as float64, exact up to here
 EVENTS_FILE = "events.jsonl"
 SAMPLES_FILE = "samples.jsonl"
 
@@ -122,8 +123,21 @@ def _written(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> float:
+    return float(_NON_FINITE[value] if isinstance(value, str) else value)
+
+
 def _numbers(data: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(_NON_FINITE[v] if isinstance(v, str) else v) for name, v in data.items()}
+    return {name: _number(value) for name, value in data.items()}
+
+
+def _settings(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _NON_FINITE.get(v, v) if isinstance(v, str) else v for name, v in data.items()}
+
+
+def _sample(data: Mapping[str, Any]) -> dict[str, Any]:
+    reward = data.get("reward")  # the one number; a completion may well be the text "NaN"
+    return dict(data) | ({"reward": _number(reward)} if isinstance(reward, str) else {})
 
 
 # ---- one line
@@ -160,25 +174,25 @@ def _event(kind: str, step: int, data: Mapping[str, Any]) -> Event:
             bounds = data.get("reward_bounds")
             return RunStarted(
                 step,
-                data["framework"],
-                data["framework_version"],
-                data["settings"],
-                data.get("raw_settings", {}),
-                None if bounds is None else (float(bounds[0]), float(bounds[1])),
-                tuple(data.get("notes", ())),
+                str(data["framework"]),
+                str(data["framework_version"]),
+                _settings(data["settings"]),
+                _settings(data.get("raw_settings", {})),
+                None if bounds is None else (_number(bounds[0]), _number(bounds[1])),
+                tuple(str(note) for note in data.get("notes", ())),
             )
         case "metrics_logged":
             return MetricsLogged(step, _numbers(data["metrics"]), _numbers(data.get("unmapped", {})))
         case "samples_logged":
-            return SamplesLogged(step, tuple(data["samples"]))
+            return SamplesLogged(step, tuple(_sample(sample) for sample in data["samples"]))
         case "checkpoint_saved":
-            return CheckpointSaved(step, data["path"])
+            return CheckpointSaved(step, str(data["path"]))
         case "finding_raised":
             return FindingRaised(step, finding_from_json(data["finding"]))
         case "knob_changed":
-            return KnobChanged(step, data["knob"], data["before"], data["after"])
+            return KnobChanged(step, str(data["knob"]), _number(data["before"]), _number(data["after"]))
         case "run_ended":
-            return RunEnded(step, Outcome(data["outcome"]), data.get("reason", ""))
+            return RunEnded(step, Outcome(data["outcome"]), str(data.get("reason", "")))
         case _:
             raise ValueError(f"unknown event type {kind!r}")
 
@@ -203,8 +217,11 @@ def decode(line: str | bytes) -> Envelope:
         data = json.loads(line)
         if data["v"] != VERSION:
             raise ValueError(f"event version {data['v']}, this autotune reads version {VERSION}")
-        return Envelope(data["seq"], data["time"], data["attempt"], _event(data["type"], int(data["step"]), data))
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        step = int(data["step"])
+        if not 0 <= step < MOST_STEPS:
+            raise ValueError(f"step {step} is out of range")
+        return Envelope(int(data["seq"]), float(data["time"]), int(data["attempt"]), _event(data["type"], step, data))
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise ValueError(f"not an event: {error!r}") from error
 
 
@@ -220,7 +237,7 @@ class EventLog:
     def __init__(self, path: Path, *, attempt: int = 1, clock: Callable[[], float] = time.time) -> None:
         self._attempt, self._clock = attempt, clock
         self._seq = _lines_in(path)
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._file = path.open("a", encoding="utf-8", errors="surrogatepass", buffering=1)
         if _is_torn(path):  # an earlier writer was killed in mid-line: leave its line to be counted as unreadable
             self._file.write("\n")
 
@@ -249,6 +266,9 @@ def _is_torn(path: Path) -> bool:
         return file.read(1) != b"\n"
 
 
+_CHUNK = 1 << 20  # bytes
+
+
 class Tail:
     """Follows an event file that may not exist yet. A torn last line means "not yet".
 
@@ -269,15 +289,16 @@ class Tail:
                 self._file = self.path.open("rb")
             except FileNotFoundError:
                 return
-        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
-        for line in lines:
-            if not line.strip():
-                continue
-            try:
-                yield decode(line)
-            except ValueError as error:
-                self.unreadable += 1
-                self.last_error = str(error)
+        while chunk := self._file.read(_CHUNK):
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                if not line.strip():
+                    continue
+                try:
+                    yield decode(line)
+                except ValueError as error:
+                    self.unreadable += 1
+                    self.last_error = str(error)
 
     @property
     def torn(self) -> bool:

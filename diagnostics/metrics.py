@@ -95,9 +95,11 @@ def knobs() -> tuple[str, ...]:
 
 def is_metric(name: str) -> bool:
     """Whether `name` is canonical, a family's component (`reward_component_mean[format]`) included."""
-    base, bracket, _ = name.partition("[")
+    base, bracket, rest = name.partition("[")
     metric = metrics().get(base)
-    return metric is not None and metric.family == bool(bracket)
+    if metric is None or not metric.family:
+        return metric is not None and not bracket
+    return rest.endswith("]") and len(rest) > 1
 
 
 def _metric(parts: tuple[str, ...], entry: Mapping[str, Any]) -> Metric:

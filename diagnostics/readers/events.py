@@ -1,0 +1,199 @@
+"""Reads the folder of a run of ours: `events.jsonl`, as `diagnostics.events` writes it.
+
+The file may come from anywhere: nothing in it is executed, and no path it names is opened.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diagnostics.errors import UserError
+from diagnostics.events import EVENTS_FILE, Envelope, KnobChanged, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
+from diagnostics.metrics import is_metric, settings
+from diagnostics.series import MetricSeries, RunHistory
+
+
+def read(path: Path) -> RunHistory:
+    """The run in the folder `path`, or in the event file `path`; what had to be repaired is said in its notes.
+
+    UserError where there is no such file, or it holds no event at all.
+    """
+    file = path / EVENTS_FILE if path.is_dir() else path
+    if not file.exists() and path.is_dir():
+        return RunHistory({}, source=str(path), notes=(f"{EVENTS_FILE} is not there yet: the run has not begun",))
+    if not file.is_file():
+        raise UserError(f"{file} is no file", f"Give the folder of a run, or its {EVENTS_FILE}.")
+    if path.is_dir() and file.is_symlink() and not file.resolve().is_relative_to(path.resolve()):
+        raise UserError(f"{file} is a link that leads out of its folder", "Give the file that it leads to.")
+    run, tail = _Reading(), Tail(file)
+    try:
+        for envelope in tail.poll():
+            run.add(envelope)
+    finally:
+        tail.close()
+    if tail.unreadable and not run.events:
+        raise UserError(f"{file} holds no event: {tail.last_error}", "Is it the log of another tool?")
+    return run.history(str(path), tail)
+
+
+class _Column:
+    """A metric while it is read: steps that increase, and values."""
+
+    __slots__ = ("steps", "values")
+
+    def __init__(self) -> None:
+        self.steps, self.values = array("q"), array("d")
+
+    def put(self, step: int, value: float) -> None:
+        if self.steps and self.steps[-1] == step:  # logged twice in one step: the later row corrects the earlier
+            self.values[-1] = value
+        else:
+            self.steps.append(step)
+            self.values.append(value)
+
+    def cut(self, step: int) -> None:
+        """Forget what is at `step` or after it."""
+        n = bisect_left(self.steps, step)
+        del self.steps[n:], self.values[n:]
+
+
+class _Reading:
+    """What is known of a run after some of its events.
+
+    Where a stretch of rows begins at a step that is there already (a resumed attempt, or steps that went back), it
+    supersedes the rows of earlier stretches at that step and after it.
+    """
+
+    def __init__(self) -> None:
+        self.events = 0
+        self._columns: dict[str, _Column] = {}
+        self._rows = array("q")  # the step of each row that counts
+        self._superseded = 0
+        self._attempt: int | None = None
+        self._attempts = 0
+        self._rewinds = 0
+        self._stretch = 0
+        self._logged_in = -1  # the stretch of the last row
+        self._knobs: list[tuple[int, int, str, float]] = []  # stretch, step, knob, value
+        self._started: RunStarted | None = None
+        self._ended: RunEnded | None = None
+        self._unmapped: set[str] = set()
+
+    def add(self, envelope: Envelope) -> None:
+        self.events += 1
+        if envelope.attempt != self._attempt:
+            self._attempt = envelope.attempt
+            self._attempts += 1
+            self._stretch += 1
+            self._ended = None
+        match envelope.event:
+            case MetricsLogged() as row:
+                self._log(row)
+            case RunStarted() as started:
+                self._started = started
+            case KnobChanged(step, knob, _, after):
+                self._knobs.append((self._stretch, step, knob, after))
+            case RunEnded() as ended:
+                self._ended = ended
+
+    def _log(self, row: MetricsLogged) -> None:
+        if self._logged_in == self._stretch and self._rows and row.step < self._rows[-1]:
+            self._rewinds += 1
+            self._stretch += 1
+        if self._logged_in != self._stretch:
+            self._logged_in = self._stretch
+            self._supersede(row.step)
+        self._rows.append(row.step)
+        for name, value in row.metrics.items():
+            column = self._columns.get(name)
+            if column is None:
+                column = self._columns[name] = _Column()
+            column.put(row.step, value)
+        self._unmapped.update(row.unmapped)
+
+    def _supersede(self, step: int) -> None:
+        n = bisect_left(self._rows, step)
+        if n == len(self._rows):
+            return
+        self._superseded += len(self._rows) - n
+        del self._rows[n:]
+        for column in self._columns.values():
+            column.cut(step)
+        self._knobs = [knob for knob in self._knobs if knob[0] == self._stretch or knob[1] < step]
+
+    def history(self, source: str, tail: Tail) -> RunHistory:
+        known = {name: column for name, column in self._columns.items() if is_metric(name) and column.steps}
+        unknown = [name for name in self._columns if not is_metric(name)]
+        start = self._started or RunStarted(0, "autotune", "", {})
+        accepted, refused = _accepted(start.settings)
+        return RunHistory(
+            {
+                name: MetricSeries(name, np.array(column.steps, np.int64), np.array(column.values, np.float64))
+                for name, column in known.items()
+            },
+            accepted,
+            start.raw_settings,
+            tuple(knob[1:] for knob in self._knobs),
+            start.reward_bounds,
+            source,
+            start.framework,
+            tuple(sorted(self._unmapped.union(unknown))),
+            (*start.notes, *self._notes(tail), *refused),
+        )
+
+    def _notes(self, tail: Tail) -> list[str]:
+        notes = []
+        if not self.events:
+            notes.append("the log holds no event yet")
+        elif self._started is None:
+            notes.append("the log does not begin with the start of a run: its settings are not known")
+        if self._attempts > 1:
+            notes.append(f"the run was resumed: {self._attempts} attempts")
+        if self._rewinds:
+            notes.append(f"steps went back {_times(self._rewinds)} within an attempt")
+        if self._superseded:
+            notes.append(f"{_count(self._superseded, 'row')} of an earlier attempt superseded by a later one")
+        if tail.unreadable:
+            notes.append(f"{_count(tail.unreadable, 'line')} could not be read; the last: {tail.last_error}")
+        if tail.torn:
+            notes.append("the last line is incomplete: it is still being written, or its writer was killed")
+        match self._ended:
+            case None if self.events:
+                notes.append("the run has not ended")
+            case RunEnded(step, outcome, reason) if outcome is not Outcome.FINISHED:
+                notes.append(f"the run {_ENDED[outcome]} at step {step}" + (f": {reason}" if reason else ""))
+        return notes
+
+
+_ENDED = {Outcome.STOPPED: "was stopped", Outcome.FAILED: "failed", Outcome.INTERRUPTED: "was interrupted"}
+
+
+def _accepted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The settings that are canonical and inside their range, and a note for each other one."""
+    accepted, refused = {}, []
+    for name, value in given.items():
+        if name not in settings():
+            refused.append(f"setting {name} is left out: it is not a canonical one")
+            continue
+        low, high = settings()[name].range
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is None or (low, high) == (-math.inf, math.inf) or (number and low <= value <= high):
+            accepted[name] = value
+        else:
+            refused.append(f"setting {name} is left out: {value!r} is not within {low:g} and {high:g}")
+    return accepted, refused
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
