@@ -174,9 +174,11 @@ def _fail(message: str) -> ExitStatus:
 
 def _stdout_is_gone() -> bool:
     """Whether it was our stdout that broke; what is still buffered for it then goes nowhere."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    import select
+
+    poll = select.poll()
+    poll.register(sys.stdout, 0)  # errors and hang-ups are always reported
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
