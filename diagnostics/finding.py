@@ -221,8 +221,7 @@ def finding_to_json(finding: Finding) -> Json:
 
 def prescription_to_json(prescription: Prescription) -> Json:
     """The prescription as plain JSON types: `change` is `{"scale": 0.5}`, `{"set": 1}` or `{"add": 2}`."""
-    change, h = prescription.change, prescription.hypothesis
-    match change:
+    match prescription.change:
         case Scale(factor):
             written = {"scale": factor}
         case Set(value):
@@ -232,13 +231,7 @@ def prescription_to_json(prescription: Prescription) -> Json:
     return {
         "knob": prescription.knob,
         "change": written,
-        "hypothesis": {
-            "metric": h.metric,
-            "direction": str(h.direction),
-            "amount": h.amount,
-            "by": h.by,
-            "because": h.because,
-        },
+        "hypothesis": hypothesis_to_json(prescription.hypothesis),
         "safety": str(prescription.safety),
     }
 
@@ -262,10 +255,25 @@ def finding_from_json(data: Mapping[str, Any]) -> Finding:
 def prescription_from_json(data: Mapping[str, Any]) -> Prescription:
     """The inverse of `prescription_to_json`."""
     ((kind, number),) = data["change"].items()
-    h = data["hypothesis"]
     return Prescription(
         knob=data["knob"],
         change=_CHANGES[kind](number),
-        hypothesis=Hypothesis(h["metric"], Direction(h["direction"]), h["amount"], h["by"], h["because"]),
+        hypothesis=hypothesis_from_json(data["hypothesis"]),
         safety=Safety(data["safety"]),
     )
+
+
+def hypothesis_to_json(hypothesis: Hypothesis) -> Json:
+    """The hypothesis as plain JSON types."""
+    return {
+        "metric": hypothesis.metric,
+        "direction": str(hypothesis.direction),
+        "amount": hypothesis.amount,
+        "by": hypothesis.by,
+        "because": hypothesis.because,
+    }
+
+
+def hypothesis_from_json(data: Mapping[str, Any]) -> Hypothesis:
+    """The inverse of `hypothesis_to_json`."""
+    return Hypothesis(data["metric"], Direction(data["direction"]), data["amount"], data["by"], data["because"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -91,7 +92,7 @@ def from_json(data: Mapping[str, Any], where: str) -> TrialSpec:
 def write(spec: TrialSpec, directory: Path) -> Path:
     """Write `config.json` in `directory`, whole or not at all; returns its path."""
     path = directory / CONFIG_FILE
-    partial = path.with_suffix(".partial")
+    partial = directory / f"{CONFIG_FILE}.{os.getpid()}.partial"  # of our own: under accelerate every rank writes it
     partial.write_text(json.dumps(to_json(spec), indent=1) + "\n", encoding="utf-8")
     return partial.replace(path)
 

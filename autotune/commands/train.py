@@ -1,15 +1,239 @@
-"""`autotune train`: a placeholder until training is in place."""
+"""`autotune train`: one training run, diagnosed while it goes."""
+
+from __future__ import annotations
 
 import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from autotune.cli import ExitStatus
+from autotune.commands.study import RUNS, latest, next_directory
+from autotune.extras import require
 from diagnostics.errors import UserError
+from diagnostics.finding import Severity
+
+if TYPE_CHECKING:
+    from autotune.views.run import LiveRun, PlainRun
+    from studies.trial import Knob, TrialSpec
+
+# What TRL 1.16 uses where nothing is said (trl/trainer/grpo_config.py), under our names.
+TRL_DEFAULTS: Mapping[str, Any] = {
+    "learning_rate": 1e-6,
+    "kl_coef": 0.0,
+    "update_epochs": 1,
+    "temperature": 1.0,
+    "num_generations": 8,
+}
+POLL_SECONDS = 0.1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    what = parser.add_argument_group("what is trained (one of --preset, --study, --model)")
+    what.add_argument("--preset", metavar="P", help="the task of a preset, at the settings it starts with")
+    what.add_argument(
+        "--study",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="DIR",
+        help="the task of a study at the best settings it found (without DIR: the latest study)",
+    )
+    what.add_argument("--model", metavar="M", help="a causal language model: a folder or a hub name")
+    what.add_argument("--dataset", metavar="FILE", help="JSONL, CSV or Parquet with a `prompt` column")
+    what.add_argument("--validation", metavar="FILE", help="held-out prompts (default: a tenth of the dataset)")
+    what.add_argument("--reward", metavar="MODULE:FUNCTION", help="reward function with TRL's signature")
+    what.add_argument("--reward-bounds", metavar="LOW,HIGH", help="lowest and highest reward that can be had")
+    how = parser.add_argument_group("how")
+    how.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE", help="a knob; may be repeated")
+    how.add_argument("--completions", type=int, metavar="N", help="completions sampled over the whole run: its cost")
+    how.add_argument("--batch-size", type=int, metavar="N", help="completions per rollout, all processes together")
+    how.add_argument("--max-completion-length", type=int, metavar="N", help="tokens")
+    how.add_argument("--eval-every", type=int, metavar="N", help="rollouts between evaluations")
+    how.add_argument("--lora-rank", type=int, metavar="R", help="train a LoRA adapter of this rank")
+    how.add_argument("--trl", action="append", default=[], metavar="KEY=VALUE", help="handed to GRPOConfig untouched")
+    how.add_argument("--seed", type=int, default=0, metavar="S")
+    how.add_argument("--test", action="store_true", help="also evaluate the test split, before and after")
+    how.add_argument("--dir", type=Path, metavar="D", help=f"folder of the run (default: a new one in {RUNS}/)")
+    how.add_argument("--plain", action="store_true", help="plain lines instead of the live screen")
+    how.add_argument(
+        "--fail-on",
+        choices=[s.name.lower() for s in Severity],
+        default="error",
+        help="exit with 1 for a finding of this severity or above (default error)",
+    )
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
-    """Say that there is nothing yet."""
-    raise UserError("autotune train is not built yet", "See autotune --help for what is.")
+    """Train, show the diagnosis, and say by the exit status whether something was found."""
+    spec, name = _spec(args)
+    require("torch", "transformers", "trl")
+    from diagnostics.events import EVENTS_FILE
+    from studies import trial
+
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1 and args.dir is None:
+        raise UserError("under `accelerate launch` the folder must be given", "Add --dir, the same for all processes.")
+    directory: Path = args.dir or next_directory(RUNS, name)
+    first = os.environ.get("RANK", "0") == "0"
+    if first and (directory / EVENTS_FILE).exists():
+        raise UserError(f"{directory} already holds a run", "Give another --dir.")
+    directory.mkdir(parents=True, exist_ok=True)
+    trial.write(spec, directory)
+    if ranks > 1:
+        _train_here(directory, show=first)
+    else:
+        try:
+            _train_in_a_process(directory, plain=args.plain)
+        except KeyboardInterrupt:
+            print(f"autotune: interrupted; what was done is kept: autotune diagnose {directory}", file=sys.stderr)
+            return ExitStatus.INTERRUPTED
+    return _diagnosed(directory, Severity.parse(args.fail_on)) if first else ExitStatus.CLEAN
+
+
+def _spec(args: argparse.Namespace) -> tuple[TrialSpec, str]:
+    """What is to be trained, and a name for its folder."""
+    from dataclasses import replace
+
+    from studies.record import read
+    from studies.spec import load
+    from studies.trial import TrialSpec
+
+    chosen = [o for o in ("preset", "study", "model") if getattr(args, o) is not None]
+    if len(chosen) != 1:
+        raise UserError(
+            f"give one of --preset, --study and --model, not {' and '.join('--' + c for c in chosen) or 'none'}",
+            "For example: autotune train --preset arithmetic-grpo",
+        )
+    knobs: dict[str, Knob]
+    if args.preset is not None:
+        study = load(args.preset)
+        base, knobs, name = study.trial, dict(study.start), f"train-{study.name}"
+    elif args.study is not None:
+        record = read(latest(RUNS) if args.study == Path() else args.study)
+        best = record.best()
+        if best is None:
+            raise UserError(f"{record.directory} found no settings to recommend", "See `autotune study show`.")
+        base, knobs, name = record.spec.trial, dict(best.proposal.knobs), f"train-{record.spec.name}"
+    else:
+        base = TrialSpec(model=args.model, dataset=args.dataset, validation=args.validation, reward=args.reward)
+        knobs, name = dict(TRL_DEFAULTS), f"train-{Path(args.model).name}"
+    knobs |= dict(_knob(text) for text in args.set)
+    given = {
+        key: value
+        for key in ("completions", "batch_size", "max_completion_length", "eval_every", "lora_rank")
+        if (value := getattr(args, key)) is not None
+    }
+    if args.reward_bounds is not None:
+        given["reward_bounds"] = _bounds(args.reward_bounds)
+    trl = {**base.trl, **dict(_setting(text) for text in args.trl)}
+    return replace(base, knobs=knobs, seed=args.seed, test=args.test, trl=trl, **given), name
+
+
+def _knob(text: str) -> tuple[str, Knob]:
+    """`knob=value` within the range that the knob has anywhere."""
+    from diagnostics.metrics import settings
+    from studies.space import Range, parse_knob
+
+    return parse_knob(text, {k: Range(*s.range) for k, s in settings().items() if s.knob}, "--set")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """`key=value`, the value as JSON where it is any, else as text."""
+    import json
+
+    key, equals, written = text.partition("=")
+    if not equals:
+        raise UserError(f"--trl: {text!r} is not key=value", "Write for example bf16=true.")
+    try:
+        return key, json.loads(written)
+    except ValueError:
+        return key, written
+
+
+def _bounds(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(
+            f"--reward-bounds {text!r} is not LOW,HIGH", "Write for example --reward-bounds=-1,1."
+        ) from None
+    if not low < high:
+        raise UserError(f"--reward-bounds {text}: {low:g} is not below {high:g}", "Give the lower bound first.")
+    return low, high
+
+
+def _train_in_a_process(directory: Path, *, plain: bool) -> None:
+    from autotune.launch.local import LOG_FILE, LocalTrial
+
+    running = LocalTrial(directory)
+    try:
+        with _view(plain) as view:
+            _follow(directory, view, lambda: running.poll() is None)
+    finally:
+        status = running.stop()
+    if status == ExitStatus.ERROR:
+        raise UserError(running.last_words().removeprefix("trainers: error: ").rstrip("."), "Mend it and start again.")
+    if status != 0:
+        raise UserError(f"training failed: {running.last_words()}", f"See {directory / LOG_FILE}.")
+
+
+def _train_here(directory: Path, *, show: bool) -> None:
+    """Train in this process, one of several that `accelerate launch` started; the first shows what happens."""
+    from trainers.run import run_trial
+
+    if not show:
+        run_trial(directory)
+        return
+    ended = threading.Event()
+    with _view(plain=True) as view:
+        follower = threading.Thread(target=_follow, args=(directory, view, lambda: not ended.is_set()), daemon=True)
+        follower.start()
+        try:
+            run_trial(directory)
+        finally:
+            ended.set()
+            follower.join()
+
+
+def _view(plain: bool) -> LiveRun | PlainRun:
+    from rich.console import Console
+
+    from autotune.views.run import LiveRun, PlainRun
+
+    return PlainRun(sys.stdout) if plain or not sys.stdout.isatty() else LiveRun(Console())
+
+
+def _follow(directory: Path, view: LiveRun | PlainRun, alive: Callable[[], bool]) -> None:
+    """Show events until the run is no longer alive and all it wrote was seen."""
+    from studies.record import TrialLog
+
+    log = TrialLog(directory, "validation_reward")
+    while True:
+        going = alive()
+        events = log.poll()
+        view.moved(log, events)
+        if not going:
+            log.close()
+            return
+        if not events:
+            time.sleep(POLL_SECONDS)
+
+
+def _diagnosed(directory: Path, fail_on: Severity) -> ExitStatus:
+    from rich.console import Console
+
+    from diagnostics.engine import diagnose
+    from diagnostics.readers import events
+    from diagnostics.report import terminal
+
+    history = events.read(directory)
+    report = diagnose(history)
+    terminal.render([(history, report)], Console())
+    worst = report.worst()
+    return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN

@@ -1,0 +1,166 @@
+"""The written account of a study, derived from its records: `journal.md` for people, `report.json` for programs.
+
+Both are rebuilt from `study.jsonl` and the trials' events at any time and say nothing that is not in them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autotune.views import words
+from diagnostics.finding import Finding, Severity, finding_to_json
+from diagnostics.text import visible
+from studies.record import State, StudyRecord, TrialRecord
+
+JOURNAL_FILE = "journal.md"
+REPORT_FILE = "report.json"
+
+
+def write(study: StudyRecord) -> None:
+    """Write both files into the study's folder, each whole or not at all. Raises OSError where that cannot be."""
+    _replace(study.directory / JOURNAL_FILE, journal(study))
+    _replace(study.directory / REPORT_FILE, json.dumps(report(study), indent=1, ensure_ascii=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def report(study: StudyRecord) -> dict[str, Any]:
+    """The study as plain JSON types."""
+    best = study.best()
+    return {
+        "version": 1,
+        "study": study.spec.name,
+        "objective": study.spec.objective,
+        "outcome": study.ended or "running",
+        "best": best.number if best else None,
+        "trials": [
+            {
+                "trial": t.number,
+                "knobs": dict(t.proposal.knobs),
+                "seed": t.seed,
+                "origin": str(t.proposal.origin),
+                "parent": t.proposal.parent,
+                "why": t.proposal.why,
+                "hypothesis": str(t.proposal.hypothesis) if t.proposal.hypothesis else None,
+                "state": str(t.state),
+                "reason": t.reason,
+                "value": t.value,
+                "evaluations": [[e.step, e.completions, e.value] for e in t.evaluations],
+                "steps": t.steps,
+                "completions": t.completions,
+                "seconds": round(t.seconds, 3),
+                "findings": [finding_to_json(f) for f in t.findings],
+            }
+            for t in study.trials
+        ],
+    }
+
+
+def journal(study: StudyRecord) -> str:
+    """The account as Markdown, in the order of a good experiment journal."""
+    return "\n".join([*_summary(study), *_table(study), *_causes(study), *_knobs(study), *_trials(study)]) + "\n"
+
+
+def _summary(study: StudyRecord) -> Iterator[str]:
+    spec, best = study.spec, study.best()
+    yield f"# {visible(spec.name)}"
+    yield ""
+    if spec.description:
+        yield f"{visible(spec.description)}."
+        yield ""
+    yield f"{len(study.trials)} of {spec.trials} trials, {_total(study)}. Objective: {spec.objective} at the end."
+    if study.ended and study.ended != "finished":
+        yield f"The study was {study.ended} before its end."
+    yield ""
+    yield "## Recommendation"
+    yield ""
+    if best is None:
+        yield "None: no trial ran to its end without a finding at ERROR or above."
+        yield ""
+        return
+    yield f"Trial {best.number}, {spec.objective} {words.number(best.value)}:"
+    yield ""
+    for knob, value in best.proposal.knobs.items():
+        yield f"- `{knob}`: {words.number(value)}"
+    yield ""
+    runners_up = sorted(t.value for t in study.trials if t.feasible and t is not best and t.value is not None)
+    lead = f"the next best trial is {best.value - runners_up[-1]:.3f} behind" if runners_up and best.value else ""
+    yield f"How sure: one seed was run here{', ' + lead if lead else ''}. It is not confirmed on other seeds."
+    yield ""
+
+
+def _total(study: StudyRecord) -> str:
+    completions = sum(t.completions for t in study.trials)
+    return f"{completions:,} completions, {words.duration(sum(t.seconds for t in study.trials))}"
+
+
+def _table(study: StudyRecord) -> Iterator[str]:
+    yield f"| trial | changed | {study.spec.objective} | state | findings |"
+    yield "|---:|---|---:|---|---|"
+    for t in study.trials:
+        loud = ", ".join(f.code for f in t.findings if f.severity >= Severity.WARNING) or "none"
+        yield f"| {t.number} | {words.change(study, t)} | {words.number(t.value)} | {words.outcome(t)} | {loud} |"
+    yield ""
+
+
+def _causes(study: StudyRecord) -> Iterator[str]:
+    seen: dict[str, list[tuple[TrialRecord, Finding]]] = defaultdict(list)
+    for t in study.trials:
+        for f in t.findings:
+            if f.severity >= Severity.WARNING:
+                seen[f.code].append((t, f))
+    yield "## What went wrong"
+    yield ""
+    if not seen:
+        yield "Nothing at WARNING or above."
+    for code, found in sorted(seen.items(), key=lambda entry: -max(f.severity for _, f in entry[1])):
+        where = ", ".join(f"{t.number} (step {f.raised_at}, {f.severity.name})" for t, f in found)
+        yield f"- **{code} {found[0][1].name}** in trial {where}: {visible(found[0][1].message)}."
+        for p in found[0][1].prescriptions[:1]:
+            yield f"  Because {visible(p.hypothesis.because)}: `{p.knob}` {p.change}."
+    yield ""
+
+
+def _knobs(study: StudyRecord) -> Iterator[str]:
+    yield "## What was learned of each knob"
+    yield ""
+    for knob in study.spec.space:
+        by_value: dict[Any, list[TrialRecord]] = defaultdict(list)
+        for t in study.trials:
+            if knob in t.proposal.knobs and t.state in (State.COMPLETE, State.PRUNED):
+                by_value[t.proposal.knobs[knob]].append(t)
+        if len(by_value) < 2:
+            yield f"- `{knob}`: only {', '.join(words.number(v) for v in by_value) or 'nothing'} was tried."
+            continue
+        tried = []
+        for value, trials in sorted(by_value.items()):
+            best = max((t.value for t in trials if t.value is not None), default=None)
+            sick = [t for t in trials if t.state is State.PRUNED]
+            tried.append(f"{words.number(value)} ({'stopped' if len(sick) == len(trials) else words.number(best)})")
+        yield f"- `{knob}`: {', '.join(tried)}."
+    yield ""
+
+
+def _trials(study: StudyRecord) -> Iterator[str]:
+    for t in study.trials:
+        yield f"## Trial {t.number}: {words.change(study, t)}"
+        yield ""
+        yield f"- Settings: {words.knobs(t.proposal.knobs)}; seed {t.seed}."
+        yield f"- Why: {visible(t.proposal.why)}."
+        if t.proposal.hypothesis is not None:
+            yield f"- Hypothesis: {visible(words.hypothesis(t.proposal.hypothesis))}."
+        values = ", ".join(f"{words.number(e.value)} (step {e.step})" for e in t.evaluations) or "never evaluated"
+        yield f"- {study.spec.objective}: {values}."
+        for f in t.findings:
+            yield f"- {visible(words.finding(f))}."
+        cost = f"{t.completions:,} completions, {words.duration(t.seconds)}"
+        yield f"- Result: {words.outcome(t)}, {visible(t.reason)}; {cost}."
+        yield ""

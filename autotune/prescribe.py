@@ -1,0 +1,203 @@
+"""From the study so far to the next settings: findings, what is known on either side of a knob, and a hypothesis.
+
+Pure: the same trials give the same proposal. Nothing here knows a metric; a finding's prescriptions say which knob to
+turn which way, and this module turns them into a value inside the space that was not tried yet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from diagnostics.finding import Direction, Finding, Hypothesis, Prescription, Safety, Severity
+from studies.record import Origin, Proposal, State, TrialRecord
+from studies.space import Choices, Range, Space
+from studies.trial import Knob
+
+# Two values of a knob nearer than this share of its space are the same experiment: for a learning rate from 1e-6 to
+# 1e-2 a factor of 1.6, less than what seeds make of it (reference: five seeds at one setting differ as much).
+SAME = 0.05
+# How far to step into unknown country when looking for a better value around the best: a quarter of a decade and
+# more would skip the optimum, less would not show above the noise.
+STEP = math.sqrt(10)
+
+
+class Side(IntEnum):
+    """Where a better value of a knob lies."""
+
+    LOWER = -1
+    HIGHER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one finding of one trial says about one knob: a better value lies on `side` of `value`."""
+
+    trial: TrialRecord
+    finding: Finding
+    prescription: Prescription
+    knob: str
+    value: float
+    side: Side
+
+
+def prescribe(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> Proposal | None:
+    """The next trial that the findings of the study so far call for; None where they call for nothing new.
+
+    The prescriptions of the best trial are followed, the worst finding first and its first prescription first; while
+    no trial is feasible, those of the latest. A prescription that would reach or pass a value of which more is known
+    goes to the middle instead: between a value that is too high and one that is too low, or one that is fine. When the
+    best trial calls for nothing more, its neighbourhood is searched along the knobs that findings have spoken of.
+    """
+    finished = _best_first([t for t in trials if t.state in (State.COMPLETE, State.PRUNED)])
+    lessons = [lesson for trial in finished for lesson in _lessons(trial, space)]
+    best = next((t for t in finished if t.feasible), None)
+    for lesson in lessons:
+        if best is None or lesson.trial is best:
+            proposal = _follow(lesson, lessons, finished, space)
+            if proposal is not None:
+                return proposal
+    return None if best is None else _around(best, lessons, finished, space)
+
+
+def _best_first(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Feasible trials by their objective, then the others, the latest first."""
+    feasible = sorted((t for t in trials if t.feasible), key=lambda t: -(t.value if t.value is not None else -math.inf))
+    return feasible + sorted((t for t in trials if not t.feasible), key=lambda t: -t.number)
+
+
+def _lessons(trial: TrialRecord, space: Mapping[str, Space]) -> Iterator[Lesson]:
+    """What the findings of `trial` say about the knobs of the space, the weightiest first."""
+    weighty = sorted(trial.findings, key=lambda f: (-f.severity, -f.confidence, f.raised_at))
+    for finding in weighty:
+        if finding.severity < Severity.WARNING:
+            continue
+        for prescription in finding.prescriptions:
+            knob = prescription.knob
+            if prescription.safety is Safety.ADVICE or knob not in space or knob not in trial.proposal.knobs:
+                continue
+            value = trial.proposal.knobs[knob]
+            if isinstance(value, str):
+                continue
+            target = prescription.change.apply(value)
+            if target != value:
+                side = Side.HIGHER if target > value else Side.LOWER
+                yield Lesson(trial, finding, prescription, knob, float(value), side)
+
+
+def _follow(
+    lesson: Lesson, lessons: Sequence[Lesson], trials: Sequence[TrialRecord], space: Mapping[str, Space]
+) -> Proposal | None:
+    """The prescription of `lesson` carried out, None where it leads nowhere new."""
+    knob, place, value = lesson.knob, space[lesson.knob], lesson.value
+    target = place.nearest(lesson.prescription.change.apply(value))
+    opposite = _nearest_opposite(lesson, lessons)
+    why = f"{lesson.finding.code} {lesson.finding.name} in trial {lesson.trial.number}: {lesson.finding.message}"
+    if opposite is not None and (float(target) - opposite.value) * lesson.side >= 0:
+        target = place.middle(min(value, opposite.value), max(value, opposite.value))
+        why += (
+            f"; {_show(opposite.value)} was wrong the other way "
+            f"({opposite.finding.code} in trial {opposite.trial.number}), so the middle of the two"
+        )
+    fine = _nearest_fine(lesson, trials)
+    if fine is not None and (float(target) - fine) * lesson.side >= 0:
+        target = place.middle(min(value, fine), max(value, fine))
+        why += f"; {_show(fine)} is known to be fine, so between them"
+    if _distance(place, target, value) < SAME:
+        return None
+    knobs = {**lesson.trial.proposal.knobs, knob: target}
+    if _tried(knobs, trials, space):
+        return None
+    return Proposal(
+        knobs,
+        Origin.FINDING if opposite is None else Origin.BRACKET,
+        why,
+        lesson.trial.number,
+        lesson.finding.code,
+        knob,
+        lesson.prescription.hypothesis,
+    )
+
+
+def _nearest_opposite(lesson: Lesson, lessons: Sequence[Lesson]) -> Lesson | None:
+    """The nearest value beyond `lesson.value`, on the side it points to, of which a finding says to come back."""
+    beyond = [
+        other
+        for other in lessons
+        if other.knob == lesson.knob
+        and other.side is not lesson.side
+        and (other.value - lesson.value) * lesson.side > 0
+    ]
+    return min(beyond, key=lambda other: abs(other.value - lesson.value), default=None)
+
+
+def _nearest_fine(lesson: Lesson, trials: Sequence[TrialRecord]) -> float | None:
+    """The nearest value on the side `lesson` points to of a trial that ran to its end with nothing at ERROR."""
+    values = [float(t.proposal.knobs[lesson.knob]) for t in trials if t.feasible]
+    beyond = [v for v in values if (v - lesson.value) * lesson.side > 0]
+    return min(beyond, key=lambda v: abs(v - lesson.value), default=None)
+
+
+def _around(
+    best: TrialRecord, lessons: Sequence[Lesson], trials: Sequence[TrialRecord], space: Mapping[str, Space]
+) -> Proposal | None:
+    """A value beside the best one of a knob that findings spoke of, while its neighbours are far away."""
+    for knob in dict.fromkeys(lesson.knob for lesson in lessons):
+        place = space[knob]
+        if not isinstance(place, Range) or not place.log:
+            continue
+        proposal = _beside(best, knob, place, trials, space)
+        if proposal is not None:
+            return proposal
+    return None
+
+
+def _beside(
+    best: TrialRecord, knob: str, place: Range, trials: Sequence[TrialRecord], space: Mapping[str, Space]
+) -> Proposal | None:
+    here = float(best.proposal.knobs[knob])
+    others = [float(t.proposal.knobs[knob]) for t in trials]
+    options: list[tuple[float, Knob, str]] = []
+    for side in Side:
+        beyond = [v for v in others if (v - here) * side > 0]
+        neighbour = min(beyond, key=lambda v: abs(v - here), default=None)
+        if neighbour is None:
+            target = place.nearest(here * STEP**side)
+            reason = f"nothing {'above' if side is Side.HIGHER else 'below'} it was tried"
+        else:
+            target = place.middle(min(here, neighbour), max(here, neighbour))
+            reason = f"the nearest value tried is {_show(neighbour)}"
+        gap = place.distance(here, float(target))
+        if gap >= 2 * SAME and not _tried({**best.proposal.knobs, knob: target}, trials, space):
+            options.append((gap, target, reason))
+    if not options:
+        return None
+    _, target, reason = max(options, key=lambda option: (option[0], float(option[1])))
+    return Proposal(
+        {**best.proposal.knobs, knob: target},
+        Origin.BRACKET,
+        f"trial {best.number} is the best so far at {knob} {_show(here)}; {reason}",
+        best.number,
+        "",
+        knob,
+        Hypothesis("validation_reward", Direction.UP, 0.0, 1.0, f"the best {knob} may lie beside {_show(here)}"),
+    )
+
+
+def _tried(knobs: Mapping[str, Knob], trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> bool:
+    """Whether some trial had the same settings, near enough."""
+    return any(
+        all(_distance(space[k], v, t.proposal.knobs[k]) < SAME for k, v in knobs.items() if k in space) for t in trials
+    )
+
+
+def _distance(place: Space, one: Knob, other: Knob) -> float:
+    if isinstance(place, Choices):
+        return place.distance(one, other)
+    return place.distance(float(one), float(other))
+
+
+def _show(value: float) -> str:
+    return f"{value:.3g}"

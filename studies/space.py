@@ -1,0 +1,132 @@
+"""What a study may change: one space per knob, and the values inside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostics.errors import UserError
+from studies.trial import Knob
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """All numbers from `low` to `high`, both included; `log` says that ratios matter rather than differences."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        whole = not self.integer or float(value).is_integer()
+        return whole and self.low <= value <= self.high
+
+    def nearest(self, value: float) -> Knob:
+        """The value of the space that is nearest to `value`."""
+        inside = min(max(value, self.low), self.high)
+        return round(inside) if self.integer else inside
+
+    def middle(self, low: float, high: float) -> Knob:
+        """Halfway between two values: the geometric mean where ratios matter."""
+        return self.nearest(math.sqrt(low * high) if self.log and low > 0 else (low + high) / 2)
+
+    def distance(self, one: float, other: float) -> float:
+        """How far apart two values are, as a share of the whole space."""
+        if self.log:
+            return abs(math.log(other / one)) / math.log(self.high / self.low)
+        return abs(other - one) / (self.high - self.low)
+
+    def __str__(self) -> str:
+        kind = " (log)" if self.log else " (whole numbers)" if self.integer else ""
+        return f"{self.low:g} to {self.high:g}{kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """One of `values`; numbers are in ascending order, so that a change knows its neighbours."""
+
+    values: tuple[Knob, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+    def nearest(self, value: float) -> Knob:
+        """The choice that is nearest to `value` in ratio. ValueError where the choices are no numbers."""
+        numbers = [v for v in self.values if isinstance(v, int | float) and v > 0]
+        if len(numbers) != len(self.values):
+            raise ValueError(f"{self} has no order")
+        return min(numbers, key=lambda v: abs(math.log(v / max(value, 1e-300))))
+
+    def middle(self, low: float, high: float) -> Knob:
+        """The choice nearest to the geometric mean of two of them."""
+        return self.nearest(math.sqrt(low * high))
+
+    def distance(self, one: Knob, other: Knob) -> float:
+        """How far apart two choices stand in the list, as a share of it."""
+        return abs(self.values.index(one) - self.values.index(other)) / max(1, len(self.values) - 1)
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(str(v) for v in self.values)
+
+
+Space = Range | Choices
+
+
+def parse_space(knob: str, table: Mapping[str, Any], where: str) -> Space:
+    """A space from its TOML table: `{low, high, log, integer}` or `{choices}`. UserError names `where` and the key."""
+    if "choices" in table:
+        values = tuple(table["choices"])
+        if not values:
+            raise UserError(f"{where}: space.{knob}.choices is empty", "Give at least one value.")
+        numbers = all(isinstance(v, int | float) for v in values)
+        return Choices(tuple(sorted(values)) if numbers else values)
+    try:
+        space = Range(table["low"], table["high"], table.get("log", False), table.get("integer", False))
+    except KeyError as missing:
+        raise UserError(f"{where}: space.{knob} has no {missing}", "Give low and high, or choices.") from None
+    if not space.low < space.high or (space.log and space.low <= 0):
+        raise UserError(f"{where}: space.{knob} is empty: {space}", "Give low < high; a log space begins above 0.")
+    return space
+
+
+def write_space(space: Space) -> dict[str, Any]:
+    """The inverse of `parse_space`."""
+    if isinstance(space, Choices):
+        return {"choices": list(space.values)}
+    return {"low": space.low, "high": space.high, "log": space.log, "integer": space.integer}
+
+
+def parse_knob(text: str, space: Mapping[str, Space], where: str) -> tuple[str, Knob]:
+    """`knob=value` as typed by a person. UserError where the knob, the number or the value is not of the space."""
+    knob, equals, written = text.partition("=")
+    if not equals:
+        raise UserError(f"{where}: {text!r} is not knob=value", "Write for example learning_rate=1e-4.")
+    return knob, check_knob(knob, _number(written), space, where)
+
+
+def check_knob(knob: str, value: Knob, space: Mapping[str, Space], where: str) -> Knob:
+    """`value` as it lies in the space of `knob`; UserError where it does not."""
+    if knob not in space:
+        from difflib import get_close_matches
+
+        near = get_close_matches(knob, space, n=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        raise UserError(f"{where}: unknown knob {knob!r}", f"{meant}This study has {', '.join(space)}.")
+    if value not in space[knob]:
+        raise UserError(f"{where}: {knob}={value} is outside its space", f"It takes {space[knob]}.")
+    place = space[knob]
+    return int(value) if isinstance(place, Range) and place.integer else value
+
+
+def _number(text: str) -> Knob:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,122 @@
+"""What a study is: what each trial trains, which knobs may change and where they start. Presets are TOML files."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from diagnostics.errors import UserError
+from diagnostics.metrics import is_metric
+from studies import trial
+from studies.space import Space, check_knob, parse_space, write_space
+from studies.trial import Knob, TrialSpec
+
+DEFAULT_PRESET = "arithmetic-grpo"
+_KEYS = {"name", "description", "trials", "seed", "objective", "trial", "space", "start"}
+
+
+@dataclass(frozen=True, slots=True)
+class StudySpec:
+    """A study: at most `trials` runs of `trial`, whose knobs begin at `start` and stay inside `space`.
+
+    `objective` is the canonical metric to maximise, taken from a trial's last evaluation.
+    """
+
+    name: str
+    description: str
+    trials: int
+    seed: int
+    objective: str
+    trial: TrialSpec
+    space: Mapping[str, Space]
+    start: Mapping[str, Knob]
+
+    def with_start(self, start: Mapping[str, Knob]) -> StudySpec:
+        """The same study with some knobs starting elsewhere."""
+        return replace(self, start={**self.start, **start})
+
+    def trial_with(self, knobs: Mapping[str, Knob], seed: int) -> TrialSpec:
+        """The spec of one trial."""
+        return replace(self.trial, knobs=dict(knobs), seed=seed)
+
+
+def presets() -> dict[str, str]:
+    """The presets that ship, each with its description."""
+    found = {}
+    for path in sorted(files("studies").joinpath("presets").iterdir(), key=lambda p: p.name):
+        if path.name.endswith(".toml"):
+            found[path.name.removesuffix(".toml")] = tomllib.loads(path.read_text(encoding="utf-8"))["description"]
+    return found
+
+
+def load(preset: str) -> StudySpec:
+    """The study called `preset`, or the one in the TOML file of that path.
+
+    UserError where there is none, or where the file does not say a study; it names the file and the key.
+    """
+    if preset.endswith(".toml"):
+        try:
+            text, where = Path(preset).read_text(encoding="utf-8"), preset
+        except OSError as error:
+            raise UserError(f"cannot read the study {preset}: {error.strerror}", "Check the path.") from None
+    elif preset in presets():
+        text = files("studies").joinpath("presets", f"{preset}.toml").read_text(encoding="utf-8")
+        where = f"preset {preset}"
+    else:
+        from difflib import get_close_matches
+
+        near = get_close_matches(preset, presets(), n=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        known = ", ".join(presets())
+        raise UserError(f"unknown preset {preset!r}", f"{meant}There are {known}; the path of a .toml file works too.")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where} is no TOML: {error}", "Mend the file.") from None
+    return from_json({"trial": {}, **data}, where)
+
+
+def from_json(data: Mapping[str, Any], where: str) -> StudySpec:
+    """A study from the tables of a preset or of `study.jsonl`; UserError names `where` and the key at fault."""
+    unknown = set(data) - _KEYS
+    if unknown:
+        raise UserError(f"{where}: unknown keys {', '.join(sorted(unknown))}", f"Known are {', '.join(sorted(_KEYS))}.")
+    for key in ("name", "space", "start"):
+        if key not in data:
+            raise UserError(f"{where} has no {key}", "See studies/presets/ for complete examples.")
+    objective = data.get("objective", "validation_reward")
+    if not is_metric(objective):
+        raise UserError(f"{where}: objective {objective!r} is no canonical metric", "Try validation_reward.")
+    space = {knob: parse_space(knob, table, where) for knob, table in data["space"].items()}
+    start = {knob: check_knob(knob, value, space, f"{where}: start") for knob, value in data["start"].items()}
+    missing = set(space) - set(start)
+    if missing:
+        raise UserError(f"{where}: no start for {', '.join(sorted(missing))}", "Every knob of the space needs one.")
+    return StudySpec(
+        data["name"],
+        data.get("description", ""),
+        data.get("trials", 8),
+        data.get("seed", 0),
+        objective,
+        trial.from_json({"v": trial.VERSION, **data["trial"]}, f"{where}: trial"),
+        space,
+        start,
+    )
+
+
+def to_json(spec: StudySpec) -> dict[str, Any]:
+    """The inverse of `from_json`."""
+    return {
+        "name": spec.name,
+        "description": spec.description,
+        "trials": spec.trials,
+        "seed": spec.seed,
+        "objective": spec.objective,
+        "trial": {key: value for key, value in trial.to_json(spec.trial).items() if key != "v"},
+        "space": {knob: write_space(space) for knob, space in spec.space.items()},
+        "start": dict(spec.start),
+    }
