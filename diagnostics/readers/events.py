@@ -159,7 +159,7 @@ class _Reading:
         if self._rewinds:
             notes.append(f"steps went back {_times(self._rewinds)} within an attempt")
         if self._superseded:
-            notes.append(f"{_count(self._superseded, 'row')} of an earlier attempt superseded by a later one")
+            notes.append(f"{_count(self._superseded, 'row')} superseded by later rows of the same steps")
         if tail.unreadable:
             notes.append(f"{_count(tail.unreadable, 'line')} could not be read; the last: {tail.last_error}")
         if tail.torn:
