@@ -90,23 +90,27 @@ def _lessons(trial: TrialRecord, space: Mapping[str, Space]) -> Iterator[Lesson]
 def _follow(
     lesson: Lesson, lessons: Sequence[Lesson], trials: Sequence[TrialRecord], space: Mapping[str, Space]
 ) -> Proposal | None:
-    """The prescription of `lesson` carried out, None where it leads nowhere new."""
-    knob, place, value = lesson.knob, space[lesson.knob], lesson.value
-    target = place.nearest(lesson.prescription.change.apply(value))
+    """The prescription of `lesson` carried out, None where it leads nowhere new.
+
+    Where a trial further on said the same, the change begins from there: what did not help is not repeated.
+    """
     opposite = _nearest_opposite(lesson, lessons)
-    why = f"{lesson.finding.code} {lesson.finding.name} in trial {lesson.trial.number}: {lesson.finding.message}"
-    if opposite is not None and (float(target) - opposite.value) * lesson.side >= 0:
+    furthest = _furthest(lesson, lessons, opposite)
+    knob, place, value, side = lesson.knob, space[lesson.knob], furthest.value, lesson.side
+    target = place.nearest(furthest.prescription.change.apply(value))
+    why = (
+        f"{furthest.finding.code} {furthest.finding.name} in trial {furthest.trial.number}: {furthest.finding.message}"
+    )
+    if opposite is not None and (float(target) - opposite.value) * side >= 0:
         target = place.middle(min(value, opposite.value), max(value, opposite.value))
         why += (
             f"; {_show(opposite.value)} was wrong the other way "
             f"({opposite.finding.code} in trial {opposite.trial.number}), so the middle of the two"
         )
-    fine = _nearest_fine(lesson, trials)
-    if fine is not None and (float(target) - fine) * lesson.side >= 0:
+    fine = _nearest_fine(furthest, lessons, trials)
+    if fine is not None and (float(target) - fine) * side >= 0:
         target = place.middle(min(value, fine), max(value, fine))
         why += f"; {_show(fine)} is known to be fine, so between them"
-    if _distance(place, target, value) < SAME:
-        return None
     knobs = {**lesson.trial.proposal.knobs, knob: target}
     if _tried(knobs, trials, space):
         return None
@@ -115,10 +119,23 @@ def _follow(
         Origin.FINDING if opposite is None else Origin.BRACKET,
         why,
         lesson.trial.number,
-        lesson.finding.code,
+        furthest.finding.code,
         knob,
-        lesson.prescription.hypothesis,
+        furthest.prescription.hypothesis,
     )
+
+
+def _furthest(lesson: Lesson, lessons: Sequence[Lesson], opposite: Lesson | None) -> Lesson:
+    """The lesson that says the same of the value furthest on, short of the nearest one that says the opposite."""
+    same = [
+        other
+        for other in lessons
+        if other.knob == lesson.knob
+        and other.side is lesson.side
+        and (other.value - lesson.value) * lesson.side > 0
+        and (opposite is None or (opposite.value - other.value) * lesson.side > 0)
+    ]
+    return max(same, key=lambda other: other.value * lesson.side, default=lesson)
 
 
 def _nearest_opposite(lesson: Lesson, lessons: Sequence[Lesson]) -> Lesson | None:
@@ -133,9 +150,10 @@ def _nearest_opposite(lesson: Lesson, lessons: Sequence[Lesson]) -> Lesson | Non
     return min(beyond, key=lambda other: abs(other.value - lesson.value), default=None)
 
 
-def _nearest_fine(lesson: Lesson, trials: Sequence[TrialRecord]) -> float | None:
-    """The nearest value on the side `lesson` points to of a trial that ran to its end with nothing at ERROR."""
-    values = [float(t.proposal.knobs[lesson.knob]) for t in trials if t.feasible]
+def _nearest_fine(lesson: Lesson, lessons: Sequence[Lesson], trials: Sequence[TrialRecord]) -> float | None:
+    """The nearest value on the side `lesson` points to of a feasible trial of which nothing says to go further."""
+    restless = {other.trial.number for other in lessons if other.knob == lesson.knob and other.side is lesson.side}
+    values = [float(t.proposal.knobs[lesson.knob]) for t in trials if t.feasible and t.number not in restless]
     beyond = [v for v in values if (v - lesson.value) * lesson.side > 0]
     return min(beyond, key=lambda v: abs(v - lesson.value), default=None)
 
@@ -148,19 +166,28 @@ def _around(
         place = space[knob]
         if not isinstance(place, Range) or not place.log:
             continue
-        proposal = _beside(best, knob, place, trials, space)
+        here = float(best.proposal.knobs[knob])
+        # a finding that the best value is too low (or high) rules out everything on its other side
+        wrong = {-o.side for o in lessons if o.knob == knob and (here - o.value) * o.side <= 0}
+        proposal = _beside(best, knob, place, [s for s in Side if s not in wrong], trials, space)
         if proposal is not None:
             return proposal
     return None
 
 
 def _beside(
-    best: TrialRecord, knob: str, place: Range, trials: Sequence[TrialRecord], space: Mapping[str, Space]
+    best: TrialRecord,
+    knob: str,
+    place: Range,
+    sides: Sequence[Side],
+    trials: Sequence[TrialRecord],
+    space: Mapping[str, Space],
 ) -> Proposal | None:
+    """Halfway to the nearest value tried on the wider side, or one step where nothing was tried yet."""
     here = float(best.proposal.knobs[knob])
     others = [float(t.proposal.knobs[knob]) for t in trials]
     options: list[tuple[float, Knob, str]] = []
-    for side in Side:
+    for side in sides:
         beyond = [v for v in others if (v - here) * side > 0]
         neighbour = min(beyond, key=lambda v: abs(v - here), default=None)
         if neighbour is None:

@@ -51,6 +51,10 @@ class TrialSpec:
         unknown = set(self.knobs) - set(knobs())
         if unknown:
             raise UserError(f"unknown knob {', '.join(sorted(unknown))}", f"The knobs are {', '.join(knobs())}.")
+        for name in ("completions", "batch_size", "max_completion_length", "eval_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"{name} is {value!r}", "It takes a whole number from 1 upwards.")
         if (self.task is None) == (self.model is None):
             raise UserError("a trial needs a task or a model", "Give either the name of a task or --model.")
         if self.model is not None and (self.dataset is None or self.reward is None):

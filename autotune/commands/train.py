@@ -234,6 +234,6 @@ def _diagnosed(directory: Path, fail_on: Severity) -> ExitStatus:
 
     history = events.read(directory)
     report = diagnose(history)
-    terminal.render([(history, report)], Console())
+    Console().print(terminal.render(report, history))
     worst = report.worst()
     return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN

@@ -1,0 +1,224 @@
+"""The loop over scripted trials: a stand-in for the launcher writes the events that a trainer would have written.
+
+Real training goes through the same loop in test_study.py.
+"""
+
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from autotune import journal, loop
+from autotune.views.plain import PlainView, closing
+from diagnostics.errors import UserError
+from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
+from diagnostics.finding import (
+    Confidence,
+    Direction,
+    Evidence,
+    Finding,
+    Hypothesis,
+    Prescription,
+    Scale,
+    Severity,
+)
+from studies import trial
+from studies.record import Origin, State, StudyRecord, read
+from studies.spec import load
+from studies.trial import TrialSpec
+
+LOWER = Prescription("learning_rate", Scale(1 / 8), Hypothesis("reward_mean", Direction.UP, 0.1, 0.5, "smaller steps"))
+
+
+def raised(severity: Severity) -> Finding:
+    evidence = Evidence("reward_mean", 0, 20, "mean", -0.9, -0.5)
+    return Finding("RWD002", "reward_collapse", severity, Confidence.HIGH, 1, 20, 20, "it fell", (evidence,), (LOWER,))
+
+
+class Scripted:
+    """A launcher whose trials are over at once; `script` writes their events and returns their exit status."""
+
+    script: Callable[[TrialSpec, EventLog], int]
+    launched: list[Path]
+
+    def __init__(self, directory: Path, *, attempt: int = 1) -> None:
+        self.launched.append(directory)
+        log = EventLog(directory / "events.jsonl", attempt=attempt)
+        self._status = type(self).script(trial.read(directory), log)
+        log.close()
+
+    def poll(self) -> int:
+        return self._status
+
+    def stop(self) -> int:
+        return self._status
+
+    def last_words(self) -> str:
+        return "the last line of its log"
+
+
+def learns_below_1e_3(spec: TrialSpec, log: EventLog) -> int:
+    rate = float(spec.knobs["learning_rate"])
+    log.emit(RunStarted(0, "trl-grpo", "1.16.0", {"max_steps": 100}))
+    log.emit(MetricsLogged(0, {"validation_reward": -0.3, "completions_generated": 0.0}))
+    if rate > 1e-3:
+        log.emit(MetricsLogged(20, {"validation_reward": -0.9, "completions_generated": 2560.0}))
+        log.emit(FindingRaised(20, raised(Severity.FATAL)))
+        log.emit(RunEnded(21, Outcome.STOPPED, "RWD002"))
+        return 0
+    value = 0.4 - 0.2 * abs(math.log10(rate / 3e-4))
+    log.emit(MetricsLogged(100, {"validation_reward": value, "completions_generated": 12800.0}))
+    log.emit(RunEnded(100, Outcome.FINISHED))
+    return 0
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StudyRecord]:
+    def start(
+        script: Callable[[TrialSpec, EventLog], int], *, trials: int = 3, out: io.StringIO | None = None
+    ) -> StudyRecord:
+        launcher = type("Launcher", (Scripted,), {"script": staticmethod(script), "launched": []})
+        monkeypatch.setattr(loop, "LocalTrial", launcher)
+        spec = replace(load("arithmetic-grpo"), trials=trials)
+        return loop.run_study(spec, tmp_path / "study", PlainView(spec, tmp_path / "study", out or io.StringIO()))
+
+    return start
+
+
+def told(study: StudyRecord) -> list[optuna.trial.FrozenTrial]:
+    storage = f"sqlite:///{study.directory / 'study.db'}"
+    return optuna.load_study(study_name=study.spec.name, storage=storage).trials
+
+
+def test_a_collapse_is_pruned_with_its_evaluations_and_the_next_trial_mends_it(run: Callable[..., StudyRecord]) -> None:
+    study = run(learns_below_1e_3)
+    first, second, _ = study.trials
+    assert (first.state, second.state) == (State.PRUNED, State.COMPLETE)
+    assert second.proposal.origin is Origin.FINDING
+    assert second.proposal.knobs["learning_rate"] == pytest.approx(3e-3 / 8)
+    best = study.best()
+    assert best is not None
+    assert best.value is not None
+    assert best.value > 0.3
+
+    optunas = told(study)
+    assert [t.state.name for t in optunas] == ["PRUNED", "COMPLETE", "COMPLETE"]
+    assert optunas[0].intermediate_values == {0: -0.3, 2560: -0.9}
+    assert optunas[1].value == second.value
+    assert optunas[1].params == dict(second.proposal.knobs)
+    assert optunas[1].user_attrs["why"] == second.proposal.why
+    assert optunas[0].user_attrs["findings"] == {"RWD002": "fatal"}
+
+
+def test_every_trial_is_named_with_its_reason_before_it_begins(run: Callable[..., StudyRecord], tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def script(spec: TrialSpec, log: EventLog) -> int:
+        last = json.loads((tmp_path / "study" / "study.jsonl").read_text().splitlines()[-1])
+        seen.append(last["type"])
+        assert last["knobs"] == dict(spec.knobs)
+        return learns_below_1e_3(spec, log)
+
+    out = io.StringIO()
+    run(script, out=out)
+    assert seen == ["trial_proposed"] * 3
+    lines = out.getvalue().splitlines()
+    assert "trial 1  learning_rate 0.003 → 0.000375  (from trial 0)" in lines
+    began = lines.index("trial 1  learning_rate 0.003 → 0.000375  (from trial 0)")
+    assert lines[began + 1] == "trial 1  because: RWD002 reward_collapse in trial 0: it fell"
+    assert "hypothesis: smaller steps; so reward_mean rises by 0.1 within 50% of the run" in lines[began + 2]
+
+
+def test_equal_studies_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        loop, "LocalTrial", type("L", (Scripted,), {"script": staticmethod(learns_below_1e_3), "launched": []})
+    )
+    spec = replace(load("arithmetic-grpo"), trials=7)
+    knobs = []
+    for name in ("one", "two"):
+        study = loop.run_study(spec, tmp_path / name, PlainView(spec, tmp_path / name, io.StringIO()))
+        knobs.append([t.proposal.knobs for t in study.trials])
+    assert knobs[0] == knobs[1]
+    assert any(t.proposal.origin is Origin.SAMPLER for t in study.trials)  # findings run out before trials do
+
+
+def breaks_down(spec: TrialSpec, log: EventLog) -> int:
+    return 1
+
+
+def test_a_fault_of_ours_is_tried_twice_then_said(run: Callable[..., StudyRecord], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="trial 0 failed 2 times: the last line of its log"):
+        run(breaks_down)
+    study = read(tmp_path / "study")
+    assert [t.state for t in study.trials] == [State.FAILED]
+    assert study.trials[0].attempt == 2
+    assert study.ended == "failed"
+    assert [t.state.name for t in told(study)] == ["FAIL"]
+
+
+def test_breaking_down_after_a_grave_finding_is_a_diverged_run(run: Callable[..., StudyRecord]) -> None:
+    def script(spec: TrialSpec, log: EventLog) -> int:
+        log.emit(RunStarted(0, "trl-grpo", "1.16.0", {"max_steps": 100}))
+        log.emit(FindingRaised(20, raised(Severity.ERROR)))
+        return 1
+
+    study = run(script, trials=1)
+    assert study.trials[0].state is State.PRUNED
+    assert "broke off after RWD002" in study.trials[0].reason
+
+
+def test_the_trainers_word_for_a_mistake_of_the_user_is_passed_on(
+    run: Callable[..., StudyRecord], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="the last line of its log"):
+        run(lambda spec, log: 2)
+    assert [t.state.name for t in told(read(tmp_path / "study"))] == ["FAIL"]
+
+
+def test_an_interrupt_is_recorded_and_passed_on(run: Callable[..., StudyRecord], tmp_path: Path) -> None:
+    def script(spec: TrialSpec, log: EventLog) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(script)
+    study = read(tmp_path / "study")
+    assert study.ended == "interrupted"
+    assert study.trials[0].reason == "interrupted"
+
+
+def test_a_second_study_does_not_overwrite_the_first(run: Callable[..., StudyRecord], tmp_path: Path) -> None:
+    run(learns_below_1e_3)
+    before = (tmp_path / "study" / "study.jsonl").read_bytes()
+    with pytest.raises(UserError, match="already holds a study"):
+        run(learns_below_1e_3)
+    assert (tmp_path / "study" / "study.jsonl").read_bytes() == before
+
+
+def test_the_journal_says_what_happened(run: Callable[..., StudyRecord]) -> None:
+    study = run(learns_below_1e_3)
+    text = journal.journal(study)
+    assert "| 0 | as the preset starts | -0.9 | stopped 21/100 | RWD002 |" in text
+    assert "- **RWD002 reward_collapse** in trial 0 (step 20, FATAL): it fell." in text
+    assert "## Trial 1: learning_rate 0.003 → 0.000375" in text
+    assert "- Hypothesis: smaller steps; so reward_mean rises by 0.1 within 50% of the run." in text
+    assert "It is not confirmed on other seeds." in text
+    journal.write(study)
+    report = json.loads((study.directory / "report.json").read_text())
+    assert report["best"] == study.best().number  # type: ignore[union-attr]
+    assert len(report["trials"]) == 3
+    assert any("best: trial" in line for line in closing(study))
+
+
+def test_a_study_without_a_feasible_trial_recommends_nothing(run: Callable[..., StudyRecord]) -> None:
+    def script(spec: TrialSpec, log: EventLog) -> int:
+        return learns_below_1e_3(replace(spec, knobs={"learning_rate": 1e-2}), log)
+
+    study = run(script, trials=2)
+    assert study.best() is None
+    assert "None: no trial ran to its end" in journal.journal(study)
+    assert "there is nothing to recommend" in closing(study)[0]

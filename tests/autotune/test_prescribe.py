@@ -1,0 +1,187 @@
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotune.prescribe import SAME, prescribe
+from diagnostics.finding import (
+    Change,
+    Confidence,
+    Direction,
+    Evidence,
+    Finding,
+    Hypothesis,
+    Prescription,
+    Safety,
+    Scale,
+    Set,
+    Severity,
+)
+from studies.record import Evaluation, Origin, Proposal, State, TrialRecord
+from studies.space import Choices, Range
+from studies.trial import Knob
+
+SPACE = {
+    "learning_rate": Range(1e-6, 1e-2, log=True),
+    "update_epochs": Range(1, 4, integer=True),
+    "num_generations": Choices((2, 4, 8, 16, 32)),
+}
+START: dict[str, Knob] = {"learning_rate": 1e-3, "update_epochs": 1, "num_generations": 8}
+
+
+def finding(code: str, severity: Severity, knob: str, change: Change, safety: Safety = Safety.UNSAFE) -> Finding:
+    hypothesis = Hypothesis("reward_mean", Direction.UP, 0.1, 0.5, f"{code} says so")
+    evidence = Evidence("reward_mean", 0, 9, "mean", 0.0, 1.0)
+    return Finding(
+        code, code.lower(), severity, Confidence.HIGH, 0, 9, 9, f"{code} message", (evidence,),
+        (Prescription(knob, change, hypothesis, safety),),
+    )  # fmt: skip
+
+
+def trial(
+    number: int, value: float | None, *findings: Finding, state: State = State.COMPLETE, **knobs: Knob
+) -> TrialRecord:
+    evaluations = (Evaluation(0, 0, -0.3), Evaluation(100, 12800, value)) if value is not None else ()
+    proposal = Proposal({**START, **knobs}, Origin.START, "")
+    return TrialRecord(number, 1, number, proposal, state, "", evaluations, findings)
+
+
+def collapse(number: int, rate: float) -> TrialRecord:
+    fatal = finding("KL002", Severity.FATAL, "learning_rate", Scale(1 / 8))
+    return trial(number, -0.8, fatal, state=State.PRUNED, learning_rate=rate)
+
+
+def asleep(number: int, rate: float, value: float = -0.3) -> TrialRecord:
+    warning = finding("RWD004", Severity.WARNING, "learning_rate", Scale(10))
+    return trial(number, value, warning, learning_rate=rate)
+
+
+def test_a_collapse_asks_for_less() -> None:
+    proposal = prescribe([collapse(0, 3e-3)], SPACE)
+    assert proposal is not None
+    assert proposal.knobs == {**START, "learning_rate": pytest.approx(3.75e-4)}
+    assert (proposal.origin, proposal.parent, proposal.code, proposal.knob) == (
+        Origin.FINDING, 0, "KL002", "learning_rate",
+    )  # fmt: skip
+    assert proposal.hypothesis is not None
+    assert proposal.hypothesis.because == "KL002 says so"
+    assert "KL002 message" in proposal.why
+
+
+def test_no_learning_asks_for_more_again_and_again() -> None:
+    rates = [1e-6]
+    trials: list[TrialRecord] = []
+    for number in range(3):
+        trials.append(asleep(number, rates[-1]))
+        proposal = prescribe(trials, SPACE)
+        assert proposal is not None
+        rates.append(float(proposal.knobs["learning_rate"]))
+    assert rates == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3])
+
+
+def test_opposite_findings_bracket_a_knob() -> None:
+    """Collapse at 1e-3, nothing learned at 1e-5 (ten times more would be 1e-4 as well): the geometric middle."""
+    proposal = prescribe([collapse(0, 1e-3), asleep(1, 1e-4)], SPACE)
+    assert proposal is not None
+    assert proposal.knobs["learning_rate"] == pytest.approx((1e-3 * 1e-4) ** 0.5)
+    assert proposal.origin is Origin.BRACKET
+    assert "0.001 was wrong the other way (KL002 in trial 0)" in proposal.why
+
+
+def test_a_closed_bracket_asks_for_nothing_more() -> None:
+    """Too high at 1.2e-4, too low at 1e-4: nothing lies between, and below was ruled out."""
+    assert prescribe([collapse(0, 1.2e-4), asleep(1, 1e-4)], SPACE) is None
+
+
+def test_what_was_tried_is_not_tried_again() -> None:
+    trials = [collapse(0, 3e-3), trial(1, 0.4, learning_rate=3.75e-4)]
+    proposal = prescribe(trials, SPACE)
+    assert proposal is not None
+    assert proposal.knobs["learning_rate"] not in (pytest.approx(3.75e-4), pytest.approx(3e-3))
+
+
+def test_a_healthy_best_is_searched_around_on_the_knob_that_was_spoken_of() -> None:
+    trials = [collapse(0, 3e-3), trial(1, 0.4, learning_rate=3.75e-4)]
+    tried = []
+    for number in range(2, 6):
+        proposal = prescribe(trials, SPACE)
+        if proposal is None:
+            break
+        assert proposal.origin is Origin.BRACKET
+        tried.append(float(proposal.knobs["learning_rate"]))
+        trials.append(trial(number, 0.1, learning_rate=tried[-1]))
+    # one step below, where nothing was tried, and the middle towards the collapse; then both neighbours are near
+    assert sorted(tried) == pytest.approx([3.75e-4 / 10**0.5, (3.75e-4 * 3e-3) ** 0.5])
+
+
+def test_the_worst_finding_of_the_best_trial_speaks_first() -> None:
+    mild = finding("RWD001", Severity.WARNING, "num_generations", Scale(2))
+    grave = finding("UPD002", Severity.WARNING, "update_epochs", Scale(0.5))
+    best = trial(0, 0.5, mild, update_epochs=4)
+    worse = trial(1, 0.1, grave, update_epochs=4, learning_rate=1e-5)
+    proposal = prescribe([best, worse], SPACE)
+    assert proposal is not None
+    assert proposal.knobs == {**START, "update_epochs": 4, "num_generations": 16}
+
+
+def test_proposals_stay_inside_the_space() -> None:
+    proposal = prescribe([asleep(0, 5e-3)], SPACE)
+    assert proposal is not None
+    assert proposal.knobs["learning_rate"] == 1e-2
+    assert prescribe([asleep(0, 1e-2)], SPACE) is None
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        trial(0, 0.2),
+        trial(0, 0.2, finding("RWD005", Severity.INFO, "learning_rate", Scale(2))),
+        trial(0, 0.2, finding("LEN001", Severity.WARNING, "learning_rate", Scale(2), Safety.ADVICE)),
+        trial(0, 0.2, finding("LEN001", Severity.WARNING, "max_completion_length", Scale(2))),
+        trial(0, 0.2, finding("RWD001", Severity.WARNING, "num_generations", Set(8))),
+        trial(0, None, finding("KL002", Severity.FATAL, "learning_rate", Scale(0.1)), state=State.FAILED),
+    ],
+    ids=["healthy", "info", "advice", "not of the space", "already so", "failed"],
+)
+def test_what_calls_for_nothing(quiet: TrialRecord) -> None:
+    assert prescribe([quiet], SPACE) is None
+
+
+RATES = st.floats(1e-6, 1e-2)
+CHANGES = st.sampled_from([Scale(1 / 8), Scale(10), Scale(2), Scale(0.5), Set(1e-4)])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            RATES, st.integers(1, 4), st.sampled_from([2, 4, 8, 16, 32]), CHANGES, st.floats(-1, 1), st.booleans()
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_any_proposal_is_inside_the_space_and_new(rows: list[tuple[float, int, int, Change, float, bool]]) -> None:
+    trials = [
+        trial(
+            number,
+            value,
+            finding("KL002", Severity.FATAL if pruned else Severity.WARNING, "learning_rate", change),
+            state=State.PRUNED if pruned else State.COMPLETE,
+            learning_rate=rate,
+            update_epochs=epochs,
+            num_generations=group,
+        )
+        for number, (rate, epochs, group, change, value, pruned) in enumerate(rows)
+    ]
+    proposal = prescribe(trials, SPACE)
+    assert proposal == prescribe(trials, SPACE)
+    if proposal is not None:
+        assert all(value in SPACE[knob] for knob, value in proposal.knobs.items())
+        assert all(_apart(proposal.knobs, t.proposal.knobs) for t in trials)
+
+
+def _apart(one: Mapping[str, Knob], other: Mapping[str, Knob]) -> bool:
+    rate = SPACE["learning_rate"].distance(float(one["learning_rate"]), float(other["learning_rate"]))
+    same = all(one[knob] == other[knob] for knob in ("update_epochs", "num_generations"))
+    return rate >= SAME or not same

@@ -1,0 +1,134 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from diagnostics.errors import UserError
+from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
+from diagnostics.finding import Confidence, Direction, Evidence, Finding, Hypothesis, Severity
+from studies.record import (
+    STUDY_FILE,
+    Evaluation,
+    Origin,
+    Proposal,
+    State,
+    StudyLog,
+    TrialLog,
+    read,
+    trial_directory,
+)
+from studies.spec import load
+
+KNOBS = {"learning_rate": 3e-3, "kl_coef": 0.04, "update_epochs": 1, "temperature": 1.0, "num_generations": 8}
+
+
+def finding(severity: Severity, step: int) -> Finding:
+    evidence = Evidence("reward_mean", 0, step, "mean", -0.9, -0.5)
+    return Finding("RWD002", "reward_collapse", severity, Confidence.HIGH, 1, step, step, "it fell", (evidence,))
+
+
+def write_trial(directory: Path, values: list[float], *findings: Finding) -> None:
+    directory.mkdir(parents=True)
+    log = EventLog(directory / "events.jsonl")
+    log.emit(RunStarted(0, "trl-grpo", "1.16.0", {"max_steps": 10 * (len(values) - 1)}))
+    for i, value in enumerate(values):
+        log.emit(MetricsLogged(10 * i, {"validation_reward": value, "completions_generated": 1280.0 * i}))
+        log.emit(MetricsLogged(10 * i + 1, {"reward_mean": value}))
+    for found in findings:
+        log.emit(FindingRaised(found.raised_at, found))
+    log.emit(RunEnded(10 * len(values), Outcome.FINISHED))
+    log.close()
+
+
+def test_a_study_is_read_back_from_its_files(tmp_path: Path) -> None:
+    spec = load("arithmetic-grpo")
+    hypothesis = Hypothesis("reward_mean", Direction.UP, 0.1, 0.5, "smaller steps")
+    start = Proposal(KNOBS, Origin.START, "the start")
+    second = Proposal(
+        {**KNOBS, "learning_rate": 3.75e-4}, Origin.FINDING, "it fell", 0, "RWD002", "learning_rate", hypothesis
+    )
+    log = StudyLog(tmp_path)
+    log.started(spec)
+    log.proposed(0, 1, 7, start)
+    fatal = finding(Severity.FATAL, 12)
+    write_trial(trial_directory(tmp_path, 0), [-0.3, -0.9], finding(Severity.WARNING, 9), fatal)
+    log.stopped(0, fatal)
+    log.ended(0, State.PRUNED, "RWD002", -0.9, 4.0)
+    log.proposed(1, 1, 8, second)
+    write_trial(trial_directory(tmp_path, 1), [-0.3, 0.1, 0.4])
+    log.ended(1, State.COMPLETE, "ran to its end", 0.4, 9.0)
+    log.finished("finished")
+    log.close()
+
+    study = read(tmp_path)
+    assert study.spec == spec
+    assert study.ended == "finished"
+    first, other = study.trials
+    assert (first.state, first.seed, first.seconds, first.value) == (State.PRUNED, 7, 4.0, -0.9)
+    assert first.findings == (fatal,)  # the worst of its code
+    assert other.proposal == second
+    assert other.evaluations == (Evaluation(0, 0, -0.3), Evaluation(10, 1280, 0.1), Evaluation(20, 2560, 0.4))
+    assert (other.steps, other.max_steps, other.completions) == (30, 20, 2560)
+    assert study.best() == other
+    assert study.changes(other) == {"learning_rate": (3e-3, 3.75e-4)}
+    assert study.changes(first) == {}
+
+
+def test_a_finding_at_error_keeps_a_trial_from_being_best(tmp_path: Path) -> None:
+    log = StudyLog(tmp_path)
+    log.started(load("arithmetic-grpo"))
+    for number, (value, severity) in enumerate([(0.9, Severity.ERROR), (0.2, Severity.WARNING)]):
+        log.proposed(number, 1, number, Proposal(KNOBS, Origin.START, ""))
+        write_trial(trial_directory(tmp_path, number), [-0.3, value], finding(severity, 5))
+        log.ended(number, State.COMPLETE, "", value, 1.0)
+    best = read(tmp_path).best()
+    assert best is not None
+    assert best.number == 1
+
+
+@pytest.mark.parametrize("keep", [1, 40, -20])
+def test_a_kill_at_any_byte_leaves_a_readable_study(tmp_path: Path, keep: int) -> None:
+    log = StudyLog(tmp_path)
+    log.started(load("arithmetic-grpo"))
+    first = (tmp_path / STUDY_FILE).stat().st_size
+    log.proposed(0, 1, 0, Proposal(KNOBS, Origin.START, "why"))
+    log.close()
+    whole = (tmp_path / STUDY_FILE).read_bytes()
+    (tmp_path / STUDY_FILE).write_bytes(whole[: first + keep] if keep > 0 else whole[:keep])
+    study = read(tmp_path)
+    assert study.trials == ()
+    assert study.unreadable == 0
+
+
+def test_damaged_lines_are_counted(tmp_path: Path) -> None:
+    log = StudyLog(tmp_path)
+    log.started(load("arithmetic-grpo"))
+    log.close()
+    with (tmp_path / STUDY_FILE).open("a") as file:
+        file.write("{not json}\n[1]\n")
+    assert read(tmp_path).unreadable == 2
+
+
+def test_a_study_of_a_newer_version(tmp_path: Path) -> None:
+    (tmp_path / STUDY_FILE).write_text(json.dumps({"v": 2, "type": "study_started"}) + "\n")
+    with pytest.raises(UserError, match="has version 2, this autotune reads version 1"):
+        read(tmp_path)
+
+
+def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no study"):
+        read(tmp_path)
+
+
+def test_a_trial_is_followed_while_it_is_written(tmp_path: Path) -> None:
+    follower = TrialLog(tmp_path, "validation_reward")
+    assert follower.poll() == []  # it has not begun
+    log = EventLog(tmp_path / "events.jsonl", clock=lambda: 5.0)
+    log.emit(RunStarted(0, "trl-grpo", "1", {"max_steps": 100}, notes=("no reference",)))
+    log.emit(MetricsLogged(3, {"reward_mean": 0.5, "completions_generated": 384.0}))
+    assert [e.step for e in follower.poll()] == [0, 3]
+    assert (follower.max_steps, follower.step, follower.completions, follower.notes) == (100, 3, 384, ("no reference",))
+    assert follower.curves["reward_mean"] == [(3, 0.5)]
+    log.emit(RunEnded(3, Outcome.STOPPED, "KL002"))
+    follower.poll()
+    assert follower.ended == RunEnded(3, Outcome.STOPPED, "KL002")

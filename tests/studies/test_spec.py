@@ -1,0 +1,85 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from diagnostics.errors import UserError
+from diagnostics.finding import Severity
+from diagnostics.metrics import knobs
+from studies import trial
+from studies.spec import DEFAULT_PRESET, from_json, load, presets, to_json
+from studies.trial import TrialSpec
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_loads_and_survives_its_record(name: str) -> None:
+    spec = load(name)
+    assert spec.name == name
+    assert set(spec.space) <= set(knobs())
+    assert from_json(to_json(spec), "again") == spec
+
+
+def test_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="Did you mean arithmetic-grpo"):
+        load("arithmetic-gpro")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = [", "is no TOML"),
+        ("name = 'x'\ntrails = 3\n[space]\n[start]", "unknown keys trails"),
+        ("[space]\n[start]", "has no name"),
+        ("name='x'\nobjective='reward'\n[trial]\ntask='arithmetic'\n[space]\n[start]", "no canonical metric"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\nkl_coef={low=0,high=1}\n[start]", "no start for kl_coef"),
+        (
+            "name='x'\n[trial]\ntask='arithmetic'\n[space]\nkl_coef={low=0,high=1}\n[start]\nkl_coef=2",
+            "outside its space",
+        ),
+        ("name='x'\n[trial]\ntask='arithmetic'\nsteps=9\n[space]\n[start]", "unknown keys steps"),
+        ("name='x'\n[trial]\ntask='arithmetic'\ncompletions='many'\n[space]\n[start]", "completions is 'many'"),
+        ("name='x'\n[trial]\ntask='arithmetic'\ncompletions=0\n[space]\n[start]", "completions is 0"),
+        ("name='x'\n[space]\n[start]", "needs a task or a model"),
+    ],
+)
+def test_bad_files_say_the_file_and_the_key(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        load(str(path))
+    assert said in str(error.value)
+
+
+def test_missing_file() -> None:
+    with pytest.raises(UserError, match=r"cannot read the study nowhere\.toml"):
+        load("nowhere.toml")
+
+
+def test_trial_spec_survives_its_file(tmp_path: Path) -> None:
+    spec = TrialSpec(task="arithmetic", knobs={"learning_rate": 1e-4}, reward_bounds=(-1.0, 1.0), trl={"bf16": True})
+    trial.write(spec, tmp_path)
+    assert trial.read(tmp_path) == spec
+    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_trial_spec_of_another_version(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"v": 2}')
+    with pytest.raises(UserError, match="has version 2, this autotune reads version 1"):
+        trial.read(tmp_path)
+
+
+def test_trial_spec_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not the folder of a trial"):
+        trial.read(tmp_path)
+
+
+def test_budget_is_counted_in_completions() -> None:
+    spec = TrialSpec(task="arithmetic", completions=1000, batch_size=128)
+    assert spec.rollouts == 7
+    assert replace(spec, completions=10).rollouts == 1
+
+
+def test_the_default_preset_starts_where_it_collapses() -> None:
+    spec = load(DEFAULT_PRESET)
+    assert spec.start["learning_rate"] == 3e-3
+    assert spec.trial.stop_on is Severity.FATAL
