@@ -1,0 +1,87 @@
+import math
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import diagnostics
+from diagnostics.metrics import Against, Aggregation, Estimator, is_metric, knobs, metrics, settings
+
+FOLDER = Path(diagnostics.__file__).parent
+
+
+@pytest.mark.parametrize("name", metrics())
+def test_a_name_spells_its_identity_in_the_one_order(name):
+    metric = metrics()[name]
+    assert metric.name == name
+    kinds = [
+        0 if part in tuple(Against) else 1 if part in tuple(Estimator) else 2 if part in tuple(Aggregation) else -1
+        for part in name.split(".")[1:]
+    ]
+    assert -1 not in kinds, "a part is neither policy, estimator nor aggregation"
+    assert kinds == sorted(set(kinds)), "a part is out of order, or there twice"
+
+
+def test_no_definition_in_the_file_is_lost():
+    """Two tables that spell the same identity would hide one another."""
+
+    def definitions(table):
+        return sum(("definition" in t) + definitions(t) for t in table.values() if isinstance(t, dict))
+
+    assert len(metrics()) == definitions(tomllib.loads((FOLDER / "metrics.toml").read_text()))
+
+
+@pytest.mark.parametrize("name", metrics())
+def test_a_metric_is_defined(name):
+    metric = metrics()[name]
+    assert metric.definition.endswith(".") or metric.definition.endswith(")")
+    assert metric.unit
+    low, high = metric.range
+    assert low < high
+
+
+@pytest.mark.parametrize("name", [name for name in metrics() if metrics()[name].unit == "share"])
+def test_a_share_lies_between_0_and_1(name):
+    assert metrics()[name].range == (0, 1)
+
+
+@pytest.mark.parametrize("name", [name for name in metrics() if metrics()[name].quantity == "kl"])
+def test_a_divergence_says_against_what_and_how_it_is_estimated_and_aggregated(name):
+    metric = metrics()[name]
+    assert metric.against is not None
+    assert metric.estimator is not None
+    assert metric.aggregation is not None
+    never_negative = metric.estimator in (Estimator.K2, Estimator.K3, Estimator.EXACT)
+    assert metric.range == ((0 if never_negative else -math.inf), math.inf)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("reward_mean", True),
+        ("kl.reference.k3.token", True),
+        ("reward_component_mean[format]", True),
+        ("reward_component_mean[a[b]]", True),
+        ("reward_component_mean", False),
+        ("reward_component_mean[]", False),
+        ("reward_component_mean[format", False),
+        ("reward_mean[format]", False),
+        ("kl", False),
+        ("kl.reference.k3", False),
+        ("", False),
+    ],
+)
+def test_is_metric(name, known):
+    assert is_metric(name) is known
+
+
+def test_the_five_knobs_of_the_mission_are_knobs():
+    assert {"learning_rate", "kl_coef", "update_epochs", "temperature", "num_generations"} <= set(knobs())
+    assert "seed" not in knobs()
+
+
+@pytest.mark.parametrize("name", settings())
+def test_a_setting_is_defined(name):
+    setting = settings()[name]
+    assert setting.definition.endswith(".")
+    assert setting.range[0] < setting.range[1]

@@ -1,0 +1,140 @@
+import json
+
+import pytest
+
+from diagnostics.finding import (
+    Add,
+    Confidence,
+    Direction,
+    Evidence,
+    Finding,
+    Hypothesis,
+    Prescription,
+    Report,
+    Safety,
+    Scale,
+    Set,
+    Severity,
+    Skip,
+)
+from diagnostics.report.json import render
+
+BECAUSE = Hypothesis("grad_norm", Direction.DOWN, 0.5, 0.25, "the steps were too large")
+REPORT = Report(
+    source="runs/3",
+    framework="trl-grpo",
+    steps=99,
+    findings=(
+        Finding(
+            "KL002",
+            "kl_explosion",
+            Severity.ERROR,
+            Confidence.MEDIUM,
+            40,
+            99,
+            44,
+            "KL rose from 0.02 to 12 \x1b[31m\ud800",
+            (Evidence("kl.reference.k3.token", 40, 44, "median of the last 5", 12.0, 3.0),),
+            (
+                Prescription("learning_rate", Scale(0.1), BECAUSE),
+                Prescription("num_generations", Set(16), BECAUSE, Safety.SAFE),
+                Prescription("temperature", Add(-0.1), BECAUSE, Safety.ADVICE),
+            ),
+        ),
+    ),
+    raised=(),
+    skips=(Skip("VAL001", "needs value_loss, which this run did not log"),),
+    unmapped=("mystery",),
+    notes=("the run has not ended",),
+)
+HYPOTHESIS = {
+    "metric": "grad_norm",
+    "direction": "down",
+    "amount": 0.5,
+    "by": 0.25,
+    "because": "the steps were too large",
+}
+
+
+def test_the_document_is_a_contract():
+    """Whoever changes this changes VERSION: other programs read it."""
+    assert json.loads(render([REPORT])) == {
+        "version": 1,
+        "runs": [
+            {
+                "source": "runs/3",
+                "framework": "trl-grpo",
+                "steps": 99,
+                "findings": [
+                    {
+                        "code": "KL002",
+                        "name": "kl_explosion",
+                        "severity": "error",
+                        "confidence": "medium",
+                        "first_step": 40,
+                        "last_step": 99,
+                        "raised_at": 44,
+                        "message": "KL rose from 0.02 to 12 \x1b[31m\ud800",
+                        "evidence": [
+                            {
+                                "metric": "kl.reference.k3.token",
+                                "first_step": 40,
+                                "last_step": 44,
+                                "statistic": "median of the last 5",
+                                "value": 12.0,
+                                "limit": 3.0,
+                            }
+                        ],
+                        "prescriptions": [
+                            {
+                                "knob": "learning_rate",
+                                "change": {"scale": 0.1},
+                                "hypothesis": HYPOTHESIS,
+                                "safety": "unsafe",
+                            },
+                            {
+                                "knob": "num_generations",
+                                "change": {"set": 16},
+                                "hypothesis": HYPOTHESIS,
+                                "safety": "safe",
+                            },
+                            {
+                                "knob": "temperature",
+                                "change": {"add": -0.1},
+                                "hypothesis": HYPOTHESIS,
+                                "safety": "advice",
+                            },
+                        ],
+                    }
+                ],
+                "skips": [{"code": "VAL001", "reason": "needs value_loss, which this run did not log"}],
+                "unmapped": ["mystery"],
+                "notes": ["the run has not ended"],
+            }
+        ],
+    }
+
+
+def test_no_runs():
+    assert json.loads(render([])) == {"version": 1, "runs": []}
+
+
+def test_every_run_in_order():
+    runs = json.loads(render([REPORT, Report("b", "trl-grpo", -1, (), (), (), (), ()), REPORT]))["runs"]
+    assert [run["source"] for run in runs] == ["runs/3", "b", "runs/3"]
+
+
+def test_any_terminal_can_show_it():
+    text = render([REPORT])
+    assert text.isascii()
+    assert text.endswith("}\n")
+    assert not any(ord(c) < 32 for c in text.replace("\n", ""))
+
+
+def test_a_number_that_json_does_not_have_is_a_bug_and_not_written():
+    odd = Hypothesis("grad_norm", Direction.DOWN, float("nan"), 0.25, "")
+    finding = Finding(
+        "A1", "a", Severity.INFO, Confidence.LOW, 0, 0, 0, "", (), (Prescription("kl_coef", Set(1), odd),)
+    )
+    with pytest.raises(ValueError):
+        render([Report("a", "b", 0, (finding,), (), (), (), ())])

@@ -1,0 +1,94 @@
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+import diagnostics.vocabulary as package
+from diagnostics.metrics import metrics, settings
+from diagnostics.vocabulary import Name, Vocabulary, parse_version, vocabulary
+
+FRAMEWORKS = sorted(path.stem for path in Path(package.__file__).parent.glob("*.toml"))
+METRICS = [(f, name) for f in FRAMEWORKS for name in vocabulary(f).metrics]
+SETTINGS = [(f, name) for f in FRAMEWORKS for name in vocabulary(f).settings]
+
+
+@pytest.mark.parametrize(("framework", "entry"), METRICS, ids=lambda value: getattr(value, "name", value))
+def test_a_metric_name_means_one_that_exists(framework: str, entry: Name) -> None:
+    assert entry.means in metrics()
+    assert metrics()[entry.means].family == ("*" in entry.name)
+    assert entry.name.count("*") <= 1
+    assert entry.since < entry.until
+
+
+@pytest.mark.parametrize(("framework", "entry"), SETTINGS, ids=lambda value: getattr(value, "name", value))
+def test_a_setting_name_means_one_that_exists(framework: str, entry: Name) -> None:
+    assert entry.means in settings()
+    assert entry.since < entry.until
+
+
+def overlap(a: Name, b: Name) -> bool:
+    return a.since < b.until and b.since < a.until
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("kind", ["metrics", "settings"])
+def test_in_one_version_a_name_means_one_thing_and_a_thing_has_one_name(framework: str, kind: str) -> None:
+    for a, b in combinations(getattr(vocabulary(framework), kind), 2):
+        if overlap(a, b):
+            assert a.name != b.name
+            assert a.means != b.means
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_name_that_needs_no_metric_has_none(framework: str) -> None:
+    for name in vocabulary(framework).understood:
+        assert all(entry.component(name) is None for entry in vocabulary(framework).metrics)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "metric"),
+    [
+        ("reward", "1.16.0", "reward_mean"),
+        ("reward_std", "0.26.2", "reward_std.group"),  # the meaning changed in 0.27 and the name did not
+        ("reward_std", "0.27.0", "reward_std.batch"),
+        ("rewards/format/mean", "1.16.0", "reward_component_mean[format]"),
+        ("rewards/a/b/mean", "1.16.0", "reward_component_mean[a/b]"),
+        ("rewards/format", "0.16.0", "reward_component_mean[format]"),
+        ("rewards/format", "1.16.0", None),
+        ("rewards//mean", "1.16.0", None),
+        ("rewards/mean", "1.16.0", None),
+        ("entropy", "0.19.0", None),
+        ("train/reward", "1.16.0", None),  # never by suffix
+        ("my_reward", "1.16.0", None),
+    ],
+)
+def test_trl_grpo_names(name: str, version: str, metric: str | None) -> None:
+    assert vocabulary("trl-grpo").metric(name, parse_version(version)) == metric
+
+
+def test_settings_are_translated_both_ways() -> None:
+    trl = vocabulary("trl-grpo")
+    raw = {"beta": 0.04, "scale_rewards": True, "num_iterations": 2, "output_dir": "x"}
+    assert trl.canonical_settings(raw, (1, 16)) == {"kl_coef": 0.04, "scale_rewards": "group", "update_epochs": 2}
+    assert trl.spoken("kl_coef") == "beta"
+    assert trl.spoken("vf_coef") == "vf_coef"
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("1.16.0", (1, 16, 0)), ("1.16.0.dev0", (1, 16, 0)), ("0.9rc1", (0,)), ("main", ()), ("", ())],
+)
+def test_versions(text: str, version: tuple[int, ...]) -> None:
+    assert parse_version(text) == version
+
+
+def test_until_is_exclusive_and_since_inclusive() -> None:
+    words = Vocabulary("x", (Name("a", "reward_mean", (1, 2), (1, 4)),), (), frozenset())
+    assert [words.metric("a", v) for v in [(1, 1), (1, 2), (1, 3, 9), (1, 4)]] == [
+        None, "reward_mean", "reward_mean", None,
+    ]  # fmt: skip
+
+
+def test_an_unknown_framework_names_those_there_are() -> None:
+    with pytest.raises(KeyError, match="trl-grpo"):
+        vocabulary("nanochat")
