@@ -1,0 +1,41 @@
+"""What a model is trained to do: prompts in three splits, a reward, and the model to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostics.errors import UserError
+
+Row = Mapping[str, Any]  # `prompt`, and the columns that the reward asks for
+Reward = Callable[..., list[float]]  # reward(prompts, completions, **columns), one number per completion
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is trained on what. No prompt stands in two of the splits; `test` may be empty.
+
+    `model` is a folder or a hub name; `max_completion_length` (tokens) is the longest completion that makes sense, None
+    where the task does not know; `trl` are settings of TRL's config that suit the task, which a trial may override.
+    """
+
+    model: str
+    train: tuple[Row, ...]
+    validation: tuple[Row, ...]
+    test: tuple[Row, ...]
+    reward: Reward
+    reward_bounds: tuple[float, float] | None = None
+    max_completion_length: int | None = None
+    trl: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def built_in(name: str) -> Task:
+    """The built-in task `name`; UserError names those there are."""
+    from trainers.tasks import arithmetic
+
+    tasks = {"arithmetic": arithmetic.task}
+    if name not in tasks:
+        raise UserError(f"there is no built-in task {name!r}", f"Choose one of {', '.join(tasks)}.")
+    return tasks[name]()

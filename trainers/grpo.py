@@ -1,0 +1,122 @@
+"""A trial as TRL's GRPOTrainer: settings under TRL's names, and nothing of TRL's own taken away."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import trl
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from diagnostics.errors import UserError
+from diagnostics.vocabulary import parse_version, vocabulary
+from studies.trial import TrialSpec
+from trainers.callback import FRAMEWORK
+from trainers.models import load_tokenizer, lora, wants_bf16
+from trainers.tasks import Task
+
+
+def build(spec: TrialSpec, task: Task, output: Path) -> GRPOTrainer:
+    """The trainer of a trial; what TRL writes goes to `output`. UserError where TRL refuses the settings."""
+    config = configure(spec, task, output)
+    prompts = config.generation_batch_size // config.num_generations
+    if prompts > len(task.train):
+        raise UserError(
+            f"a batch of {config.generation_batch_size} completions takes {prompts} prompts, and the dataset has "
+            f"{len(task.train)} for training",
+            "Lower batch_size, raise num_generations or give more prompts.",
+        )
+    trainer = GRPOTrainer(
+        model=task.model,
+        reward_funcs=task.reward,
+        args=config,
+        train_dataset=Dataset.from_list([dict(row) for row in task.train]),
+        processing_class=load_tokenizer(task.model),
+        peft_config=lora(spec.lora_rank) if spec.lora_rank is not None else None,
+    )
+    if config.disable_tqdm:
+        trainer.remove_callback(PrinterCallback)  # it prints every row of the log to stdout
+    return trainer
+
+
+def configure(spec: TrialSpec, task: Task, output: Path) -> GRPOConfig:
+    """The config of a trial: what suits the task, then the knobs, then `spec.trl`, each over the one before.
+
+    However the batch is split over devices and accumulation, one rollout has batch_size completions, and the number of
+    steps follows from the budget in completions.
+    """
+    longest = min(spec.max_completion_length, task.max_completion_length or spec.max_completion_length)
+    options: dict[str, Any] = {
+        "output_dir": str(output),
+        "seed": spec.seed,
+        "lr_scheduler_type": "constant",
+        "max_completion_length": longest,
+        "generation_batch_size": spec.batch_size,
+        "num_generations_eval": 1,
+        "bf16": wants_bf16(),
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # a loss that is not finite is evidence
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        **(task.trl or {}),
+        **_knobs(spec),
+    }
+    batch = options["generation_batch_size"]
+    options |= _split(int(batch), dict(spec.trl))
+    options |= spec.trl
+    if spec.trl.get("steps_per_generation") is not None:
+        options["generation_batch_size"] = None  # TRL takes one of the two, and derives the other
+    try:
+        config = GRPOConfig(**options)
+    except (TypeError, ValueError) as error:
+        reason = str(error).removeprefix("GRPOConfig.__init__() ").rstrip(".")
+        raise UserError(f"TRL refuses the settings: {reason}", "Change the knob, or the option under trl.") from error
+    if config.max_steps <= 0:
+        rollouts = max(1, spec.completions // config.generation_batch_size)
+        config.max_steps = math.ceil(rollouts * steps_per_rollout(config))
+    return config
+
+
+def steps_per_rollout(config: GRPOConfig) -> float:
+    """Optimizer steps taken on one batch of completions."""
+    return config.num_iterations * config.steps_per_generation / config.gradient_accumulation_steps
+
+
+def _knobs(spec: TrialSpec) -> dict[str, Any]:
+    """The knobs under TRL's names."""
+    words, version = vocabulary(FRAMEWORK), parse_version(trl.__version__)
+    options: dict[str, Any] = {}
+    for knob, value in spec.knobs.items():
+        name = words.spoken(knob, version)
+        if knob == "reward_weight":
+            options["reward_weights"] = [float(value)]
+        elif name in GRPOConfig.__dataclass_fields__:
+            options[name] = value
+        else:
+            raise UserError(f"the knob {knob} means nothing to GRPO", "Take it out of the space.")
+    return options
+
+
+def _split(batch: int, given: dict[str, Any]) -> dict[str, int]:
+    """Completions per device and accumulation steps, so that a rollout is used up in one optimizer step."""
+    processes = PartialState().num_processes
+    if "per_device_train_batch_size" in given:
+        per_device = int(given["per_device_train_batch_size"])
+    else:
+        per_device = batch // (processes * int(given.get("gradient_accumulation_steps", 1)))
+    accumulation = int(given.get("gradient_accumulation_steps", max(1, batch // (processes * max(1, per_device)))))
+    if per_device < 1 or batch % (processes * per_device):
+        raise UserError(
+            f"{batch} completions cannot be split over {processes} processes in batches of {per_device}",
+            "Make batch_size a multiple of the processes, the batch per device and the accumulation steps.",
+        )
+    return {
+        "per_device_train_batch_size": per_device,
+        "gradient_accumulation_steps": accumulation,
+        "per_device_eval_batch_size": batch // processes,  # what one device samples at a time in training, too
+    }

@@ -1,0 +1,175 @@
+"""One trial from its `config.json` to its last event."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from diagnostics.errors import UserError
+from diagnostics.events import EVENTS_FILE, SAMPLES_FILE, CheckpointSaved, Emit, Event, EventLog, Outcome, RunEnded
+from studies.trial import TrialSpec, read
+
+if TYPE_CHECKING:
+    from trainers.callback import Stop
+    from trainers.tasks import Task
+
+CHECKPOINTS = "checkpoints"
+FINAL = "final"
+_SIGNALS = {signal.SIGINT: Outcome.INTERRUPTED, signal.SIGTERM: Outcome.STOPPED}
+
+
+def run_trial(directory: Path, *, attempt: int = 1) -> RunEnded:
+    """Train what `directory/config.json` says; write events.jsonl, samples.jsonl and checkpoints/ beside it.
+
+    Returns the last event. Raises UserError for what the user can mend, and whatever training raises; both are told as
+    RunEnded(failed) first. Under `accelerate launch` every process calls it, and only the main one writes files.
+    """
+    spec = read(directory)
+    require_training_extra()
+    import torch
+    from accelerate import PartialState
+
+    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)  # the order of sums, and so the last digits of a run, depends on it
+    if not PartialState().is_main_process:
+        return _run(spec, directory, _silent, _silent)
+    events = EventLog(directory / EVENTS_FILE, attempt=attempt)
+    samples = EventLog(directory / SAMPLES_FILE, attempt=attempt)
+    try:
+        return _run(spec, directory, events.emit, samples.emit)
+    finally:
+        events.close()
+        samples.close()
+
+
+def require_training_extra() -> None:
+    """UserError where the packages of the `train` extra are not installed."""
+    missing = [name for name in ("torch", "transformers", "trl", "accelerate", "datasets") if find_spec(name) is None]
+    if missing:
+        raise UserError(f"training needs {', '.join(missing)}", "Install it: pip install 'autotune-rl[train]'.")
+
+
+def task_of(spec: TrialSpec) -> Task:
+    """What a trial trains on what, built in or the user's own. UserError for what is missing."""
+    from trainers import data, rewards
+    from trainers.tasks import Task, built_in
+
+    if spec.task is not None:
+        return built_in(spec.task)
+    reward = rewards.load(str(spec.reward))
+    train = data.read_rows(Path(str(spec.dataset)))
+    if spec.validation is None:
+        train, validation, test = data.hold_out(train)
+        notes: tuple[str, ...] = ("validation and test: a tenth each of the dataset's distinct prompts, held out",)
+    else:
+        validation, test = data.read_rows(Path(spec.validation)), ()
+        notes = ("no test split: the dataset came with a validation file of its own",)
+    return Task(str(spec.model), train, data.few(validation), data.few(test), reward, spec.reward_bounds, notes=notes)
+
+
+def _run(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit) -> RunEnded:
+    """Train between the first event and the last, whatever happens."""
+    from trainers.callback import Stop
+
+    stop, trainer = Stop(), None
+    try:
+        with _Signals(stop) as signals:
+            trainer = _prepare(spec, directory, emit, emit_samples, stop)
+            with signals.deferred():
+                trainer.train()
+            if spec.save_model and stop.outcome is None:
+                trainer.save_model(str(directory / CHECKPOINTS / FINAL))
+                emit(CheckpointSaved(trainer.state.global_step, f"{CHECKPOINTS}/{FINAL}"))
+    except KeyboardInterrupt:
+        stop.outcome = stop.outcome or Outcome.INTERRUPTED
+    except BaseException as error:
+        emit(RunEnded(_step(trainer), Outcome.FAILED, f"{type(error).__name__}: {error}"))
+        raise
+    ended = RunEnded(_step(trainer), stop.outcome or Outcome.FINISHED, stop.reason)
+    emit(ended)
+    return ended
+
+
+def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, stop: Stop) -> Any:
+    """The trainer of a trial, ready to train and to tell of it."""
+    if spec.algorithm != "grpo":
+        raise UserError(f"there is no algorithm {spec.algorithm!r}", "Choose grpo.")
+    from accelerate import PartialState
+
+    from trainers.callback import instrument
+    from trainers.evaluate import Evaluator
+    from trainers.grpo import build, steps_per_rollout
+
+    with PartialState().main_process_first():  # which makes the model of a built-in task, for all
+        task = task_of(spec)
+    trainer = build(spec, task, directory / CHECKPOINTS)
+    recorder = instrument(
+        trainer,
+        emit,
+        reward_bounds=spec.reward_bounds or task.reward_bounds,
+        stop_on=spec.stop_on,
+        stop=stop,
+        notes=task.notes,
+        folder=directory,
+        ends=False,
+    )
+    splits = {"validation": task.validation} | ({"test": task.test} if spec.test and task.test else {})
+    evaluator = Evaluator(
+        recorder,
+        splits,
+        every=max(1, round(spec.eval_every * steps_per_rollout(trainer.args))),
+        temperature=spec.eval_temperature,
+        emit_samples=emit_samples,
+    )
+    trainer.add_callback(evaluator)
+    return trainer
+
+
+def _step(trainer: Any) -> int:
+    return trainer.state.global_step if trainer is not None else 0
+
+
+def _silent(event: Event) -> None:
+    """What the other processes emit to."""
+
+
+class _Signals:
+    """SIGINT and SIGTERM end a trial in order: at once, or after the step when one is under way.
+
+    A second signal ends it at once in any case. Only the main thread may handle signals; elsewhere nothing changes.
+    """
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop, self._deferred = stop, False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let the trainer finish its step before a signal counts."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again = self._stop.outcome is not None
+        self._stop.outcome, self._stop.reason = _SIGNALS[signal.Signals(number)], signal.Signals(number).name
+        if again or not self._deferred:
+            raise KeyboardInterrupt
