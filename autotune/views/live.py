@@ -38,7 +38,8 @@ class LiveView:
         self._study = StudyRecord(directory, spec)
         self._log: TrialLog | None = None
         self._began = time.monotonic()
-        self._live = Live(console=console, refresh_per_second=REFRESH_PER_SECOND, get_renderable=self._render)
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=REFRESH_PER_SECOND, get_renderable=self.screen)
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -67,8 +68,9 @@ class LiveView:
         others = tuple(t for t in self._study.trials if t.number != trial.number)
         self._study = StudyRecord(self._study.directory, self._study.spec, (*others, trial))
 
-    def _render(self) -> RenderableType:
-        width = self._live.console.width
+    def screen(self) -> RenderableType:
+        """What stands on the screen now."""
+        width = self._console.width
         parts: list[RenderableType] = [trials_table(self._study, width)]
         if self._study.trials:
             now = self._study.trials[-1]
@@ -114,7 +116,7 @@ def trials_table(study: StudyRecord, width: int) -> RenderableType:
     for trial in study.trials:
         row: list[RenderableType] = [
             Text(f"{'★ ' if best is trial else ''}{trial.number}", style="bold green" if best is trial else ""),
-            Text(words.change(study, trial)),
+            Text(words.change(study, trial).replace(", ", "\n")),
         ]
         if width >= 60:
             row.append(Text(words.sparkline([e.value for e in trial.evaluations], 11), style="blue"))

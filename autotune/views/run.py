@@ -56,7 +56,8 @@ class LiveRun:
 
     def __init__(self, console: Console) -> None:
         self._log: TrialLog | None = None
-        self._live = Live(console=console, refresh_per_second=REFRESH_PER_SECOND, get_renderable=self._render)
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=REFRESH_PER_SECOND, get_renderable=self.screen)
 
     def __enter__(self) -> LiveRun:
         self._live.start()
@@ -71,10 +72,11 @@ class LiveRun:
         """Show how far it is."""
         self._log = log
 
-    def _render(self) -> RenderableType:
+    def screen(self) -> RenderableType:
+        """What stands on the screen now."""
         if self._log is None or not self._log.settings:
             return Text("starting: importing torch and loading the model")
-        width, log = self._live.console.width, self._log
+        width, log = self._console.width, self._log
         line = Table.grid(padding=(0, 1))
         seconds = log.last_time - log.first_time
         left = f", about {words.duration(seconds / log.step * (log.max_steps - log.step))} left" if log.step > 4 else ""
