@@ -1,13 +1,29 @@
-"""Text from logs that others wrote, made safe to show."""
+"""Text for a terminal: what others wrote made safe to show, and curves of one line."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 
 # C0 and C1 controls (ANSI escapes begin with one), line separators, and the marks that turn the direction of writing.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+NOT_FINITE = "×"
 
 
 def visible(text: str) -> str:
     """`text` on one line, with characters that would move the cursor or colour the terminal written as escapes."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def sparkline(values: Sequence[float], cells: int) -> str:
+    """`values` as at most `cells` blocks, each the mean of its stretch, `×` where one of a stretch is not finite."""
+    n = min(cells, len(values))
+    stretches = [values[len(values) * i // n : len(values) * (i + 1) // n] for i in range(n)]
+    means = [sum(stretch) / len(stretch) for stretch in stretches]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((m - low) * scale)] if math.isfinite(m) else NOT_FINITE for m in means)

@@ -26,8 +26,8 @@ from diagnostics.finding import (
     Skip,
 )
 from diagnostics.rule import all_lints, all_rules
-from diagnostics.series import RunHistory, Values
-from diagnostics.text import visible
+from diagnostics.series import RunHistory
+from diagnostics.text import NOT_FINITE, sparkline, visible
 from diagnostics.vocabulary import vocabulary
 
 STYLES = {
@@ -36,9 +36,7 @@ STYLES = {
     Severity.WARNING: "bold yellow",
     Severity.INFO: "bold cyan",
 }
-SPARK_CELLS = 24
-BLOCKS = "▁▂▃▄▅▆▇█"
-NOT_FINITE = "×"
+CURVE_CELLS = 24
 
 
 def render(report: Report, run: RunHistory) -> RenderableType:
@@ -60,17 +58,6 @@ def overview(reports: Sequence[Report]) -> Text:
     return Text(
         f"{_count(len(reports), 'run')} by their worst finding: {', '.join([*found, f'{worst.count(None)} none'])}."
     )
-
-
-def sparkline(values: Values, cells: int = SPARK_CELLS) -> str:
-    """`values` (n,) as at most `cells` blocks, each the mean of its stretch, `×` where one is not finite."""
-    if not len(values):
-        return ""
-    means = np.array([stretch.mean() for stretch in np.array_split(values, min(cells, len(values)))])
-    finite = means[np.isfinite(means)]
-    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[round((m - low) * scale)] if np.isfinite(m) else NOT_FINITE for m in means)
 
 
 def _header(report: Report) -> Text:
@@ -122,7 +109,9 @@ def _curve(evidence: Evidence, run: RunHistory) -> Iterator[RenderableType]:
     finite = values[np.isfinite(values)]
     if len(values) > 1 and len(finite):
         legend = f", {NOT_FINITE} not finite" if len(finite) < len(values) else ""
-        yield _indented(Text(f"{sparkline(values)}  {finite.min():.4g} to {finite.max():.4g}{legend}", "cyan"))
+        yield _indented(
+            Text(f"{sparkline(values.tolist(), CURVE_CELLS)}  {finite.min():.4g} to {finite.max():.4g}{legend}", "cyan")
+        )
 
 
 def _evidence(evidence: Evidence) -> Text:

@@ -1,8 +1,6 @@
 import io
-import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
@@ -22,7 +20,7 @@ from diagnostics.finding import (
     Severity,
     Skip,
 )
-from diagnostics.report.terminal import overview, render, sparkline
+from diagnostics.report.terminal import overview, render
 from diagnostics.rule import all_lints, all_rules
 from diagnostics.series import example
 
@@ -135,23 +133,6 @@ def test_text_of_others_neither_colours_nor_moves_the_cursor_nor_is_markup():
     assert not {c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160 or c in "\u202e\u2028"}
     escaped = r"\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
     assert text.count(escaped) == 9
-
-
-@pytest.mark.parametrize(
-    ("values", "cells", "line"),
-    [
-        ([], 8, ""),
-        ([5.0], 8, "▁"),
-        ([2.0, 2.0, 2.0], 8, "▁▁▁"),
-        (list(range(8)), 8, "▁▂▃▄▅▆▇█"),
-        ([7.0, 0.0], 8, "█▁"),
-        ([0.0, 0.0, 7.0, 7.0], 2, "▁█"),
-        ([0.0, math.nan, math.inf, 7.0], 8, "▁××█"),
-        ([math.nan] * 3, 8, "×××"),
-    ],
-)
-def test_sparkline(values, cells, line):
-    assert sparkline(np.array(values, dtype=float), cells) == line
 
 
 def test_the_curve_shows_its_range_and_what_is_not_finite():
