@@ -147,11 +147,12 @@ def test_a_run_that_ended_badly_is_noted(outcome, note, tmp_path):
 
 
 def test_a_later_attempt_supersedes_the_rows_it_repeats(tmp_path):
-    write(tmp_path, STARTED, *rewards((0, 0.0), (1, 0.1)), KnobChanged(2, "kl_coef", 1, 2), *rewards((2, 0.2)))
+    before, late = KnobChanged(0, "top_p", 1, 0.9), KnobChanged(2, "kl_coef", 1, 2)
+    write(tmp_path, STARTED, before, *rewards((0, 0.0), (1, 0.1)), late, *rewards((2, 0.2)))
     write(tmp_path, STARTED, KnobChanged(1, "kl_coef", 1, 3), *rewards((1, 0.9), (2, 0.8)), attempt=2)
     run = events.read(write(tmp_path, RunEnded(2, Outcome.FINISHED), attempt=2))
     assert points(run) == [(0, 0.0), (1, 0.9), (2, 0.8)]
-    assert run.knobs == ((1, "kl_coef", 3.0),)
+    assert run.knobs == ((0, "top_p", 0.9), (1, "kl_coef", 3.0))
     assert run.notes == (
         "from a test",
         "the run was resumed: 2 attempts",
@@ -160,9 +161,11 @@ def test_a_later_attempt_supersedes_the_rows_it_repeats(tmp_path):
 
 
 def test_a_metric_that_only_the_superseded_rows_had_is_gone_from_there(tmp_path):
-    write(tmp_path, STARTED, MetricsLogged(0, {"grad_norm": 1.0}), MetricsLogged(5, {"grad_norm": 2.0}))
+    write(tmp_path, STARTED, MetricsLogged(0, {"grad_norm": 1.0}))
+    write(tmp_path, MetricsLogged(5, {"grad_norm": 2.0, "entropy.token": 1.0}))
     run = events.read(write(tmp_path, STARTED, *rewards((5, 0.9)), attempt=2))
     assert points(run, "grad_norm") == [(0, 1.0)]
+    assert "entropy.token" not in run
 
 
 def test_an_attempt_that_broke_off_before_its_first_row_supersedes_nothing(tmp_path):
