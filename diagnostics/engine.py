@@ -137,8 +137,8 @@ class Watch:
         series = {}
         for name, (steps, values) in points.items():
             if tail_start > head_end:
-                head = int(np.searchsorted(steps, head_end, side="right"))
-                tail = int(np.searchsorted(steps, tail_start, side="left"))
+                head = int(steps.searchsorted(head_end, side="right"))
+                tail = int(steps.searchsorted(tail_start))
                 if head < tail:
                     steps = np.concatenate([steps[:head], steps[tail:]])
                     values = np.concatenate([values[:head], values[tail:]])
@@ -171,8 +171,8 @@ def _rises(rule: Rule, alarms: Iterable[Alarm], *, after: int, above: Severity |
     """The first point after step `after` of each alarm, those kept that rise above `above` and all before them."""
     first: list[tuple[int, int, Alarm, int]] = []
     for alarm in alarms:
-        start = int(np.searchsorted(alarm.steps, after, side="right"))
-        held = np.flatnonzero(alarm.holds[start:])
+        start = int(alarm.steps.searchsorted(after, side="right"))
+        held = alarm.holds[start:].nonzero()[0]
         if len(held):
             i = start + int(held[0])
             first.append((int(alarm.steps[i]), -alarm.severity, alarm, i))

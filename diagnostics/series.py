@@ -35,14 +35,14 @@ class MetricSeries:
 
     def upto(self, step: int) -> MetricSeries:
         """The points at or before `step`, as views."""
-        n = int(np.searchsorted(self.steps, step, side="right"))
+        n = int(self.steps.searchsorted(step, side="right"))
         return MetricSeries(self.metric, self.steps[:n], self.values[:n])
 
     def at(self, steps: Steps) -> Values:
         """The last known value at each of `steps`, NaN before the first: an as-of join, so it is causal."""
         if not len(self.steps):
             return np.full(len(steps), np.nan)
-        index = np.searchsorted(self.steps, steps, side="right") - 1
+        index = self.steps.searchsorted(steps, side="right") - 1
         return np.where(index >= 0, self.values[np.maximum(index, 0)], np.nan)
 
 

@@ -1,0 +1,124 @@
+"""The budgets of the design, measured: python tests/benchmarks/bench_budgets.py
+
+Prints one line per budget: the median, the budget, and whether it is kept on this machine. Nothing here fails: machines
+are shared and noisy. The overhead compares CPU seconds of the same training steps, plain and instrumented in alternation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+
+from diagnostics.engine import Watch, diagnose
+from diagnostics.metrics import metrics
+from diagnostics.series import MetricSeries, RunHistory
+
+ROWS = 100_000
+METRICS = 30
+SETTINGS = {"learning_rate": 1e-4, "kl_coef": 0.04, "num_generations": 8, "batch_size": 128, "temperature": 1.0}
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median wall time of `work`."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def long_run(rows: int) -> RunHistory:
+    """A run of `rows` steps with METRICS metrics, healthy, so that no rule can stop early at a finding."""
+    random = np.random.default_rng(0)
+    names = [name for name, metric in metrics().items() if not metric.family][:METRICS]
+    steps = np.arange(rows, dtype=np.int64)
+    rising = 0.5 * (1 - np.exp(-steps / rows * 3))
+    series = {name: MetricSeries(name, steps, rising + 0.05 * random.standard_normal(rows) + 0.5) for name in names}
+    return RunHistory(series, SETTINGS, reward_bounds=(-5.0, 5.0), source="made")
+
+
+def help_seconds() -> float:
+    """`autotune --help`, from the shell's view."""
+    command = [str(Path(sys.executable).with_name("autotune")), "--help"]
+    return seconds(lambda: subprocess.run(command, check=True, capture_output=True), 11)
+
+
+def live_seconds(at: int) -> float:
+    """Adding and closing one step around step `at`, mean over a hundred steps."""
+    run = long_run(at + 100)
+    columns = {name: series.values for name, series in run.series.items()}
+    watch = Watch(settings=SETTINGS, reward_bounds=(-5.0, 5.0))
+    for step in range(at):
+        watch.add(step, {name: values[step] for name, values in columns.items()})
+    rows = [{name: values[step] for name, values in columns.items()} for step in range(at, at + 100)]
+    began = time.perf_counter()
+    for i, row in enumerate(rows):
+        watch.add(at + i, row)
+    return (time.perf_counter() - began) / 100
+
+
+def overhead(steps: int, pairs: int) -> float:
+    """CPU seconds of training steps with events and diagnostics over those of plain TRL; median of pairs."""
+    import transformers
+
+    from diagnostics.events import EventLog
+    from studies.trial import TrialSpec
+    from trainers.callback import instrument
+    from trainers.grpo import build
+    from trainers.run import task_of
+
+    transformers.utils.logging.disable_progress_bar()
+    knobs = {"learning_rate": 1e-4, "kl_coef": 0.04, "update_epochs": 1, "temperature": 1.0, "num_generations": 8}
+    spec = TrialSpec(
+        task="arithmetic", knobs=knobs, completions=128 * steps, max_completion_length=6, save_model=False, stop_on=None
+    )
+    task = task_of(spec)
+
+    def train(instrumented: bool) -> float:
+        with TemporaryDirectory() as folder:
+            trainer = build(spec, task, Path(folder))
+            if instrumented:
+                instrument(trainer, EventLog(Path(folder) / "events.jsonl").emit, reward_bounds=task.reward_bounds)
+            began = time.process_time()
+            trainer.train()
+            return time.process_time() - began
+
+    train(True), train(False)  # warm up
+    return statistics.median(train(True) / train(False) for _ in range(pairs))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=7, help="pairs of training runs (default 7)")
+    parser.add_argument("--steps", type=int, default=60, help="steps of each (default 60)")
+    args = parser.parse_args()
+
+    def say(what: str, value: float, unit: str, budget: float) -> None:
+        kept = "kept" if value <= budget else "NOT KEPT"
+        print(f"{what:<64} {value:>9.3f} {unit:<3} budget {budget:g} {unit}  {kept}", flush=True)
+
+    run = long_run(ROWS)
+    say("autotune --help", help_seconds(), "s", 0.15)
+    say(f"all rules over {ROWS:,} rows x {METRICS} metrics in memory", seconds(lambda: diagnose(run), 5), "s", 1.0)
+    say("one step live at step 1,000", 1000 * statistics.median(live_seconds(1_000) for _ in range(3)), "ms", 1.0)
+    say("one step live at step 10,000", 1000 * statistics.median(live_seconds(10_000) for _ in range(3)), "ms", 1.0)
+    extra = 100 * (overhead(args.steps, args.pairs) - 1)
+    say(f"events and diagnostics against plain TRL, {args.steps} steps", extra, "%", 2.0)
+
+
+if __name__ == "__main__":
+    main()
