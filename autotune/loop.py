@@ -63,13 +63,27 @@ def run_study(spec: StudySpec, directory: Path, view: View) -> StudyRecord:
     """
     import optuna
 
-    if is_study(directory):
+    if is_study(directory) or (directory / DATABASE).exists():
         raise UserError(
             f"{directory} already holds a study", "Give another --dir, or see it with `autotune study show`."
         )
     directory.mkdir(parents=True, exist_ok=True)
     log = StudyLog(directory)
     log.started(spec)
+    try:
+        _run_trials(spec, directory, log, view)
+    except optuna.exceptions.StorageInternalError as error:
+        cause = error.__cause__ or error
+        raise UserError(f"cannot write {directory / DATABASE}: {cause}", "Is the disk full or read-only?") from error
+    finally:
+        log.close()
+    return read(directory)
+
+
+def _run_trials(spec: StudySpec, directory: Path, log: StudyLog, view: View) -> None:
+    """All trials of the study; how it ended is the last line of its record."""
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=spec.name,
@@ -91,8 +105,6 @@ def run_study(spec: StudySpec, directory: Path, view: View) -> StudyRecord:
         raise
     finally:
         log.finished(str(outcome))
-        log.close()
-    return read(directory)
 
 
 def _run_trial(

@@ -130,29 +130,29 @@ def _list(args: argparse.Namespace) -> ExitStatus:
 
 
 def _show(args: argparse.Namespace) -> ExitStatus:
-    from rich.console import Console
+    import shutil
 
+    from rich.text import Text
+
+    from autotune.output import show
     from autotune.views import words
     from autotune.views.live import trials_table
     from autotune.views.plain import closing
     from studies.record import read
 
     study = read(args.study or latest(RUNS))
-    console = Console()
-    console.print(trials_table(study, console.width))
+    lines = []
     for trial in study.trials:
-        console.print(f"trial {trial.number}: {visible(trial.proposal.why)}", markup=False, highlight=False)
+        lines.append(f"trial {trial.number}: {trial.proposal.why}")
         if trial.proposal.hypothesis is not None:
-            claim = words.hypothesis(trial.proposal.hypothesis)
-            console.print(f"  hypothesis: {visible(claim)}", markup=False, highlight=False)
-        for finding in trial.findings:
-            console.print(f"  {visible(words.finding(finding))}", markup=False, highlight=False)
+            lines.append(f"  hypothesis: {words.hypothesis(trial.proposal.hypothesis)}")
+        lines += [f"  {words.finding(finding)}" for finding in trial.findings]
         if trial.reason:
-            console.print(f"  {words.outcome(trial)}: {visible(trial.reason)}", markup=False, highlight=False)
+            lines.append(f"  {words.outcome(trial)}: {trial.reason}")
     if study.unreadable:
-        console.print(f"{study.unreadable} lines of its records could not be read")
-    for line in closing(study):
-        console.print(visible(line), markup=False, highlight=False)
+        lines.append(f"{study.unreadable} lines of its records could not be read")
+    lines += closing(study)
+    show(trials_table(study, shutil.get_terminal_size().columns), *(Text(visible(line)) for line in lines))
     return ExitStatus.CLEAN
 
 

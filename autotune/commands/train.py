@@ -226,14 +226,13 @@ def _follow(directory: Path, view: LiveRun | PlainRun, alive: Callable[[], bool]
 
 
 def _diagnosed(directory: Path, fail_on: Severity) -> ExitStatus:
-    from rich.console import Console
-
+    from autotune.output import show
     from diagnostics.engine import diagnose
     from diagnostics.readers import events
     from diagnostics.report import terminal
 
     history = events.read(directory)
     report = diagnose(history)
-    Console().print(terminal.render(report, history))
+    show(terminal.render(report, history))
     worst = report.worst()
     return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN

@@ -18,7 +18,7 @@ from rich.text import Text
 from autotune.views import words
 from diagnostics.events import Event
 from diagnostics.finding import Finding, Severity
-from diagnostics.text import visible
+from diagnostics.text import sparkline, visible
 from studies.record import State, StudyRecord, TrialLog, TrialRecord
 from studies.spec import StudySpec
 
@@ -119,7 +119,7 @@ def trials_table(study: StudyRecord, width: int) -> RenderableType:
             Text(words.change(study, trial).replace(", ", "\n")),
         ]
         if width >= 60:
-            row.append(Text(words.sparkline([e.value for e in trial.evaluations], 11), style="blue"))
+            row.append(Text(sparkline([e.value for e in trial.evaluations], 11), style="blue"))
         row.append(Text(f"{trial.value:+.3f}" if trial.value is not None else "-"))
         if width >= 72:
             row.append(Text(words.outcome(trial), style=STATES[trial.state]))
@@ -146,7 +146,7 @@ def curves(log: TrialLog, width: int) -> RenderableType:
     for metric in CURVES:
         values = [value for _, value in log.curves.get(metric, [])]
         if values:
-            curve = words.sparkline(values, max(8, min(48, width - 40)))
+            curve = sparkline(values, max(8, min(48, width - 40)))
             table.add_row(Text(metric), Text(curve, style="blue"), Text(words.number(values[-1])))
     return table
 

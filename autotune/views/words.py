@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from diagnostics.finding import Finding, Hypothesis
 from studies.record import State, StudyRecord, TrialRecord
 from studies.trial import Knob
-
-BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def number(value: float | int | str | None) -> str:
@@ -55,21 +53,6 @@ def hypothesis(claim: Hypothesis) -> str:
     moves = "rises" if claim.direction == "up" else "falls"
     by = f" by {number(claim.amount)}" if claim.amount else ""
     return f"{claim.because}; so {claim.metric} {moves}{by} within {claim.by:.0%} of the run"
-
-
-def sparkline(values: Sequence[float], width: int) -> str:
-    """The values as at most `width` blocks, each the mean of its share of them; a gap where nothing is finite."""
-    if not values or width < 1:
-        return ""
-    bins = min(width, len(values))
-    groups = [values[len(values) * i // bins : len(values) * (i + 1) // bins] for i in range(bins)]
-    finite = [[v for v in group if v == v and abs(v) != float("inf")] for group in groups]
-    means = [sum(group) / len(group) if group else None for group in finite]
-    known = [m for m in means if m is not None]
-    if not known:
-        return " " * bins
-    low, span = min(known), (max(known) - min(known)) or 1.0
-    return "".join(" " if m is None else BLOCKS[min(7, int(8 * (m - low) / span))] for m in means)
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,4 @@
 import io
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,15 +19,6 @@ FINDING = Finding(
     "KL002", "kl_explosion", Severity.FATAL, Confidence.HIGH, 3, 20, 20, "KL to the reference is 2.1 nats per token",
     (Evidence("kl.reference.k3.token", 3, 20, "median", 2.1, 0.5),),
 )  # fmt: skip
-
-
-def test_sparkline() -> None:
-    assert words.sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
-    assert words.sparkline([0, 0, 7, 7], 2) == "▁█"  # each block is the mean of its share
-    assert words.sparkline([1.0, math.nan, math.inf, 2.0], 4) == "▁  █"
-    assert words.sparkline([3.0, 3.0], 8) == "▁▁"
-    assert words.sparkline([], 8) == ""
-    assert words.sparkline([math.nan], 8) == " "
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The budgets of the design, measured: python tests/benchmarks/bench_budgets.py
 
 Prints one line per budget: the median, the budget, and whether it is kept on this machine. Nothing here fails: machines
-are shared and noisy. The overhead compares CPU seconds of the same training steps, plain and instrumented in alternation.
+are shared and noisy. The overhead compares CPU seconds of the same training steps, plain and instrumented in turn.
 """
 
 from __future__ import annotations
