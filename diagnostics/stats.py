@@ -1,13 +1,16 @@
 """Numbers that two rules or more need. Each result at point i uses points up to i only.
 
-Windows are evaluated one by one on the raw values (no running sums), so that the same window gives the same bits
-whether the run is read whole or followed.
+A window is summed in the same order wherever it lies (no running sums, no blocking by the length of the series), so
+that it gives the same bits whether the run is read whole or followed.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from diagnostics.series import Values
@@ -18,36 +21,78 @@ Mask = NDArray[np.bool_]
 MAD_TO_SIGMA = 1.4826
 
 
+def _windows(
+    combine: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]], values: NDArray[Any], width: int
+) -> NDArray[Any]:
+    """`combine` over each full window (n - width + 1,), by doubling: a window of 20 is one of 16 and one of 4."""
+    length = len(values) - width + 1
+    block, size, start = values, 1, 0  # block[i] covers the `size` values from i on
+    total: NDArray[Any] | None = None  # total[i] covers the `start` values from i on
+    while True:
+        if width & size:
+            part = block[start : start + length]
+            total = part if total is None else combine(total, part)
+            start += size
+            if start == width:
+                return total
+        block, size = combine(block[:-size], block[size:]), 2 * size
+
+
 def _padded(result: Values, n: int) -> Values:
-    return np.concatenate([np.full(n - len(result), np.nan), result])
+    padded = np.empty(n)
+    padded[: n - len(result)] = np.nan
+    padded[n - len(result) :] = result
+    return padded
 
 
 def rolling_mean(values: Values, width: int) -> Values:
-    """Mean of the last `width` values at each point (n,); NaN until there are so many, and where one is NaN."""
+    """Mean of the last `width` values at each point (n,); NaN until there are so many, and where one is not finite."""
     if len(values) < width:
         return np.full(len(values), np.nan)
-    return _padded(sliding_window_view(values, width).mean(axis=-1), len(values))
-
-
-def rolling_median(values: Values, width: int) -> Values:
-    """Median of the last `width` values at each point (n,); NaN until there are so many, and where one is NaN."""
-    if len(values) < width:
-        return np.full(len(values), np.nan)
-    return _padded(np.median(sliding_window_view(values, width), axis=-1), len(values))
+    with np.errstate(invalid="ignore", over="ignore"):
+        means = _windows(np.add, values, width) / width
+    means[np.isinf(means)] = np.nan
+    return _padded(means, len(values))
 
 
 def rolling_max(values: Values, width: int) -> Values:
     """Highest of the last `width` values at each point (n,), fewer at the start; NaN values are left out."""
     padded = np.concatenate([np.full(width - 1, np.nan), values])
-    return np.fmax.reduce(sliding_window_view(padded, width), axis=-1) if len(values) else values
+    return _windows(np.fmax, padded, width) if len(values) else values
+
+
+def rolling_noise(values: Values, width: int) -> Values:
+    """Standard deviation of the last `width` values about their trend, at each point (n,).
+
+    From the differences of neighbours (von Neumann 1941), so that a trend does not count as noise.
+    """
+    if not len(values):
+        return values
+    with np.errstate(invalid="ignore", over="ignore"):
+        squares = np.concatenate([[np.nan], np.diff(values) ** 2])
+        return np.sqrt(rolling_mean(squares, width - 1) / 2)
+
+
+def lagged(values: Values, by: int) -> Values:
+    """The value `by` points before each point (n,), NaN where there is none."""
+    return _padded(values[: max(0, len(values) - by)], len(values))
+
+
+def block_trend(values: Values, width: int, blocks: int) -> Values:
+    """Kendall's tau, from -1 to 1, of the means of the last `blocks` blocks of `width` points, at each point (n,)."""
+    means = rolling_mean(values, width)
+    newest_first = [lagged(means, width * k) for k in range(blocks)]
+    with np.errstate(invalid="ignore"):
+        signs = [np.sign(newest_first[i] - older) for i in range(blocks) for older in newest_first[i + 1 :]]
+    tau: Values = np.sum(signs, axis=0) / len(signs)
+    return tau
 
 
 def sustained(mask: Mask, count: int) -> Mask:
     """Whether `mask` holds at a point and at the `count` - 1 points before it."""
     if len(mask) < count:
         return np.zeros(len(mask), dtype=bool)
-    held = sliding_window_view(mask, count).all(axis=-1)
-    return np.concatenate([np.zeros(count - 1, dtype=bool), held])
+    return np.concatenate([np.zeros(count - 1, dtype=bool), _windows(np.logical_and, mask, count)])
 
 
 def share(mask: Mask, width: int) -> Values:
@@ -55,41 +100,19 @@ def share(mask: Mask, width: int) -> Values:
     return rolling_mean(mask.astype(np.float64), width)
 
 
-def sigma(values: Values) -> float:
-    """Robust standard deviation: 1.4826 times the median absolute deviation; NaN for no values."""
+def noise(values: Values) -> float:
+    """Robust standard deviation about the trend, from the median size of neighbours' differences; NaN for none."""
     finite = values[np.isfinite(values)]
-    return float(MAD_TO_SIGMA * np.median(np.abs(finite - np.median(finite)))) if len(finite) else float("nan")
+    return float(MAD_TO_SIGMA * np.median(np.abs(np.diff(finite))) / math.sqrt(2)) if len(finite) > 1 else math.nan
 
 
 def median(values: Values) -> float:
     """Median of the finite values, NaN where there are none."""
     finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if len(finite) else float("nan")
+    return float(np.median(finite)) if len(finite) else math.nan
 
 
-def onset(mask: Mask, i: int) -> int:
-    """Index at which the unbroken stretch of `mask` that reaches point i began."""
-    broken = np.flatnonzero(~mask[: i + 1])
-    return int(broken[-1]) + 1 if len(broken) else 0
-
-
-def theil_sen(values: Values) -> float:
-    """Slope per point: the median of the slopes of all pairs (Sen 1968). NaN for fewer than two finite values."""
-    at = np.flatnonzero(np.isfinite(values))
-    if len(at) < 2:
-        return float("nan")
-    first, second = np.triu_indices(len(at), k=1)
-    return float(np.median((values[at[second]] - values[at[first]]) / (at[second] - at[first])))
-
-
-def mann_kendall(values: Values) -> float:
-    """Z score of a monotonic trend (Mann 1945, Kendall 1975), ties corrected; 0 for fewer than three finite values."""
+def mean(values: Values) -> float:
+    """Mean of the finite values, NaN where there are none."""
     finite = values[np.isfinite(values)]
-    n = len(finite)
-    if n < 3:
-        return 0.0
-    first, second = np.triu_indices(n, k=1)
-    s = float(np.sign(finite[second] - finite[first]).sum())
-    _, ties = np.unique(finite, return_counts=True)
-    variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
-    return (s - np.sign(s)) / variance**0.5 if variance > 0 else 0.0
+    return float(finite.mean()) if len(finite) else math.nan

@@ -1,0 +1,85 @@
+"""How the reward stands against its own early life: what most rules ask before they call a number bad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diagnostics.series import MetricSeries, RunHistory, Steps, Values
+from diagnostics.stats import mean, noise, rolling_mean, rolling_noise
+
+REWARD = "reward_mean"
+
+# Points that freeze the early life, of which the first few show the model before the updates took hold: a learning
+# rate that is far too high wrecks a policy within five steps.
+WARMUP = 10
+UNTOUCHED = 5
+# Points of one recent level: averages the noise of a step down to a third.
+RECENT = 10
+# Points from which the noise of a step is taken.
+NOISE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """The first points of a metric: their mean, their noise, and the step from which they are known."""
+
+    level: float
+    noise: float
+    known_from: int
+
+
+def early(series: MetricSeries, warmup: int) -> Early | None:
+    """The early life of `series`, None before it has `warmup` points or where none of them is finite."""
+    if len(series) < warmup or not np.isfinite(series.values[:warmup]).any():
+        return None
+    first = series.values[:warmup]
+    return Early(mean(first), noise(first), int(series.steps[warmup - 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The reward at each point (n,); NaN, which no comparison meets, until it is known.
+
+    `recent` is the level of the last points, `scale` the noise of one step, `gain` how far `recent` lies above the
+    early mean and `loss` how far below the best of the very first points, both in units of `scale`.
+    """
+
+    recent: Values
+    scale: Values
+    gain: Values
+    loss: Values
+
+
+def progress(run: RunHistory) -> tuple[MetricSeries, Progress]:
+    """The reward of a run, and how it stands at each of its points."""
+    reward = run.get(REWARD)
+    known = early(reward, WARMUP)
+    if known is None:
+        unknown = np.full(len(reward), np.nan)
+        return reward, Progress(unknown, unknown, unknown, unknown)
+    recent = rolling_mean(reward.values, RECENT)
+    scale = np.maximum(known.noise, rolling_noise(reward.values, NOISE))
+    # A constant reward has no noise at all; the floor makes its gain 0, not unknown.
+    scale = np.maximum(scale, 1e-9 * max(1.0, abs(known.level)))
+    untouched = reward.values[:UNTOUCHED]
+    best = float(np.max(untouched[np.isfinite(untouched)], initial=-np.inf))
+    recent = np.where(reward.steps >= known.known_from, recent, np.nan)
+    with np.errstate(invalid="ignore"):
+        return reward, Progress(recent, scale, (recent - known.level) / scale, (best - recent) / scale)
+
+
+def joined(series: MetricSeries, values: Values, steps: Steps) -> Values:
+    """`values`, one for each point of `series`, as last known at each of `steps`."""
+    return MetricSeries(series.metric, series.steps, values).at(steps)
+
+
+def recent_median(run: RunHistory, metrics: tuple[str, ...], step: int) -> float:
+    """Median of the last points up to `step` of the first of `metrics` that has any; NaN where none has."""
+    for metric in metrics:
+        values = run.get(metric).upto(step).values[-RECENT:]
+        finite = values[np.isfinite(values)]
+        if len(finite):
+            return float(np.median(finite))
+    return float("nan")

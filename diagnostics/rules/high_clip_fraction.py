@@ -1,0 +1,82 @@
+"""UPD002: too many tokens are beyond the clip range."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from diagnostics.finding import Direction, Evidence, Hypothesis, Prescription, Scale, Severity
+from diagnostics.remedies import fewer_epochs
+from diagnostics.rule import Alarm, Case, Told, rule
+from diagnostics.series import MetricSeries, RunHistory, example
+from diagnostics.stats import rolling_mean
+
+CLIPPED = "clip_fraction.token"
+
+WINDOW = 4
+
+
+@rule(
+    "UPD002",
+    Severity.ERROR,
+    needs=[CLIPPED],
+    lookback=WINDOW,
+    min_points=WINDOW,
+    fires=[
+        Case(example({CLIPPED: "0+0.01*45"}), "warning@22 error@42"),
+        Case(example({CLIPPED: "0.3 0.18 0.2 0.16 0.19 0.16*10"}), "warning@3"),
+    ],
+    quiet=[
+        example({CLIPPED: "0.15~0.01*60"}),  # within what PPO does
+        example({CLIPPED: "0.05*20 0.5 0.05*20"}),  # one step
+        example({CLIPPED: "0*50"}),  # one pass over each batch: nothing can be clipped
+    ],
+)
+def high_clip_fraction(run: RunHistory, *, limit: float = 0.2, severe: float = 0.4) -> Iterator[Alarm]:
+    """For too many tokens the update wants to leave the trust region.
+
+    ## Meaning
+    The mean clip fraction of the last 4 points is above `limit` (WARNING) or `severe` (ERROR).
+
+    ## Why it matters
+    Clipped tokens give no gradient: a large share means that the policy moves further on each batch than its data
+    supports. Learning becomes slow and noisy, and the reward lower than with fewer passes over each batch.
+
+    ## Look at
+    The number of update epochs and mini-batches for each batch of rollouts; the learning rate; how the clip fraction
+    grows within the epochs; the KL between the policy and the one that sampled.
+
+    ## What to change
+    With more than one update epoch: half of them. Otherwise half the learning rate.
+
+    ## When this is wrong
+    The first steps of a run with a warm-started critic may clip much and settle. Very short clip ranges, as in
+    sequence-level methods, clip by design.
+
+    ## References
+    - `limit` = 0.2, `severe` = 0.4: the upper two of three levels that rl-doctor uses (0.10, 0.20, 0.40); axolotl calls
+      above 0.3 bad and below 0.1 healthy.
+    - Schulman et al. 2017, Proximal policy optimization (arXiv 1707.06347).
+    """
+    series = run.get(CLIPPED)
+    level = rolling_mean(series.values, WINDOW)
+    yield Alarm(Severity.WARNING, series.steps, level > limit, partial(_told, run, series, level, limit))
+    yield Alarm(Severity.ERROR, series.steps, level > severe, partial(_told, run, series, level, severe))
+
+
+def _told(run: RunHistory, series: MetricSeries, level: np.ndarray, limit: float, i: int) -> Told:
+    first, last = int(series.steps[max(0, i - WINDOW + 1)]), int(series.steps[i])
+    return Told(
+        f"{level[i]:.0%} of the tokens were clipped between steps {first} and {last} (limit {limit:.0%})",
+        first,
+        (Evidence(CLIPPED, first, last, "mean of the last 4 points", float(level[i]), limit),),
+        (_remedy(run, float(level[i])),),
+    )
+
+
+def _remedy(run: RunHistory, level: float) -> Prescription:
+    epochs = fewer_epochs(run, CLIPPED, level / 4)
+    if epochs is not None:
+        return epochs
+    because = "smaller updates stay within the trust region"
+    return Prescription("learning_rate", Scale(0.5), Hypothesis(CLIPPED, Direction.DOWN, level / 4, 0.5, because))

@@ -1,0 +1,157 @@
+"""KL002: the policy is far from the reference, and the reward does not show for it."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from diagnostics.finding import Direction, Evidence, Severity
+from diagnostics.progress import REWARD, WARMUP, joined, progress, recent_median
+from diagnostics.remedies import fewer_epochs, setting, slower, tighter
+from diagnostics.rule import Alarm, Case, NotApplicable, Told, rule
+from diagnostics.series import MetricSeries, RunHistory, example
+from diagnostics.stats import rolling_mean, share, sustained
+
+TOKEN = ("kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.unknown.token")
+SEQUENCE = ("kl.reference.k1.sequence", "kl.reference.k3.sequence")
+ZERO_STD = "zero_std_share"
+
+# k3 is heavy-tailed: one step of 13 between steps of 0.9 says nothing, so most of the last points must be high.
+WINDOW = 10
+MOST = 0.8
+
+FALLS = "-0.2~0.1*3 -0.4~0.1*2 -0.65~0.1*75"
+SLIDES = "-0.2~0.1*20 -0.2-0.01~0.1*60"
+
+
+@rule(
+    "KL002",
+    Severity.FATAL,
+    needs=[TOKEN + SEQUENCE],
+    uses=["reward_mean", ZERO_STD],
+    warmup=WARMUP,
+    lookback=50,
+    fires=[
+        Case(example({TOKEN[0]: "0+0.01*260", "reward_mean": "0.3~0.05*262"}), "warning@87"),
+        Case(example({TOKEN[0]: "0+0.01*300"}), "warning@208"),  # no reward to compare with: the published divergence
+        Case(example({SEQUENCE[0]: "0+0.2*300", "reward_mean": "0.3~0.05*300"}), "warning@87"),
+        Case(example({SEQUENCE[0]: "0+0.2*300", "reward_mean": "0.3+0.01~0.05*300"}), "warning@208"),
+        Case(
+            example({TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.3~0.05*30 0.3+0.0014~0.05*60"}), "warning@66"
+        ),  # a gain too small for the distance
+        Case(example({TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": FALLS}), "error@19"),
+        Case(example({TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": SLIDES}), "error@41"),
+        Case(
+            example({TOKEN[0]: "0 0.3 0.9~0.1*98", "reward_mean": "-0.5~0.1*100", ZERO_STD: "0.1+0.02*40 0.9*60"}),
+            "error@30 fatal@59",
+        ),
+    ],
+    quiet=[
+        example({TOKEN[0]: "0+0.006*100", "reward_mean": "-0.3+0.007~0.1*100"}),  # distance that bought reward
+        example({TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.3~0.05*30 0.3+0.0012~0.05*60"}),  # bought a little
+        example({TOKEN[0]: "0.02~0.005*60 13 0.02~0.005*40", "reward_mean": "0.3~0.05*101"}),  # one spike
+        example({SEQUENCE[0]: "0+0.1*60 6*60", "reward_mean": "0.3~0.05*120"}),  # a sum over tokens is larger
+        example({TOKEN[0]: "0*80", "reward_mean": "-0.6~0.1*80"}, settings={"kl_coef": 0.0}),  # not measured
+    ],
+)
+def kl_explosion(
+    run: RunHistory,
+    *,
+    token_limit: float = 0.5,
+    token_diverged: float = 2.0,
+    sequence_limit: float = 10.0,
+    sequence_diverged: float = 40.0,
+    gain: float = 1.0,
+    patience: int = 30,
+    loss: float = 3.0,
+    dead: float = 0.6,
+) -> Iterator[Alarm]:
+    """The policy has left the reference far behind without a better reward to show for it.
+
+    ## Meaning
+    WARNING: in 8 of the last 10 points the KL to the reference was above the limit of its unit (`token_limit` nats per
+    token, `sequence_limit` per completion), and for `patience` points the reward stood less than `gain` times the noise
+    of one step above its early mean; or the KL was above the published divergence (`token_diverged`,
+    `sequence_diverged`), whatever the reward did. ERROR: above the limit, and the reward fell by more than `loss` times
+    that noise below its first points. FATAL: so for `patience` points, while in a share of `dead` of the groups all
+    completions got the same reward: the policy repeats bad answers and nothing is left to learn from.
+
+    ## Why it matters
+    A policy far from the reference without a better reward was carried off by noise: its text degrades, and the KL
+    penalty pulls it back at random. Once its groups agree on bad answers the advantages are zero and no later step
+    repairs it.
+
+    ## Look at
+    The reward and the entropy in the five steps where the KL rose; the gradient norm; the share of groups without
+    reward variance; the learning rate against what others use for this size of model and kind of training.
+
+    ## What to change
+    First an eighth of the learning rate: of the five knobs it alone repairs a run that was carried off. A larger KL
+    coefficient at the same learning rate repairs it in part and only slowly, so it comes second. With several update
+    epochs on each batch, halve them as well. Start from the beginning or from a checkpoint before the rise.
+
+    ## When this is wrong
+    A long, successful run may earn a KL above the limit: hence the comparison with the reward. A run resumed from a
+    trained policy starts far from the reference, and has only its own first points to show what it gained. An isolated
+    spike is no explosion. A KL of exactly 0 throughout means that it was not measured.
+
+    ## References
+    - `token_limit` = 0.5, `token_diverged` = 2.0: axolotl's GRPO guide (0 to 0.5 healthy, above 2.0 diverged).
+    - `sequence_limit` = 10: TRL's PPO guide (keep the summed KL between 0 and 10). `sequence_diverged` = 40: house
+      default, the same ratio as per token.
+    - `gain` = 1.0: house default; the mean of ten points against the mean of ten has a standard error of 0.45.
+    - `loss` = 3.0: house default; a flat run stands 1.2 below the best of its first five points, give or take 0.6.
+    - `dead` = 0.6: house default, between the 0.5 and 0.75 at which public dashboards warn.
+    - `patience` = 30: house default; runs that gain from their KL show it within so many steps.
+    - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
+    """
+    present = [run[metric] for metric in TOKEN + SEQUENCE if metric in run]
+    if not any(series.values.any() for series in present):
+        raise NotApplicable("the KL to the reference is 0 throughout: it is not measured (a KL coefficient of 0?)")
+    reward, standing = run.get(REWARD), None
+    for series in present:
+        limit, diverged = (
+            (token_limit, token_diverged) if series.metric in TOKEN else (sequence_limit, sequence_diverged)
+        )
+        above = np.isfinite(series.values) & (series.values > limit)
+        if not above.any():
+            continue
+        if standing is None:
+            reward, standing = progress(run)
+        far = share(above, WINDOW) >= MOST
+        very_far = share(above & (series.values > diverged), WINDOW) >= MOST
+        fruitless = far & (joined(reward, standing.gain, series.steps) < gain)
+        groups = run.get(ZERO_STD)
+        wrecked = fruitless & (joined(groups, rolling_mean(groups.values, WINDOW), series.steps) >= dead)
+        harmful = wrecked | (far & (joined(reward, standing.loss, series.steps) > loss))
+        yield Alarm(
+            Severity.WARNING, series.steps, sustained(fruitless, patience), partial(_told, run, series, limit, patience)
+        )
+        yield Alarm(Severity.WARNING, series.steps, very_far, partial(_told, run, series, diverged, WINDOW))
+        yield Alarm(Severity.ERROR, series.steps, harmful, partial(_told, run, series, limit, WINDOW))
+        yield Alarm(
+            Severity.FATAL, series.steps, sustained(wrecked, patience), partial(_told, run, series, limit, patience)
+        )
+
+
+def _told(run: RunHistory, series: MetricSeries, limit: float, points: int, i: int) -> Told:
+    first, last = int(series.steps[max(0, i - points + 1)]), int(series.steps[i])
+    level = recent_median(run, (series.metric,), last)
+    reward, standing = progress(run)
+    where = np.searchsorted(reward.steps, last, side="right") - 1
+    message = f"{series.metric} is {level:.3g} (limit {limit:g}) from step {first} to {last}"
+    if where >= 0 and np.isfinite(standing.recent[where]):
+        message += f", while the reward stands at {standing.recent[where]:.3g}, {_compared(standing.gain[where])}"
+    because = "the updates are so large that the policy is carried off faster than the reward can guide it"
+    remedies = [slower(series.metric, Direction.DOWN, level / 2, because)]
+    if setting(run, "kl_coef") != 0:  # a coefficient of 0 is a choice; to tighten it would change the objective
+        remedies.append(tighter(run, series.metric, level / 2))
+    epochs = fewer_epochs(run, series.metric, level / 4)
+    if epochs is not None:
+        remedies.append(epochs)
+    evidence = Evidence(series.metric, first, last, "median of the last 10 points", level, limit)
+    return Told(message, first, (evidence,), tuple(remedies))
+
+
+def _compared(gain: float) -> str:
+    return f"{abs(gain):.1f} times its noise {'above' if gain > 0 else 'below'} its early mean"

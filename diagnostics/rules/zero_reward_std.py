@@ -1,0 +1,139 @@
+"""RWD001: most groups of completions all get the same reward."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from diagnostics.finding import Direction, Evidence, Prescription, Severity
+from diagnostics.progress import WARMUP, early, joined, progress, recent_median
+from diagnostics.remedies import COLD, larger_groups, setting, slower, warmer
+from diagnostics.rule import Alarm, Case, Told, rule
+from diagnostics.series import MetricSeries, RunHistory, Values, example
+from diagnostics.stats import Mask, rolling_mean
+
+SHARE, CEILING, STD = "zero_std_share", "zero_std_share_ceiling", "reward_std.group"
+KL = ("kl.reference.k3.token", "kl.reference.k1.token")
+
+WINDOW = 30
+ROWS = 40  # of a log with one group a row, where each row says yes or no
+NOTHING = 1e-6  # a standard deviation below this is 0 in float32
+
+
+@rule(
+    "RWD001",
+    Severity.ERROR,
+    needs=[(SHARE, STD)],
+    uses=["reward_mean", CEILING, *KL],
+    warmup=WARMUP,
+    lookback=ROWS + 5,
+    min_points=WINDOW,
+    fires=[
+        Case(example({SHARE: "0.2+0.01*80 1*40"}), "warning@45 error@85"),
+        Case(example({STD: "0.3*20 0*60"}), "warning@39 error@55"),
+        Case(example({SHARE: "0.7*60", "reward_mean": "0.82~0.01*60"}, reward_bounds=(-1, 1)), "info@29"),  # learned
+        Case(example({SHARE: "0.7*60", "reward_mean": "0.78~0.01*60"}, reward_bounds=(-1, 1)), "warning@29"),
+        Case(example({SHARE: "0.3*30 0.7*60", "reward_mean": "0.1~0.1*30 0.37~0.1*60"}), "info@45 warning@48"),
+        Case(example({SHARE: "0.7*60", CEILING: "0.65*60"}), "info@29"),
+        Case(example({SHARE: "0.7*60", CEILING: "0.65*60"}, settings={"temperature": 0.3}), "warning@29"),
+    ],
+    quiet=[
+        example({SHARE: "0.45~0.05*100"}),  # of small groups half agree by chance
+        example({STD: "0.3 0 0.4 " * 30}),  # one group a row: a third of them agree
+        example({SHARE: "0.1*20 1*12 0.1*40"}),  # a dozen steps, and over
+    ],
+)
+def zero_reward_std(
+    run: RunHistory, *, limit: float = 0.5, severe: float = 0.9, ceiling: float = 0.1, gain: float = 3.0
+) -> Iterator[Alarm]:
+    """Most groups of completions all get the same reward, and so teach nothing.
+
+    ## Meaning
+    Over the last 30 points the completions of at least `limit` of the groups all got the same reward (WARNING), or of
+    `severe` (ERROR). Groups that all got the highest reward there is do not count: the task is learned, which is INFO.
+    They are known by their own metric; without it by a mean reward within `ceiling` of the top of the declared bounds;
+    without bounds by a reward that rose by more than `gain` times its noise while the share rose from below the limit.
+    Where only the standard deviation is logged, the rows of the last 40 count in which it is 0.
+
+    ## Why it matters
+    GRPO learns from differences within a group. A group without any has no advantage and no gradient: the batch is
+    smaller than it looks, and what is left is noise and the KL penalty.
+
+    ## Look at
+    Whether the groups agree on good or on bad answers. The temperature and the number of distinct completions; the
+    size of the groups against the success rate p (a group of n agrees with probability p^n + (1-p)^n); the KL to the
+    reference.
+
+    ## What to change
+    The first of these that applies. Far from the reference (KL per token above 0.5), or a reward well below its start:
+    an eighth of the learning rate, since the policy collapsed onto bad answers. A temperature below 0.7: 1. Otherwise
+    larger groups.
+
+    ## When this is wrong
+    A temperature below 0.7 makes groups agree on right answers that the policy has not learned: then agreement at the
+    ceiling counts as well. Groups of two agree often and can learn all the same. With rewards scaled by the whole
+    batch some TRL versions log 0 here whatever the groups do.
+
+    ## References
+    - `limit` = 0.5, `severe` = 0.9: rl-doctor warns at 0.30, 0.50 and 0.75, axolotl above 0.8; healthy runs with small
+      groups were measured up to 0.45.
+    - `ceiling` = 0.1, `gain` = 3.0: house defaults.
+    - Yu et al. 2025, DAPO (arXiv 2503.14476), section 3.2: dynamic sampling leaves such groups out.
+    """
+    cold = (setting(run, "temperature") or 1) < COLD
+    for series, dead in _dead(run):
+        if not (dead >= limit).any():
+            continue
+        top = np.zeros(len(series)) if cold else _at_the_top(run, series, dead, limit, ceiling, gain)
+        stuck = dead - top
+        yield Alarm(Severity.INFO, series.steps, dead >= limit, partial(_told, run, series, dead, limit, True))
+        yield Alarm(Severity.WARNING, series.steps, stuck >= limit, partial(_told, run, series, stuck, limit, False))
+        yield Alarm(Severity.ERROR, series.steps, stuck >= severe, partial(_told, run, series, stuck, severe, False))
+
+
+def _dead(run: RunHistory) -> Iterator[tuple[MetricSeries, Values]]:
+    """The share of groups without variance, from each metric that tells it."""
+    share, std = run.get(SHARE), run.get(STD)
+    yield share, rolling_mean(share.values, WINDOW)
+    zero = np.where(np.isnan(std.values), np.nan, std.values < NOTHING)
+    yield std, rolling_mean(zero, ROWS)
+
+
+def _at_the_top(
+    run: RunHistory, series: MetricSeries, dead: Values, limit: float, ceiling: float, gain: float
+) -> Values:
+    """The share of groups that agree on the highest reward (n,), as far as the log tells."""
+    counted = run.get(CEILING)
+    known = joined(counted, rolling_mean(counted.values, WINDOW), series.steps)
+    reward, standing = progress(run)
+    learned: Mask
+    if run.reward_bounds is not None:
+        low, high = run.reward_bounds
+        learned = joined(reward, standing.recent, series.steps) >= high - ceiling * (high - low)
+    else:
+        start = early(series, WARMUP)
+        rose = start is not None and series.metric == SHARE and start.level < limit
+        learned = (joined(reward, standing.gain, series.steps) > gain) & rose
+    return np.where(np.isnan(known), np.where(learned, dead, 0.0), known)
+
+
+def _told(run: RunHistory, series: MetricSeries, level: Values, limit: float, all_groups: bool, i: int) -> Told:
+    points = WINDOW if series.metric == SHARE else ROWS
+    first, last = int(series.steps[max(0, i - points + 1)]), int(series.steps[i])
+    what = f"in {level[i]:.0%} of the groups all completions got the same reward between steps {first} and {last}"
+    evidence = Evidence(series.metric, first, last, f"mean of the last {points} points", float(level[i]), limit)
+    if all_groups:
+        return Told(f"{what}, most of them the highest there is: the prompts are learned", first, (evidence,))
+    return Told(what, first, (evidence,), (_remedy(run, float(level[i]), last),))
+
+
+def _remedy(run: RunHistory, level: float, step: int) -> Prescription:
+    """The page's list, in its order."""
+    reward, standing = progress(run)
+    lost = joined(reward, standing.loss, np.array([step]))[0]
+    if recent_median(run, KL, step) > 0.5 or lost > 2.5:
+        because = "the policy collapsed onto a few bad answers because the updates were too large"
+        return slower(SHARE, Direction.DOWN, level / 3, because)
+    if (setting(run, "temperature") or 1) < COLD:
+        return warmer(SHARE, Direction.DOWN, level / 3)
+    return larger_groups(run, SHARE, Direction.DOWN, level / 3)

@@ -1,0 +1,198 @@
+"""The engine: following a run and reading the finished one are the same."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as configured
+from hypothesis import strategies as st
+
+from diagnostics.engine import Watch, diagnose
+from diagnostics.finding import Evidence, Severity
+from diagnostics.rule import Alarm, NotApplicable, Told, all_rules, rule
+from diagnostics.series import MetricSeries, RunHistory, example
+
+RULES = all_rules()
+METRICS = sorted({metric for rule in RULES.values() for metric in rule.metrics})
+
+
+def followed(run: RunHistory, **options) -> Watch:
+    """A watch that saw `run` step by step."""
+    watch = Watch(settings=run.settings, reward_bounds=run.reward_bounds, **options)
+    rows: dict[int, dict[str, float]] = {}
+    for series in run.series.values():
+        for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+            rows.setdefault(step, {})[series.metric] = value
+    for step in sorted(rows):
+        watch.add(step, rows[step])
+    watch.close()
+    return watch
+
+
+def said(findings) -> set[tuple[str, int, Severity]]:
+    return {(f.code, f.raised_at, f.severity) for f in findings}
+
+
+# ---- live equals finished
+
+# Levels far apart and close to the limits of the rules, so that limits are crossed and sometimes met exactly.
+LEVELS = (0.0, 0.05, 0.2, 0.3, 0.5, 0.65, 0.9, 1.0, 3.0, -0.6, 60.0)
+
+
+@st.composite
+def a_series(draw, metric: str) -> MetricSeries:
+    """Stretches of constant, noisy or sloping values, logged every few steps, with gaps and non-finite points."""
+    every, offset = draw(st.sampled_from([1, 1, 1, 2, 7])), draw(st.integers(0, 40))
+    values: list[float] = []
+    for _ in range(draw(st.integers(1, 5))):
+        count, level = draw(st.integers(1, 90)), draw(st.sampled_from(LEVELS))
+        slope, noise = draw(st.sampled_from([0, 0, 0.01, -0.01])), draw(st.sampled_from([0, 0, 0.02, 0.2]))
+        random = np.random.default_rng(draw(st.integers(0, 2**16)))
+        values += (level + slope * np.arange(count) + noise * random.standard_normal(count)).tolist()
+    for bad in draw(st.lists(st.sampled_from([math.nan, math.inf, -math.inf]), max_size=3)):
+        values[draw(st.integers(0, len(values) - 1))] = bad
+    steps = offset + every * np.arange(len(values))
+    gap, width = draw(st.integers(0, len(values) - 1)), draw(st.sampled_from([0, 0, 50]))
+    steps[gap:] += width
+    return MetricSeries(metric, steps.astype(np.int64), np.array(values))
+
+
+@st.composite
+def a_run(draw) -> RunHistory:
+    names = draw(st.lists(st.sampled_from(METRICS), min_size=1, max_size=6, unique=True))
+    chosen = {
+        "temperature": draw(st.sampled_from([None, 0.3, 1.0])),
+        "kl_coef": draw(st.sampled_from([None, 0.0, 1.0])),
+    }
+    return RunHistory(
+        {name: draw(a_series(name)) for name in names},
+        {name: value for name, value in chosen.items() if value is not None},
+        reward_bounds=draw(st.sampled_from([None, (-1.0, 1.0)])),
+    )
+
+
+@configured(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(a_run())
+def test_following_equals_reading(run):
+    assert said(followed(run).raised) == said(diagnose(run).raised)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.code)
+def test_following_equals_reading_on_the_examples(rule):
+    for run in (*(case.run for case in rule.fires), *rule.quiet):
+        assert said(followed(run).raised) == said(diagnose(run).raised)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.code)
+def test_what_is_raised_needs_no_later_point(rule):
+    """Cut right after `raised_at`, the run raises the same."""
+    for case in rule.fires:
+        for finding in diagnose(case.run, {rule.code: rule}).raised:
+            early = diagnose(case.run.upto(finding.raised_at), {rule.code: rule}).raised
+            assert said([finding]) <= said(early)
+
+
+# ---- the engine itself, on a rule made for it
+
+
+def _told(i: int) -> Told:
+    return Told("high", i, (Evidence("grad_norm", i, i, "value", 1.0, 1.0),))
+
+
+def _rule(check, **options):
+    return rule("TST001", Severity.FATAL, needs=["grad_norm"], fires=[], quiet=[], **options)(check)
+
+
+def levels(run: RunHistory):
+    """Raises a severity for each level that the gradient norm reaches."""
+    grad = run.get("grad_norm")
+    for severity in Severity:
+        yield Alarm(severity, grad.steps, grad.values >= int(severity) + 1, _told)
+
+
+def test_severity_only_rises():
+    report = diagnose(example({"grad_norm": "0 1 3 2 1 4"}), {"TST001": _rule(levels)})
+    assert [(f.raised_at, f.severity) for f in report.raised] == [
+        (1, Severity.INFO),
+        (2, Severity.ERROR),
+        (5, Severity.FATAL),
+    ]
+    assert [f.severity for f in report.findings] == [Severity.FATAL]
+    assert report.worst() == Severity.FATAL
+
+
+def test_a_finding_lasts_until_its_condition_ends():
+    report = diagnose(example({"grad_norm": "0*3 1*4 0*5"}), {"TST001": _rule(levels)})
+    assert [(f.raised_at, f.last_step) for f in report.raised] == [(3, 6)]
+
+
+def test_a_step_is_closed_by_the_next():
+    watch = Watch(rules={"TST001": _rule(levels)})
+    assert watch.add(1, {"grad_norm": 1.0}) == ()
+    assert watch.add(1, {"entropy.token": 1.0}) == ()  # a late row of the same step
+    assert said(watch.add(2, {"grad_norm": 0.0})) == {("TST001", 1, Severity.INFO)}
+    assert watch.close() == ()
+    assert said(watch.raised) == {("TST001", 1, Severity.INFO)}
+
+
+def test_a_later_row_corrects_an_earlier_one_of_its_step():
+    watch = Watch(rules={"TST001": _rule(levels)})
+    watch.add(1, {"grad_norm": 1.0})
+    watch.add(1, {"grad_norm": 0.0})
+    assert watch.close() == ()
+    assert watch.history()["grad_norm"].values.tolist() == [0.0]
+
+
+def test_steps_do_not_go_back():
+    watch = Watch(rules={})
+    watch.add(5, {"grad_norm": 1.0})
+    with pytest.raises(ValueError, match="step 4 after step 5"):
+        watch.add(4, {"grad_norm": 1.0})
+
+
+def test_a_watched_rule_sees_its_head_and_its_tail_only():
+    seen: list[list[int]] = []
+
+    def look(run: RunHistory):
+        """Remembers what it was shown."""
+        seen.append(run["grad_norm"].steps.tolist())
+        return ()
+
+    watch = Watch(rules={"TST001": _rule(look, warmup=2, lookback=3)})
+    for step in range(20):
+        watch.add(step, {"grad_norm": 0.0})
+    watch.close()
+    assert seen[-1] == [0, 1, 16, 17, 18, 19]
+
+
+def not_for_this_run(run: RunHistory):
+    """Never judges."""
+    raise NotApplicable("not this one")
+
+
+def test_skips_say_why():
+    run = example({"grad_norm": "1*5"})
+    rules = {"TST001": _rule(not_for_this_run), "RWD004": RULES["RWD004"]}
+    skips = {s.code: s.reason for s in diagnose(run, rules).skips}
+    assert skips["TST001"] == "not this one"
+    assert skips["RWD004"] == "needs reward_mean, which this run did not log"
+    watch = followed(run, rules=rules)
+    assert {s.code: s.reason for s in watch.report().skips} == skips
+    short = diagnose(example({"reward_mean": "1*5"}), {"RWD004": RULES["RWD004"]}).skips
+    assert "has 5" in {s.code: s.reason for s in short}["RWD004"]
+
+
+def test_an_empty_run_has_no_findings_and_says_so():
+    report = diagnose(RunHistory({}))
+    assert report.findings == ()
+    assert {s.code for s in report.skips} >= set(RULES)
+    assert report.worst() is None
+
+
+def test_the_configuration_is_checked_before_the_first_step():
+    watch = Watch(settings={"num_generations": 8, "batch_size": 60})
+    assert [f.code for f in watch.lint()] == ["CFG001"]
+    run = replace(example({"grad_norm": "1*3"}), settings={"num_generations": 8, "batch_size": 60})
+    assert [f.code for f in diagnose(run).findings] == ["CFG001"]

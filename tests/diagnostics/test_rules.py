@@ -1,0 +1,244 @@
+"""Every rule and every lint keeps its contract: page, thresholds, examples, findings that survive JSON."""
+
+import importlib
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from diagnostics.engine import diagnose, rises
+from diagnostics.finding import Finding, finding_from_json, finding_to_json
+from diagnostics.metrics import is_metric, knobs, settings
+from diagnostics.rule import HEADINGS, Lint, NotApplicable, Rule, all_lints, all_rules
+from diagnostics.series import RunHistory, example
+
+RULES = list(all_rules().values())
+LINTS = list(all_lints().values())
+BOTH: list[Rule | Lint] = [*RULES, *LINTS]
+
+each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda r: r.code)
+each_lint = pytest.mark.parametrize("lint", LINTS, ids=lambda r: r.code)
+each = pytest.mark.parametrize("rule", BOTH, ids=lambda r: r.code)
+
+
+def raised(rule: Rule, run: RunHistory, **thresholds: Any) -> str:
+    try:
+        return " ".join(f"{f.severity.name.lower()}@{f.raised_at}" for f in rises(rule, run, **thresholds))
+    except NotApplicable:
+        return ""
+
+
+def outcome(rule: Rule | Lint, **thresholds: Any) -> list[str]:
+    """What the rule says of each of its examples."""
+    if isinstance(rule, Lint):
+        return [str(len(list(rule.check(s, **thresholds)))) for s in (*rule.fires, *rule.quiet)]
+    return [raised(rule, run, **thresholds) for run in (*(c.run for c in rule.fires), *rule.quiet)]
+
+
+def changed(value: float) -> Iterator[tuple[str, float]]:
+    if isinstance(value, int):
+        yield "down", min(value - 1, round(value * 0.75))
+        yield "up", max(value + 1, round(value * 1.25))
+    else:
+        yield "down", value * 0.75
+        yield "up", value * 1.25
+
+
+# ---- examples
+
+
+@pytest.mark.parametrize(
+    ("rule", "case"), [(r, c) for r in RULES for c in r.fires], ids=lambda x: getattr(x, "code", "")
+)
+def test_fires_exactly_so(rule, case):
+    assert raised(rule, case.run) == case.raises
+
+
+@pytest.mark.parametrize(
+    ("rule", "run"), [(r, q) for r in RULES for q in r.quiet], ids=lambda x: getattr(x, "code", "")
+)
+def test_stays_quiet(rule, run):
+    assert raised(rule, run) == ""
+
+
+@each_lint
+def test_lint_examples(lint):
+    assert all(list(lint.check(s)) for s in lint.fires)
+    assert not any(list(lint.check(s)) for s in lint.quiet)
+    assert not any(lint.missing(s) for s in (*lint.fires, *lint.quiet))
+
+
+@each
+def test_has_examples(rule):
+    assert len(rule.fires) >= 1
+    assert len(rule.quiet) >= 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "direction", "value"),
+    [(r, n, d, v) for r in BOTH for n, default in r.thresholds.items() for d, v in changed(default)],
+    ids=lambda x: getattr(x, "code", x),
+)
+def test_threshold_matters_in_both_directions(rule, name, direction, value):
+    """A threshold that may change by a quarter and change no example is not tested, or not needed."""
+    assert outcome(rule, **{name: value}) != outcome(rule)
+
+
+# ---- the page
+
+
+@each
+def test_page_has_the_headings_in_order(rule):
+    assert tuple(line[3:] for line in rule.page.splitlines() if line.startswith("## ")) == HEADINGS
+    sections = rule.page.split("\n## ")
+    assert sections[0].strip()
+    assert all(section.partition("\n")[2].strip() for section in sections[1:])
+
+
+@each
+def test_references_name_the_source_of_every_threshold(rule):
+    references = rule.page.split("## References")[1]
+    assert [n for n in rule.thresholds if f"`{n}`" not in references] == []
+
+
+@each
+def test_references_quote_the_defaults(rule):
+    references = rule.page.split("## References")[1]
+    wrong = [
+        (name, value)
+        for name, value in rule.thresholds.items()
+        if not any(f"`{name}` = {written}" in references for written in (str(value), f"{value:g}", f"{value:.0e}"))
+        and f"`{name}` = 1e-3" not in references
+    ]
+    assert wrong == []
+
+
+# ---- identity
+
+
+@each
+def test_file_function_and_name_are_one(rule):
+    folder = "rules" if isinstance(rule, Rule) else "lint"
+    module = importlib.import_module(f"diagnostics.{folder}.{rule.name}")
+    assert getattr(module, rule.name) is rule
+    assert module.__doc__
+    assert module.__doc__.startswith(f"{rule.code}: ")
+
+
+@each_rule
+def test_metrics_are_canonical(rule):
+    assert [m for m in rule.metrics if not is_metric(m)] == []
+
+
+@each_lint
+def test_settings_are_canonical(lint):
+    assert set(lint.needs) <= set(settings())
+
+
+# ---- what findings say
+
+
+def findings(rule: Rule | Lint) -> list[Finding]:
+    if isinstance(rule, Rule):
+        return [f for case in rule.fires for f in rises(rule, case.run)]
+    empty = RunHistory({})
+    reports = [diagnose(replace(empty, settings=s)) for s in rule.fires]
+    return [f for report in reports for f in report.findings if f.code == rule.code]
+
+
+@each
+def test_findings_survive_json(rule):
+    for finding in findings(rule):
+        assert finding_from_json(json.loads(json.dumps(finding_to_json(finding), allow_nan=False))) == finding
+
+
+@each
+def test_findings_are_consistent(rule):
+    assert findings(rule)
+    for finding in findings(rule):
+        assert finding.severity <= rule.severity
+        assert finding.first_step <= finding.raised_at <= finding.last_step
+        assert finding.evidence
+        for evidence in finding.evidence:
+            assert math.isfinite(evidence.value)
+            assert math.isfinite(evidence.limit)
+            assert evidence.first_step <= evidence.last_step <= finding.raised_at
+        assert rule.code == "NUM001" or "nan" not in finding.message
+
+
+@each
+def test_prescriptions_name_knobs_and_metrics(rule):
+    for finding in findings(rule):
+        for prescription in finding.prescriptions:
+            hypothesis = prescription.hypothesis
+            assert prescription.knob in knobs()
+            assert is_metric(hypothesis.metric)
+            assert 0 < hypothesis.by <= 1
+            assert hypothesis.amount >= 0
+            assert hypothesis.because
+
+
+def test_the_highest_severity_is_declared_and_reached():
+    for rule in RULES:
+        assert max(f.severity for f in findings(rule)) == rule.severity, rule.code
+
+
+def test_codes_and_names_are_unique():
+    assert len({r.name for r in BOTH}) == len({r.code for r in BOTH}) == len(BOTH)
+
+
+# ---- the choice of the first prescription
+
+COLLAPSED = {"kl.reference.k3.token": "0 0.3 0.9~0.1*98", "reward_mean": "-0.2~0.05*2 -0.65~0.05*98"}
+FLAT = {"reward_mean": "-0.33~0.1*120", "reward_best_of_n": "0.85~0.1*120", "kl.reference.k3.token": "0+0.000001*120"}
+
+
+def first_knobs(run: RunHistory, code: str) -> list[tuple[str, str]]:
+    """The first prescription of each finding of `code`, as (knob, change)."""
+    first = [f.prescriptions[0] for f in rises(all_rules()[code], run) if f.prescriptions]
+    return [(p.knob, str(p.change)) for p in first]
+
+
+@pytest.mark.parametrize(
+    ("code", "metrics", "run_settings", "expected"),
+    [
+        ("KL002", COLLAPSED, {}, ("learning_rate", "/ 8")),
+        ("RWD002", COLLAPSED, {}, ("learning_rate", "/ 8")),
+        ("RWD002", COLLAPSED, {"kl_coef": 2.0}, ("kl_coef", "/ 10")),
+        ("RWD001", COLLAPSED | {"zero_std_share": "0.8*100"}, {"temperature": 0.3}, ("learning_rate", "/ 8")),
+        ("RWD001", {"zero_std_share": "0.8*100"}, {"temperature": 0.3}, ("temperature", "= 1")),
+        ("RWD001", {"zero_std_share": "0.8*100"}, {"num_generations": 2}, ("num_generations", "= 8")),
+        ("RWD001", {"zero_std_share": "0.8*100"}, {"num_generations": 8}, ("num_generations", "x 2")),
+        ("RWD004", FLAT, {}, ("learning_rate", "x 10")),
+        ("RWD004", FLAT, {"kl_coef": 1.0}, ("kl_coef", "/ 10")),
+        ("RWD004", FLAT, {"temperature": 1.5}, ("temperature", "= 1")),
+        ("RWD004", COLLAPSED, {}, ("learning_rate", "/ 8")),
+        ("RWD007", FLAT, {}, ("learning_rate", "x 10")),
+        ("RWD007", FLAT, {"kl_coef": 0.5}, ("kl_coef", "/ 10")),
+        ("UPD002", {"clip_fraction.token": "0.3*20"}, {"update_epochs": 8}, ("update_epochs", "/ 2")),
+        ("UPD002", {"clip_fraction.token": "0.3*20"}, {"update_epochs": 1}, ("learning_rate", "/ 2")),
+        ("ENT001", {"entropy.token": "1*20 0.005*20"}, {}, ("learning_rate", "/ 8")),
+        ("GRD002", {"grad_norm": "1*20 0*30"}, {"temperature": 0.5}, ("temperature", "= 1")),
+        ("LEN001", {"truncated_share": "0.5*20"}, {}, ("max_completion_length", "x 2")),
+        ("RWD003", {"reward_mean": "0.5~0.05*30 0.5-0.01~0.05*80"}, {"kl_coef": 2.0}, ("kl_coef", "/ 10")),
+    ],
+)
+def test_first_prescription_follows_the_companions(code, metrics, run_settings, expected):
+    run = example(metrics, settings=run_settings, reward_bounds=(-1, 1))
+    assert set(first_knobs(run, code)) == {expected}
+
+
+@pytest.mark.parametrize(("rate", "seed"), list(itertools.product((0.0, 0.0045, 0.008), range(20))))
+def test_arithmetic_learning_curves(rate, seed):
+    """A reward from -0.33 with the noise of 128 completions: flat is reported by step 100, learning is not."""
+    run = example(
+        {"reward_mean": f"-0.33+{rate}~0.1*{100 + seed}", "reward_best_of_n": f"0.85~0.08*{100 + seed}"},
+        reward_bounds=(-1, 1),
+    )
+    loud = {f.code for f in diagnose(run.upto(99)).findings}
+    assert ("RWD004" in loud) == (rate == 0.0)
+    assert not loud & {"RWD002", "RWD003"}

@@ -1,0 +1,113 @@
+"""Numbers against hand-computed ones."""
+
+import math
+
+import numpy as np
+import pytest
+
+from diagnostics import stats
+from diagnostics.progress import early, progress
+from diagnostics.series import MetricSeries, example
+
+NAN = math.nan
+
+
+def v(*numbers: float) -> np.ndarray:
+    return np.array(numbers, dtype=np.float64)
+
+
+def test_rolling_mean():
+    np.testing.assert_array_equal(stats.rolling_mean(v(1, 2, 3, 4, 8), 3), v(NAN, NAN, 2, 3, 5))
+    np.testing.assert_array_equal(stats.rolling_mean(v(1, NAN, 3, 5), 2), v(NAN, NAN, NAN, 4))
+    np.testing.assert_array_equal(stats.rolling_mean(v(1, 2), 3), v(NAN, NAN))
+    np.testing.assert_array_equal(stats.rolling_mean(v(1, 2), 1), v(1, 2))
+    assert len(stats.rolling_mean(v(), 3)) == 0
+
+
+def test_rolling_mean_of_infinities_is_unknown():
+    np.testing.assert_array_equal(stats.rolling_mean(v(math.inf, -math.inf, 1, 2), 2), v(NAN, NAN, NAN, 1.5))
+
+
+@pytest.mark.parametrize("width", range(1, 34))
+def test_windows_of_every_width_are_whole(width):
+    values = np.random.default_rng(0).standard_normal(50)
+    expected = [values[i - width + 1 : i + 1].mean() for i in range(width - 1, 50)]
+    np.testing.assert_allclose(stats.rolling_mean(values, width)[width - 1 :], expected)
+    expected = [values[max(0, i - width + 1) : i + 1].max() for i in range(50)]
+    np.testing.assert_array_equal(stats.rolling_max(values, width), expected)
+
+
+def test_a_window_gives_the_same_bits_wherever_it_lies():
+    values = np.random.default_rng(1).standard_normal(3000)
+    whole = stats.rolling_mean(values, 20)
+    for end in (20, 21, 777, 3000):
+        assert stats.rolling_mean(values[end - 20 : end], 20)[-1] == whole[end - 1]
+
+
+def test_rolling_max_leaves_nan_out():
+    np.testing.assert_array_equal(stats.rolling_max(v(1, NAN, 0, -1), 2), v(1, 1, 0, 0))
+
+
+def test_sustained():
+    held = stats.sustained(np.array([True, True, False, True, True, True]), 2)
+    assert held.tolist() == [False, True, False, False, True, True]
+    assert stats.sustained(np.array([True]), 2).tolist() == [False]
+
+
+def test_share():
+    np.testing.assert_array_equal(stats.share(np.array([True, False, True, True]), 2), v(NAN, 0.5, 0.5, 1))
+
+
+def test_lagged():
+    np.testing.assert_array_equal(stats.lagged(v(1, 2, 3), 1), v(NAN, 1, 2))
+    np.testing.assert_array_equal(stats.lagged(v(1, 2), 5), v(NAN, NAN))
+
+
+def test_noise_ignores_a_trend():
+    assert stats.noise(v(0, 1, 2, 3)) == pytest.approx(1.4826 / math.sqrt(2))
+    assert stats.noise(v(5, 5, 5)) == 0
+    assert math.isnan(stats.noise(v(1)))
+
+
+def test_rolling_noise():
+    # differences 2, -2, 2: mean square 4, half of it 2
+    np.testing.assert_allclose(stats.rolling_noise(v(0, 2, 0, 2), 3), v(NAN, NAN, math.sqrt(2), math.sqrt(2)))
+
+
+def test_block_trend():
+    falling = stats.block_trend(v(3, 3, 2, 2, 1, 1), 2, 3)
+    assert np.isnan(falling[:5]).all()
+    assert falling[5] == -1
+    assert stats.block_trend(v(3, 3, 1, 1, 2, 2), 2, 3)[5] == pytest.approx(-1 / 3)
+    assert stats.block_trend(v(1, 1, 1, 1), 2, 2)[3] == 0
+
+
+def test_mean_and_median_leave_non_finite_values_out():
+    assert stats.mean(v(1, NAN, 3, math.inf)) == 2
+    assert stats.median(v(1, NAN, 3, 8)) == 3
+    assert math.isnan(stats.mean(v(NAN)))
+    assert math.isnan(stats.median(v()))
+
+
+def test_early_life_is_frozen():
+    series = MetricSeries("m", np.arange(5, 15), np.array([1.0] * 4 + [9.0] * 6))
+    known = early(series, 4)
+    assert known is not None
+    assert (known.level, known.noise, known.known_from) == (1.0, 0.0, 8)
+    assert early(series, 11) is None
+
+
+def test_progress_in_units_of_noise():
+    # +-0.1 about 0.3: differences of 0.2, noise 0.2 / sqrt(2)
+    _, standing = progress(example({"reward_mean": "0.2 0.4 " * 10 + "0.5 0.7 " * 10}))
+    assert np.isnan(standing.gain[:19]).all()
+    scale = 1.4826 * 0.2 / math.sqrt(2)
+    assert standing.scale[19] == pytest.approx(scale)
+    assert standing.gain[19] == pytest.approx(0)
+    assert standing.loss[19] == pytest.approx(0.1 / scale)
+    assert standing.gain[39] == pytest.approx(0.3 / scale)
+
+
+def test_progress_of_a_constant_reward_is_none():
+    _, standing = progress(example({"reward_mean": "0*30"}))
+    assert standing.gain[-1] == 0
