@@ -65,6 +65,10 @@ DISK_ERRORS: Mapping[int, str] = {
     errno.EDQUOT: "Free some space there, or choose another folder",
     errno.EROFS: "Choose a folder that can be written",
     errno.EACCES: "Change its permissions, or choose another folder",
+    errno.EPERM: "Change its permissions, or choose another folder",
+    errno.ENOTDIR: "Choose a folder whose parents are folders",
+    errno.EEXIST: "Choose another folder",
+    errno.ENAMETOOLONG: "Choose a shorter name",
 }
 
 

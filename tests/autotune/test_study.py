@@ -1,0 +1,186 @@
+"""Real training through the command line: what a new user types, and what then lies on the disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from diagnostics.engine import diagnose
+from diagnostics.events import FindingRaised, Tail
+from diagnostics.finding import Severity
+from diagnostics.readers import events
+from studies.record import Origin, State, read
+
+AUTOTUNE = [sys.executable, "-P", "-m", "autotune"]
+
+
+def autotune(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*AUTOTUNE, *arguments], capture_output=True, text=True, cwd=cwd, env={**os.environ})
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Two trials of the built-in task from the preset's start, which collapses."""
+    root = tmp_path_factory.mktemp("study")
+    done = autotune("study", "start", "--trials", "2", "--dir", "it", cwd=root)
+    assert done.returncode == 0, done.stderr
+    return root / "it", done.stdout
+
+
+@pytest.mark.slow
+def test_the_collapse_is_noticed_stopped_and_mended(study: tuple[Path, str]) -> None:
+    record = read(study[0])
+    first, second = record.trials
+    assert first.state is State.PRUNED
+    assert first.steps < first.max_steps / 2
+    assert max(f.severity for f in first.findings) is Severity.FATAL
+    assert (second.proposal.origin, second.proposal.knob) == (Origin.FINDING, "learning_rate")
+    assert float(second.proposal.knobs["learning_rate"]) < 1e-3
+    assert second.state is State.COMPLETE
+    assert second.evaluations[-1].value > second.evaluations[0].value + 0.2
+    assert record.best() == second
+
+
+@pytest.mark.slow
+def test_the_lines_tell_the_story_in_order(study: tuple[Path, str]) -> None:
+    said = study[1]
+    order = [
+        "trial 0  because",
+        "FATAL",
+        "trial 0  stopped",
+        "trial 1  learning_rate 0.003 →",
+        "hypothesis:",
+        "best: trial 1",
+    ]
+    places = [said.index(words) for words in order]
+    assert places == sorted(places)
+
+
+@pytest.mark.slow
+def test_what_was_raised_while_it_ran_is_what_a_diagnosis_of_the_finished_run_raises(study: tuple[Path, str]) -> None:
+    for number in (0, 1):
+        folder = study[0] / "trials" / str(number)
+        live = {
+            (e.event.finding.code, e.event.finding.raised_at, e.event.finding.severity)
+            for e in Tail(folder / "events.jsonl").poll()
+            if isinstance(e.event, FindingRaised)
+        }
+        assert live == {(f.code, f.raised_at, f.severity) for f in diagnose(events.read(folder)).raised}
+
+
+@pytest.mark.slow
+def test_the_study_can_be_looked_at_afterwards(study: tuple[Path, str]) -> None:
+    folder = study[0]
+    assert "★" in autotune("study", "show", str(folder), cwd=folder).stdout
+    assert "2/2 trials  finished  best" in autotune("study", "list", str(folder.parent), cwd=folder).stdout
+    best = json.loads(autotune("study", "best", str(folder), "--format", "json", cwd=folder).stdout)
+    assert best["trial"] == 1
+    assert best["knobs"]["learning_rate"] == pytest.approx(3e-3 / 8)
+    diagnosed = autotune("diagnose", str(folder), "--format", "json", cwd=folder)
+    assert diagnosed.returncode == 1  # trial 0 has a FATAL finding
+    assert json.loads(diagnosed.stdout)["runs"][0]["findings"]
+    assert {"study.jsonl", "study.db", "journal.md", "report.json", "trials"} <= {p.name for p in folder.iterdir()}
+    assert (folder / "trials" / "1" / "samples.jsonl").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_a_second_study_in_the_same_folder_is_refused(study: tuple[Path, str]) -> None:
+    before = (study[0] / "study.jsonl").read_bytes()
+    done = autotune("study", "start", "--dir", str(study[0]), cwd=study[0])
+    assert done.returncode == 2
+    assert "already holds a study" in done.stderr
+    assert (study[0] / "study.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_soon_and_says_what_is_kept(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [*AUTOTUNE, "study", "start", "--dir", "it"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    for line in running.stdout:
+        if "step 10/" in line:
+            break
+    running.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, stderr = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert time.monotonic() - began < 20  # a bound against hanging, not a budget
+    assert "interrupted; what was done is kept: autotune study show it" in stderr
+    record = read(tmp_path / "it")
+    assert record.ended == "interrupted"
+    assert record.trials[0].reason == "interrupted"
+    assert record.trials[0].evaluations
+
+
+# ---- what the user can put right: one line, exit status 2, nothing overwritten
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["study", "start", "arithmetic-gpro"], "unknown preset 'arithmetic-gpro'. Did you mean arithmetic-grpo?"),
+        (["study", "start", "--start", "learning_rat=1"], "unknown knob 'learning_rat'. Did you mean learning_rate?"),
+        (
+            ["study", "start", "--start", "learning_rate=1"],
+            "learning_rate=1 is outside its space. It takes 1e-06 to 0.01",
+        ),
+        (["study", "start", "--start", "num_generations=3"], "It takes one of 2, 4, 8, 16, 32"),
+        (["study", "start", "--trials", "0"], "--trials 0 is no study"),
+        (["study", "start", "--seed", "-1"], "--seed -1 is negative"),
+        (["study", "show", "nowhere"], "nowhere is no study"),
+        (["study", "show"], "no studies in autotune-runs"),
+        (["study", "best", "."], "is no study"),
+        (["train"], "give one of --preset, --study and --model, not none"),
+        (["train", "--preset", "arithmetic-grpo", "--model", "m"], "not --preset and --model"),
+        (["train", "--preset", "nothing"], "unknown preset 'nothing'"),
+        (["train", "--model", "m"], "has no dataset or no reward"),
+        (["train", "--preset", "arithmetic-grpo", "--set", "learning_rate=-1"], "outside its space"),
+        (["train", "--preset", "arithmetic-grpo", "--reward-bounds", "1"], "is not LOW,HIGH"),
+        (["train", "--preset", "arithmetic-grpo", "--completions", "0"], "completions is 0"),
+        (["train", "--study", "nowhere"], "nowhere is no study"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = autotune(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    (tmp_path / "study.jsonl").symlink_to("/dev/full")
+    done = autotune("study", "start", "--dir", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "No space left on device. Free some space there, or choose another folder." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = autotune("study", "start", "--dir", "file/study", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "file/study" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_study_of_a_newer_version_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "study.jsonl").write_text('{"v": 99, "type": "study_started"}\n')
+    for verb in ("show", "best"):
+        done = autotune("study", verb, ".", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "has version 99, this autotune reads version 1. Upgrade autotune-rl" in done.stderr
+        assert done.stderr.count("\n") == 1
