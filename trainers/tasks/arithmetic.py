@@ -1,7 +1,7 @@
 """Built-in task: `Calculate: 7 * 6 = ` must be answered `42`. Trains on one CPU core in seconds.
 
-It makes its own problems, tokenizer and model. The model is warm-started by supervised steps until it answers about a
-third of the problems, so that groups of completions differ in reward and there is something left to learn.
+It makes its own problems, tokenizer and model. Supervised steps take the model to where it answers about a third of the
+problems, so that the completions of a prompt differ in reward and there is something left to learn.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from trainers.tasks import Row, Task
 
+PREFIX = "Calculate: "
 HIGHEST = 20  # operands are 0 to 20
 VALIDATION = TEST = 200  # problems held out for each
 BOUNDS = (-1.0, 1.0)
@@ -32,16 +33,22 @@ _IGNORED = -100  # label of tokens that the supervised loss leaves out
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the first model is made. A cached model is used only where its whole recipe agrees."""
+    """How the first model is made. A cached model is used only where its whole recipe agrees.
 
-    version: int = 1
+    Like a real model it has read more than it can say: it knows facts (`7 * 6 = 42`) of all problems, and often
+    echoes the equals sign of a prompt before it answers, which is there to be unlearned.
+    """
+
+    version: int = 4
     hidden: int = 128
     layers: int = 2
     heads: int = 4
-    steps: int = 500
-    batch: int = 64
-    peak_learning_rate: float = 2e-3
-    wrong_answers: float = 0.0
+    initial_std: float = 0.08  # of the weights; with the usual 0.02 a model this small learns nothing in this time
+    steps: int = 700
+    batch: int = 32
+    peak_learning_rate: float = 1.5e-3
+    prompts: float = 0.3  # share of batches that are prompts of the train split; the others are facts
+    echoes: float = 0.35  # share of prompts answered with `= 42`, of which the answer extracted is `=`
     seed: int = 0
 
 
@@ -63,7 +70,7 @@ def task() -> Task:
 def splits() -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
     """All problems once, each in one of train, validation and test; the same in every process and for every seed."""
     rows = [
-        {"prompt": f"Calculate: {a} {op} {b} = ", "answer": str({"+": a + b, "-": a - b, "*": a * b}[op])}
+        {"prompt": f"{PREFIX}{a} {op} {b} = ", "answer": str({"+": a + b, "-": a - b, "*": a * b}[op])}
         for a in range(HIGHEST + 1)
         for b in range(HIGHEST + 1)
         for op in "+-*"
@@ -90,16 +97,25 @@ def arithmetic_reward(completions: list[str], answer: list[str], **_: Any) -> li
 
 
 def tokenizer() -> Any:
-    """A tokenizer of about twenty words: each digit, the operators and the words of the prompt."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    """A Qwen2 tokenizer of some thirty tokens: digits, signs, operators with the space before them, and `Calculate`.
 
-    words = ["<pad>", "<eos>", "<unk>", *"0123456789", " ", "-", " +", " -", " *", " =", ":", "Calculate"]
-    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[A-Za-z]+| [+*=-]|\d|[^A-Za-z\d]"), "isolated")
-    backend.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", padding_side="left"
+    It is of the class that transformers loads for a Qwen2 model, whatever class a folder names; another would come back
+    from disk as something else.
+    """
+    from transformers import Qwen2Tokenizer
+
+    space = "Ġ"  # how byte-level BPE writes a space
+    merges = [(space, sign) for sign in "+-*="]
+    merges += [("Calculate"[:i], "Calculate"[i]) for i in range(1, len("Calculate"))]
+    single = ["<pad>", "<eos>", *"0123456789", *dict.fromkeys(f"{space}+-*=:Calculate")]
+    words = dict.fromkeys([*single, *("".join(pair) for pair in merges)])
+    return Qwen2Tokenizer(
+        vocab={word: i for i, word in enumerate(words)},
+        merges=merges,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token=None,
+        padding_side="left",
     )
 
 
@@ -131,7 +147,7 @@ def warm_start(recipe: Recipe, words: Any) -> Any:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     rng, threads = random.Random(recipe.seed), torch.get_num_threads()
-    rows = _encode(splits()[0], words)
+    examples = _Examples(recipe, words, rng)
     torch.set_num_threads(1)  # the order of sums depends on it
     try:
         with torch.random.fork_rng():
@@ -148,6 +164,7 @@ def warm_start(recipe: Recipe, words: Any) -> Any:
                 eos_token_id=words.eos_token_id,
                 bos_token_id=None,
                 tie_word_embeddings=True,
+                initializer_range=recipe.initial_std,
             )
             model = Qwen2ForCausalLM(config)
             model.train()
@@ -156,7 +173,7 @@ def warm_start(recipe: Recipe, words: Any) -> Any:
                 warm_up, decay = min(1.0, (step + 1) / 20), 1 - 0.9 * step / recipe.steps
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.peak_learning_rate * warm_up * decay
-                model(**_batch(rows, rng, recipe)).loss.backward()
+                model(**examples.batch()).loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 optimizer.zero_grad()
@@ -165,21 +182,39 @@ def warm_start(recipe: Recipe, words: Any) -> Any:
     return model.eval()
 
 
-def _encode(rows: tuple[Row, ...], words: Any) -> list[tuple[list[int], list[int]]]:
-    """Prompt and answer of each row as token ids, the answer with its end."""
-    return [(words(row["prompt"]).input_ids, [*words(row["answer"]).input_ids, words.eos_token_id]) for row in rows]
+class _Examples:
+    """Supervised examples: facts of all problems without the words of the prompt, and prompts of the train split."""
 
+    def __init__(self, recipe: Recipe, words: Any, rng: random.Random) -> None:
+        def ids(text: str) -> list[int]:
+            return words(text).input_ids
 
-def _batch(rows: list[tuple[list[int], list[int]]], rng: random.Random, recipe: Recipe) -> dict[str, Tensor]:
-    """Padded ids, mask and labels, each (batch, longest)."""
-    chosen = rng.choices(rows, k=recipe.batch)
-    pairs = [(p, rng.choice(rows)[1] if rng.random() < recipe.wrong_answers else a) for p, a in chosen]
-    longest = max(len(p) + len(a) for p, a in pairs)
-    ids = torch.zeros(len(pairs), longest, dtype=torch.long)
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, _IGNORED)
-    for i, (prompt, answer) in enumerate(pairs):
-        end = len(prompt) + len(answer)
-        ids[i, :end] = torch.tensor(prompt + answer)
-        mask[i, :end] = 1
-        labels[i, len(prompt) : end] = torch.tensor(answer)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        train, validation, test = splits()
+        end = [words.eos_token_id]
+        self._recipe, self._rng, self._pad = recipe, rng, words.pad_token_id
+        self._facts = [
+            (ids(row["prompt"].removeprefix(PREFIX)), ids(row["answer"]) + end) for row in train + validation + test
+        ]
+        self._prompts = [
+            (ids(row["prompt"]), ids(row["answer"]) + end, ids(f" = {row['answer']}") + end) for row in train
+        ]
+
+    def batch(self) -> dict[str, Tensor]:
+        """Padded ids, mask and labels, each (batch, longest); only answers have labels."""
+        size = self._recipe.batch
+        if self._rng.random() < self._recipe.prompts:
+            pairs = [self._answered(*self._rng.choice(self._prompts)) for _ in range(size)]
+        else:
+            pairs = self._rng.choices(self._facts, k=size)
+        longest = max(len(prompt) + len(answer) for prompt, answer in pairs)
+        ids = torch.full((len(pairs), longest), self._pad)
+        mask, labels = torch.zeros_like(ids), torch.full_like(ids, _IGNORED)
+        for i, (prompt, answer) in enumerate(pairs):
+            end = len(prompt) + len(answer)
+            ids[i, :end] = torch.tensor(prompt + answer)
+            mask[i, :end] = 1
+            labels[i, len(prompt) : end] = torch.tensor(answer)
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+    def _answered(self, prompt: list[int], answer: list[int], echo: list[int]) -> tuple[list[int], list[int]]:
+        return prompt, echo if self._rng.random() < self._recipe.echoes else answer
