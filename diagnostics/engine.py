@@ -93,6 +93,8 @@ class Watch:
         """Close the current step, as at the end of the run; returns what that raised."""
         raised: list[Finding] = []
         for rule in self._rules:
+            if self._worst.get(rule.code) == rule.severity:
+                continue  # severity only rises, and this rule has none above
             if not self._touched.isdisjoint(rule.metrics) and self._step is not None:
                 raised += self._checked(rule, self._step)
         self._touched.clear()

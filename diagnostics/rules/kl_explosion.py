@@ -9,12 +9,12 @@ from diagnostics.finding import Direction, Evidence, Severity
 from diagnostics.progress import REWARD, WARMUP, joined, progress, recent_median
 from diagnostics.remedies import fewer_epochs, setting, slower, tighter
 from diagnostics.rule import Alarm, Case, NotApplicable, Told, rule
-from diagnostics.series import MetricSeries, RunHistory, example
-from diagnostics.stats import rolling_mean, share, sustained
+from diagnostics.series import MetricSeries, RunHistory, Steps, Values, example
+from diagnostics.stats import Mask, rolling_mean, share, sustained
 
 TOKEN = ("kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.unknown.token")
 SEQUENCE = ("kl.reference.k1.sequence", "kl.reference.k3.sequence")
-ZERO_STD = "zero_std_share"
+ZERO_STD, CEILING = "zero_std_share", "zero_std_share_ceiling"
 
 # k3 is heavy-tailed: one step of 13 between steps of 0.9 says nothing, so most of the last points must be high.
 WINDOW = 10
@@ -22,13 +22,19 @@ MOST = 0.8
 
 FALLS = "-0.2~0.1*3 -0.4~0.1*2 -0.65~0.1*75"
 SLIDES = "-0.2~0.1*20 -0.2-0.01~0.1*60"
+AGREED = {
+    TOKEN[0]: "0 0.3 0.9~0.1*98",
+    "reward_mean": "-0.5~0.1*100",
+    ZERO_STD: "0.1+0.02*40 0.9*60",
+}
+FAR = {TOKEN[0]: "0.6~0.02*80"}
 
 
 @rule(
     "KL002",
     Severity.FATAL,
     needs=[TOKEN + SEQUENCE],
-    uses=["reward_mean", ZERO_STD],
+    uses=["reward_mean", ZERO_STD, CEILING],
     warmup=WARMUP,
     lookback=50,
     fires=[
@@ -41,12 +47,14 @@ SLIDES = "-0.2~0.1*20 -0.2-0.01~0.1*60"
         ),  # a gain too small for the distance
         Case(example({TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": FALLS}), "error@19"),
         Case(example({TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": SLIDES}), "error@41"),
-        Case(
-            example({TOKEN[0]: "0 0.3 0.9~0.1*98", "reward_mean": "-0.5~0.1*100", ZERO_STD: "0.1+0.02*40 0.9*60"}),
-            "error@30 fatal@59",
-        ),
+        Case(example(AGREED, reward_bounds=(-1, 1)), "error@30 fatal@59"),  # groups that agree on bad answers
+        Case(example(AGREED | {CEILING: "0.3*100"}, reward_bounds=(-1, 1)), "error@49 fatal@78"),  # some on good ones
+        Case(example(FAR | {"reward_mean": "0.77~0.01*80"}, reward_bounds=(-1, 1)), "warning@48"),
     ],
     quiet=[
+        example(
+            FAR | {"reward_mean": "0.82~0.02*80", ZERO_STD: "0.8*80"}, reward_bounds=(-1, 1)
+        ),  # resumed, at the top
         example({TOKEN[0]: "0+0.006*100", "reward_mean": "-0.3+0.007~0.1*100"}),  # distance that bought reward
         example({TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.3~0.05*30 0.3+0.0012~0.05*60"}),  # bought a little
         example({TOKEN[0]: "0.02~0.005*60 13 0.02~0.005*40", "reward_mean": "0.3~0.05*101"}),  # one spike
@@ -65,16 +73,21 @@ def kl_explosion(
     patience: int = 30,
     loss: float = 3.0,
     dead: float = 0.6,
+    ceiling: float = 0.1,
 ) -> Iterator[Alarm]:
     """The policy has left the reference far behind without a better reward to show for it.
 
     ## Meaning
-    WARNING: in 8 of the last 10 points the KL to the reference was above the limit of its unit (`token_limit` nats per
-    token, `sequence_limit` per completion), and for `patience` points the reward stood less than `gain` times the noise
-    of one step above its early mean; or the KL was above the published divergence (`token_diverged`,
-    `sequence_diverged`), whatever the reward did. ERROR: above the limit, and the reward fell by more than `loss` times
-    that noise below its first points. FATAL: so for `patience` points, while in a share of `dead` of the groups all
-    completions got the same reward: the policy repeats bad answers and nothing is left to learn from.
+    Far: in 8 of the last 10 points the KL to the reference was above the limit of its unit, `token_limit` nats per
+    token or `sequence_limit` per completion. Fruitless: the mean reward of the last 10 points stands less than `gain`
+    times the noise of one step above the mean of the first 10, and is not within `ceiling` of the top of its range.
+
+    WARNING: far and fruitless for `patience` points, or above the published divergence (`token_diverged`,
+    `sequence_diverged`) whatever the reward does. ERROR: far, and the reward lies more than `loss` times the noise
+    below the best of its first 5 points; or far and fruitless, while in a share of `dead` of the groups all completions
+    get the same reward and it is not the highest. FATAL: the latter for `patience` points. The policy then repeats bad
+    answers, and nothing is left to learn from. Where the groups at the highest reward are not counted, the mean reward
+    has to lie in the lower half of its range or, without bounds, to have fallen as for ERROR.
 
     ## Why it matters
     A policy far from the reference without a better reward was carried off by noise: its text degrades, and the KL
@@ -102,6 +115,7 @@ def kl_explosion(
     - `gain` = 1.0: house default; the mean of ten points against the mean of ten has a standard error of 0.45.
     - `loss` = 3.0: house default; a flat run stands 1.2 below the best of its first five points, give or take 0.6.
     - `dead` = 0.6: house default, between the 0.5 and 0.75 at which public dashboards warn.
+    - `ceiling` = 0.1: house default, as for a plateau.
     - `patience` = 30: house default; runs that gain from their KL show it within so many steps.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
     """
@@ -120,10 +134,12 @@ def kl_explosion(
             reward, standing = progress(run)
         far = share(above, WINDOW) >= MOST
         very_far = share(above & (series.values > diverged), WINDOW) >= MOST
-        fruitless = far & (joined(reward, standing.gain, series.steps) < gain)
-        groups = run.get(ZERO_STD)
-        wrecked = fruitless & (joined(groups, rolling_mean(groups.values, WINDOW), series.steps) >= dead)
-        harmful = wrecked | (far & (joined(reward, standing.loss, series.steps) > loss))
+        top = np.inf if run.reward_bounds is None else np.dot(run.reward_bounds, (ceiling, 1 - ceiling))
+        recent = joined(reward, standing.recent, series.steps)
+        fruitless = far & (joined(reward, standing.gain, series.steps) < gain) & (recent < top)
+        lower = joined(reward, standing.loss, series.steps) > loss
+        wrecked = fruitless & (_agree_on_bad(run, recent, lower, series.steps) >= dead)
+        harmful = wrecked | (far & lower)
         yield Alarm(
             Severity.WARNING, series.steps, sustained(fruitless, patience), partial(_told, run, series, limit, patience)
         )
@@ -132,6 +148,19 @@ def kl_explosion(
         yield Alarm(
             Severity.FATAL, series.steps, sustained(wrecked, patience), partial(_told, run, series, limit, patience)
         )
+
+
+def _agree_on_bad(run: RunHistory, recent: Values, lower: Mask, steps: Steps) -> Values:
+    """The share of groups whose completions all got the same reward, and not because they are all good (n,).
+
+    By the metric that counts the good ones; without it all of them, where the reward is in the lower half of its range
+    or, without bounds, has fallen.
+    """
+    groups, good = run.get(ZERO_STD), run.get(CEILING)
+    share_equal = joined(groups, rolling_mean(groups.values, WINDOW), steps)
+    share_good = joined(good, rolling_mean(good.values, WINDOW), steps)
+    bad = lower if run.reward_bounds is None else recent < np.mean(run.reward_bounds)
+    return np.where(np.isnan(share_good), np.where(bad, share_equal, 0.0), share_equal - share_good)
 
 
 def _told(run: RunHistory, series: MetricSeries, limit: float, points: int, i: int) -> Told:

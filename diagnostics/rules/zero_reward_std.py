@@ -85,7 +85,7 @@ def zero_reward_std(
         if not (dead >= limit).any():
             continue
         top = np.zeros(len(series)) if cold else _at_the_top(run, series, dead, limit, ceiling, gain)
-        stuck = dead - top
+        stuck = dead - np.maximum(top, 0)  # never more than `dead`, whatever the log says
         yield Alarm(Severity.INFO, series.steps, dead >= limit, partial(_told, run, series, dead, limit, True))
         yield Alarm(Severity.WARNING, series.steps, stuck >= limit, partial(_told, run, series, stuck, limit, False))
         yield Alarm(Severity.ERROR, series.steps, stuck >= severe, partial(_told, run, series, stuck, severe, False))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +11,29 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 
 from diagnostics.engine import Watch, diagnose
+from diagnostics.events import MetricsLogged, RunStarted, decode
 from diagnostics.finding import Evidence, Severity
 from diagnostics.rule import Alarm, NotApplicable, Told, all_rules, rule
 from diagnostics.series import MetricSeries, RunHistory, example
 
 RULES = all_rules()
+RECORDED = sorted((Path(__file__).parent.parent / "data" / "runs").glob("*/events.jsonl"))
 METRICS = sorted({metric for rule in RULES.values() for metric in rule.metrics})
+
+
+def recorded(path: Path) -> RunHistory:
+    """A run from its event file."""
+    points: dict[str, dict[int, float]] = {}
+    started = RunStarted(0, "", "", {})
+    for line in path.read_bytes().splitlines():
+        event = decode(line).event
+        if isinstance(event, RunStarted):
+            started = event
+        elif isinstance(event, MetricsLogged):
+            for name, value in event.metrics.items():
+                points.setdefault(name, {})[event.step] = value
+    series = {m: MetricSeries(m, np.array(list(p), np.int64), np.array(list(p.values()))) for m, p in points.items()}
+    return RunHistory(series, started.settings, reward_bounds=started.reward_bounds)
 
 
 def followed(run: RunHistory, **options) -> Watch:
@@ -83,6 +101,12 @@ def test_following_equals_reading(run):
 def test_following_equals_reading_on_the_examples(rule):
     for run in (*(case.run for case in rule.fires), *rule.quiet):
         assert said(followed(run).raised) == said(diagnose(run).raised)
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda p: p.parent.name)
+def test_following_equals_reading_on_recorded_runs(path):
+    run = recorded(path)
+    assert said(followed(run).raised) == said(diagnose(run).raised)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.code)
