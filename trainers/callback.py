@@ -203,9 +203,10 @@ def run_settings(trainer: GRPOTrainer, max_steps: int) -> tuple[dict[str, Any], 
     least = (trainer.args.generation_kwargs or {}).get("min_new_tokens")
     if least is not None:
         settings["min_completion_length"] = least
-    if hasattr(trainer.train_dataset, "__len__"):  # a stream has no length, and reading it through would use it up
-        settings["dataset_size"] = len(trainer.train_dataset)
-        settings["unique_prompts"] = len({str(prompt) for prompt in trainer.train_dataset["prompt"]})
+    data = trainer.train_dataset
+    if hasattr(data, "__len__") and "prompt" in data.column_names:  # a stream has no length, and is read only once
+        settings["dataset_size"] = len(data)
+        settings["unique_prompts"] = len({str(prompt) for prompt in data["prompt"]})
     return settings, raw
 
 

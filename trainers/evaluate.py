@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from trainers.tasks import Row
 
 SEED = 20_250_614  # of every evaluation of every trial, so that two trials differ by what they learned
 SAMPLES = 4  # completions kept of each kind
+_SAMPLING = ("temperature", "top_p", "top_k")  # greedy decoding is told nothing of these, or it warns
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ def evaluate(trainer: GRPOTrainer, rows: Sequence[Row], temperature: float) -> E
     processes, own = accelerator.num_processes, accelerator.process_index
     rewards, samples, was_training = [], [], model.training
     model.eval()
-    with _sampling(trainer, temperature), torch.random.fork_rng():
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with _sampling(trainer, temperature), torch.random.fork_rng(devices):
         torch.manual_seed(SEED + own)
         size = trainer.args.per_device_eval_batch_size * processes
         for start in range(0, len(rows), size):
@@ -90,6 +93,10 @@ class Evaluator(TrainerCallback):
 
     def _evaluate(self, step: int, names: Sequence[str]) -> None:
         trainer, samples = self._recorder.trainer, []
+        if not _finite(trainer):  # sampling would raise; the step is told as what it is, and the rules say the rest
+            lost = {f"{name}_reward{how}": math.nan for name in names for how in ("", "_greedy")}
+            self._recorder.add(lost)
+            return
         rollout = self._recorder.rollout
         chosen = range(0, len(rollout.prompts), max(1, len(rollout.prompts) // SAMPLES))
         for i in chosen[:SAMPLES]:
@@ -119,8 +126,9 @@ def _sampling(trainer: GRPOTrainer, temperature: float) -> Iterator[None]:
         }
     else:
         holder = trainer
-        how = {"do_sample": temperature > 0, "temperature": temperature or 1.0, "top_p": 1.0, "top_k": 0, "min_p": None}
-        kwargs = {**trainer.generation_kwargs, **how, "repetition_penalty": 1.0}
+        how = {"temperature": temperature, "top_p": 1.0, "top_k": 0} if temperature > 0 else dict.fromkeys(_SAMPLING)
+        kwargs = {**trainer.generation_kwargs, "do_sample": temperature > 0, "min_p": None, "repetition_penalty": 1.0}
+        kwargs |= how
         wanted = {"generation_kwargs": kwargs, "generation_config": type(trainer.generation_config)(**kwargs)}
     before = {name: getattr(holder, name) for name in wanted}
     for name, value in wanted.items():
@@ -130,3 +138,9 @@ def _sampling(trainer: GRPOTrainer, temperature: float) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(holder, name, value)
+
+
+def _finite(trainer: GRPOTrainer) -> bool:
+    """Whether no weight, of whatever process, is NaN or infinite."""
+    broken = torch.stack([(~p.isfinite()).any() for p in trainer.model.parameters()]).any().float()
+    return not trainer.accelerator.reduce(broken, reduction="sum").item()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def configure(spec: TrialSpec, task: Task, output: Path) -> GRPOConfig:
         **(task.trl or {}),
         **_knobs(spec),
     }
-    batch = options["generation_batch_size"]
-    options |= _split(int(batch), dict(spec.trl))
+    batch = spec.trl.get("generation_batch_size") or options["generation_batch_size"]
+    options |= _split(int(batch), spec.trl)
     options |= spec.trl
     if spec.trl.get("steps_per_generation") is not None:
         options["generation_batch_size"] = None  # TRL takes one of the two, and derives the other
@@ -102,14 +103,11 @@ def _knobs(spec: TrialSpec) -> dict[str, Any]:
     return options
 
 
-def _split(batch: int, given: dict[str, Any]) -> dict[str, int]:
+def _split(batch: int, given: Mapping[str, Any]) -> dict[str, int]:
     """Completions per device and accumulation steps, so that a rollout is used up in one optimizer step."""
     processes = PartialState().num_processes
-    if "per_device_train_batch_size" in given:
-        per_device = int(given["per_device_train_batch_size"])
-    else:
-        per_device = batch // (processes * int(given.get("gradient_accumulation_steps", 1)))
-    accumulation = int(given.get("gradient_accumulation_steps", max(1, batch // (processes * max(1, per_device)))))
+    parts = int(given.get("steps_per_generation") or given.get("gradient_accumulation_steps") or 1)
+    per_device = int(given.get("per_device_train_batch_size") or batch // (processes * parts))
     if per_device < 1 or batch % (processes * per_device):
         raise UserError(
             f"{batch} completions cannot be split over {processes} processes in batches of {per_device}",
@@ -117,6 +115,6 @@ def _split(batch: int, given: dict[str, Any]) -> dict[str, int]:
         )
     return {
         "per_device_train_batch_size": per_device,
-        "gradient_accumulation_steps": accumulation,
+        "gradient_accumulation_steps": batch // (processes * per_device),
         "per_device_eval_batch_size": batch // processes,  # what one device samples at a time in training, too
     }

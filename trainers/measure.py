@@ -21,8 +21,8 @@ COMPLETIONS = "completions"  # how many completions
 def group_statistics(rewards: NDArray[np.float64], bounds: tuple[float, float] | None = None) -> Metrics:
     """Canonical reward metrics of one batch. `rewards` is (groups, n): raw, before any scaling; NaN was not scored.
 
-    A group with an unscored completion counts for the batch and not among the groups. The share of groups without
-    spread splits into those at the ceiling and at the floor only where the `bounds` (low, high) of the reward are known.
+    A group with an unscored completion counts for the batch, not among the groups. The share of groups without spread
+    splits into those at the ceiling and those at the floor only where the `bounds` (low, high) of the reward are known.
     """
     scored = rewards[~np.isnan(rewards)]
     groups = rewards[~np.isnan(rewards).any(axis=1)]

@@ -71,6 +71,10 @@ def task_of(spec: TrialSpec) -> Task:
     else:
         validation, test = data.read_rows(Path(spec.validation)), ()
         notes = ("no test split: the dataset came with a validation file of its own",)
+        seen = {str(row["prompt"]) for row in train}
+        known = sum(str(row["prompt"]) in seen for row in validation)
+        if known:
+            notes += (f"{known} of {len(validation)} validation prompts are also trained on",)
     return Task(str(spec.model), train, data.few(validation), data.few(test), reward, spec.reward_bounds, notes=notes)
 
 
