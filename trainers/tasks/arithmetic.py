@@ -39,16 +39,16 @@ class Recipe:
     echoes the equals sign of a prompt before it answers, which is there to be unlearned.
     """
 
-    version: int = 4
-    hidden: int = 128
+    version: int = 5
+    hidden: int = 96
     layers: int = 2
     heads: int = 4
-    initial_std: float = 0.08  # of the weights; with the usual 0.02 a model this small learns nothing in this time
-    steps: int = 700
+    initial_std: float = 0.1  # of the weights; with the usual 0.02 a model this small learns nothing in this time
+    steps: int = 900
     batch: int = 32
     peak_learning_rate: float = 1.5e-3
     prompts: float = 0.3  # share of batches that are prompts of the train split; the others are facts
-    echoes: float = 0.35  # share of prompts answered with `= 42`, of which the answer extracted is `=`
+    echoes: float = 0.45  # share of prompts answered with `= 42`, of which the answer extracted is `=`
     seed: int = 0
 
 
