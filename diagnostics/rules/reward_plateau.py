@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Direction, Evidence, Prescription, Severity
-from diagnostics.progress import NOISE, REWARD, Early, early, recent_median
+from diagnostics.progress import NOISE, REWARD, Early, early, joined, recent_median
 from diagnostics.remedies import HOT, cooler, faster, larger_groups, looser, setting, slower
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
@@ -14,6 +14,8 @@ from diagnostics.stats import rolling_mean, rolling_noise
 
 KL = ("kl.reference.k3.token", "kl.reference.k1.token")
 ZERO_STD = "zero_std_share"
+
+MOVED = 0.1  # nats per token; a policy that hardly moves stays below a tenth of this
 
 BASELINE = 20
 WINDOW = 20
@@ -29,12 +31,14 @@ WINDOW = 20
     min_points=BASELINE + WINDOW,
     fires=[
         Case(example({REWARD: "-0.33~0.1*120"}, reward_bounds=(-1, 1)), "warning@80"),
-        Case(example({REWARD: "-0.33~0.2*101"}, reward_bounds=(-1, 1)), "warning@83"),  # noise delays the verdict
+        Case(example({REWARD: "-0.33~0.3*103"}, reward_bounds=(-1, 1)), "warning@91"),  # noise delays the verdict
         Case(example({REWARD: "0.2~0.3*100"}), "warning@84"),  # without bounds the noise is the only scale
         Case(example({REWARD: "0*100"}), "warning@80"),
+        Case(example({REWARD: "-0.33+0.005*100", KL[0]: "0.00018*100"}), "warning@80"),  # no movement: luck
         Case(example({REWARD: "0.79~0.001*120"}, reward_bounds=(-1, 1)), "warning@80"),  # just below the ceiling
     ],
     quiet=[
+        example({REWARD: "-0.33+0.005*100", KL[0]: "0.00022*100"}),  # little movement, and a gain
         example({REWARD: "-0.33+0.003~0.1*120"}, reward_bounds=(-1, 1)),  # slow, but it learns
         example({REWARD: "0.81~0.01*120"}, reward_bounds=(-1, 1)),  # at the ceiling
         example({REWARD: "0*40 0+0.01~0.02*80"}),  # starts late
@@ -47,16 +51,18 @@ def reward_plateau(
     min_steps: int = 80,
     errors: float = 2.0,
     worthwhile: float = 0.8,
-    worthwhile_share: float = 0.1,
+    worthwhile_share: float = 0.15,
     ceiling: float = 0.1,
+    still: float = 2e-4,
 ) -> Iterator[Alarm]:
     """The reward is where it was at the start, and precise enough to say so.
 
     ## Meaning
-    At least `min_steps` steps after the first, the mean of the last 20 points exceeds the mean of the first 20 by less
-    than `errors` standard errors, and even with so many standard errors added by less than a gain worth having:
-    `worthwhile_share` of what was left to the top of its range where its bounds are known, else `worthwhile` times the
-    noise of a step. A run within `ceiling` of the top of that range is saturated, which is not this.
+    At least `min_steps` steps after the first, the mean of the last 20 points exceeds the mean of the first 20, even
+    with `errors` standard errors added, by less than a gain worth having: `worthwhile_share` of what was left to the
+    top of its range where its bounds are known, else `worthwhile` times the noise of a step. Or the policy is still the
+    reference, with a KL (k3) of at most `still` nats per token: then any gain is luck. A run within `ceiling` of the
+    top of that range is saturated, which is not this.
 
     ## Why it matters
     The budget is spent and nothing is learned: the learning rate is too low, the KL penalty too strong, the samples too
@@ -68,8 +74,8 @@ def reward_plateau(
     an answer that is known to be right.
 
     ## What to change
-    The first of these that applies. Far from the reference (KL per token above 0.5): an eighth of the learning rate,
-    since the policy was carried off and not held back. A KL coefficient of 0.5 and more: a tenth of it. A temperature
+    The first of these that applies. Away from the reference (KL per token above 0.1): an eighth of the learning rate,
+    since the policy moves and is not held back. A KL coefficient of 0.5 and more: a tenth of it. A temperature
     above 1.3: 1. More than half of the groups without variance: larger groups. Otherwise ten times the learning rate.
 
     ## When this is wrong
@@ -79,8 +85,9 @@ def reward_plateau(
     ## References
     - `min_steps` = 80: house default; of published healthy runs the slowest to start rises within 80 steps.
     - `errors` = 2.0: the usual 95 % interval.
-    - `worthwhile` = 0.8, `worthwhile_share` = 0.1: house defaults; a smaller gain is not seen by eye.
+    - `worthwhile` = 0.8, `worthwhile_share` = 0.15: house defaults; a smaller gain is not seen by eye.
     - `ceiling` = 0.1: house default.
+    - `still` = 0.0002: house default; the slowest healthy runs were measured at forty times that by step 80.
     """
     reward = run.get(REWARD)
     known = early(reward, BASELINE)
@@ -98,7 +105,9 @@ def reward_plateau(
         saturated = level >= high - ceiling * (high - low)
     late = reward.steps >= reward.steps[0] + min_steps
     late[: BASELINE + WINDOW - 1] = False
-    flat = (gain <= errors * error) & (gain + errors * error <= useful)
+    flat = gain + errors * error <= useful
+    kl = run.get(KL[0])
+    flat |= joined(kl, rolling_mean(kl.values, WINDOW), reward.steps) <= still
     yield Alarm(
         Severity.WARNING, reward.steps, late & flat & ~saturated, partial(_told, run, reward, level, known, useful)
     )
@@ -119,8 +128,8 @@ def _told(run: RunHistory, reward: MetricSeries, level: np.ndarray, known: Early
 
 def _remedy(run: RunHistory, gain: float, step: int) -> Prescription:
     """The page's list, in its order."""
-    if recent_median(run, KL, step) > 0.5:
-        because = "the policy was carried off by updates that were too large"
+    if recent_median(run, KL, step) > MOVED:
+        because = "the policy moves and gains nothing by it, as with updates that are too large"
         return slower(REWARD, Direction.UP, gain, because)
     if (setting(run, "kl_coef") or 0) >= 0.5:
         return looser(REWARD, gain)

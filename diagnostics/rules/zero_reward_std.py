@@ -34,8 +34,9 @@ NOTHING = 1e-6  # a standard deviation below this is 0 in float32
         Case(example({SHARE: "0.7*60", "reward_mean": "0.82~0.01*60"}, reward_bounds=(-1, 1)), "info@29"),  # learned
         Case(example({SHARE: "0.7*60", "reward_mean": "0.78~0.01*60"}, reward_bounds=(-1, 1)), "warning@29"),
         Case(example({SHARE: "0.3*30 0.7*60", "reward_mean": "0.1~0.1*30 0.37~0.1*60"}), "info@45 warning@48"),
-        Case(example({SHARE: "0.7*60", CEILING: "0.65*60"}), "info@29"),
-        Case(example({SHARE: "0.7*60", CEILING: "0.65*60"}, settings={"temperature": 0.3}), "warning@29"),
+        Case(example({SHARE: "0.7*60", CEILING: "0.4*60"}), "info@29"),
+        Case(example({SHARE: "0.7*60", CEILING: "0.3*60"}), "warning@29"),
+        Case(example({SHARE: "0.7*60", CEILING: "0.4*60"}, settings={"temperature": 0.3}), "warning@29"),
     ],
     quiet=[
         example({SHARE: "0.45~0.05*100"}),  # of small groups half agree by chance
@@ -50,8 +51,8 @@ def zero_reward_std(
 
     ## Meaning
     Over the last 30 points the completions of at least `limit` of the groups all got the same reward (WARNING), or of
-    `severe` (ERROR). Groups that all got the highest reward there is do not count: the task is learned, which is INFO.
-    They are known by their own metric; without it by a mean reward within `ceiling` of the top of the declared bounds;
+    `severe` (ERROR). Where most of these groups all got the highest reward there is, the task is learned: INFO. They
+    are known by their own metric; without it by a mean reward within `ceiling` of the top of the declared bounds;
     without bounds by a reward that rose by more than `gain` times its noise while the share rose from below the limit.
     Where only the standard deviation is logged, the rows of the last 40 count in which it is 0.
 
@@ -85,10 +86,11 @@ def zero_reward_std(
         if not (dead >= limit).any():
             continue
         top = np.zeros(len(series)) if cold else _at_the_top(run, series, dead, limit, ceiling, gain)
-        stuck = dead - np.maximum(top, 0)  # never more than `dead`, whatever the log says
+        learned = 2 * top > dead
+        for severity, share in ((Severity.WARNING, limit), (Severity.ERROR, severe)):
+            holds = (dead >= share) & ~learned
+            yield Alarm(severity, series.steps, holds, partial(_told, run, series, dead, share, False))
         yield Alarm(Severity.INFO, series.steps, dead >= limit, partial(_told, run, series, dead, limit, True))
-        yield Alarm(Severity.WARNING, series.steps, stuck >= limit, partial(_told, run, series, stuck, limit, False))
-        yield Alarm(Severity.ERROR, series.steps, stuck >= severe, partial(_told, run, series, stuck, severe, False))
 
 
 def _dead(run: RunHistory) -> Iterator[tuple[MetricSeries, Values]]:
@@ -117,12 +119,12 @@ def _at_the_top(
     return np.where(np.isnan(known), np.where(learned, dead, 0.0), known)
 
 
-def _told(run: RunHistory, series: MetricSeries, level: Values, limit: float, all_groups: bool, i: int) -> Told:
+def _told(run: RunHistory, series: MetricSeries, level: Values, limit: float, learned: bool, i: int) -> Told:
     points = WINDOW if series.metric == SHARE else ROWS
     first, last = int(series.steps[max(0, i - points + 1)]), int(series.steps[i])
     what = f"in {level[i]:.0%} of the groups all completions got the same reward between steps {first} and {last}"
     evidence = Evidence(series.metric, first, last, f"mean of the last {points} points", float(level[i]), limit)
-    if all_groups:
+    if learned:
         return Told(f"{what}, most of them the highest there is: the prompts are learned", first, (evidence,))
     return Told(what, first, (evidence,), (_remedy(run, float(level[i]), last),))
 
