@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autotune.launch.local import LOG_FILE, LocalTrial
-from autotune.prescribe import prescribe
+from autotune.prescribe import prescribe, settled
 from diagnostics.errors import UserError
 from diagnostics.events import Event, Outcome
 from diagnostics.finding import Finding, Severity
@@ -145,16 +145,24 @@ def _run_trial(
 
 def _ask(study: optuna.Study, spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[optuna.Trial, Proposal]:
     """The next trial of Optuna and why it has these settings."""
+    import optuna
+
+    distributions = {knob: _distribution(space) for knob, space in spec.space.items()}
     proposal = _start(spec) if not trials else prescribe(trials, spec.space)
     if proposal is not None:
         study.enqueue_trial(dict(proposal.knobs), user_attrs={"origin": str(proposal.origin), "why": proposal.why})
-    asked = study.ask({knob: _distribution(space) for knob, space in spec.space.items()})
-    if proposal is None:
-        why = "no finding calls for a change: Optuna's TPE suggests this from the trials so far"
-        asked.set_user_attr("origin", str(Origin.SAMPLER))
-        asked.set_user_attr("why", why)
-        return asked, Proposal(dict(asked.params), Origin.SAMPLER, why)
-    return asked, proposal
+        return study.ask(distributions), proposal
+    model, known = study.sampler, settled(trials, spec.space)
+    why, parent = "no finding calls for a change: Optuna's TPE suggests this from the trials so far", None
+    if known is not None and known[1]:
+        best, held = known
+        study.sampler, parent = optuna.samplers.PartialFixedSampler(held, model), best.number
+        why += f", with {', '.join(held)} held at what is best so far"
+    asked = study.ask(distributions)
+    study.sampler = model
+    asked.set_user_attr("origin", str(Origin.SAMPLER))
+    asked.set_user_attr("why", why)
+    return asked, Proposal(dict(asked.params), Origin.SAMPLER, why, parent)
 
 
 def _start(spec: StudySpec) -> Proposal:

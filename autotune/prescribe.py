@@ -62,6 +62,18 @@ def prescribe(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> Prop
     return None if best is None else _around(best, lessons, finished, space)
 
 
+def settled(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> tuple[TrialRecord, dict[str, Knob]] | None:
+    """The best trial, and its values of the knobs that findings have spoken of; None while no trial is feasible.
+
+    When nothing more is prescribed, these are not for a model of eight points to find anew: it searches the others.
+    """
+    finished = _best_first([t for t in trials if t.state in (State.COMPLETE, State.PRUNED)])
+    if not finished or not finished[0].feasible:
+        return None
+    spoken = dict.fromkeys(lesson.knob for trial in finished for lesson in _lessons(trial, space))
+    return finished[0], {knob: finished[0].proposal.knobs[knob] for knob in spoken if len(spoken) < len(space)}
+
+
 def _best_first(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Feasible trials by their objective, then the others, the latest first."""
     feasible = sorted((t for t in trials if t.feasible), key=lambda t: -(t.value if t.value is not None else -math.inf))

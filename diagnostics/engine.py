@@ -130,20 +130,23 @@ class Watch:
         return found
 
     def _view(self, rule: Rule) -> RunHistory:
-        """The head and the tail of the rule's metrics, cut at common steps so that as-of joins see what they need."""
+        """The first `warmup` and the last `lookback` points of each of the rule's metrics.
+
+        Metrics of other cadences reach back as far as the rarest one of this step, so that joins see what they need; a
+        metric that was not logged at this step does not hold the others back.
+        """
         points = {name: self._series[name].points() for name in rule.metrics if name in self._series}
-        head_end = max(
-            int(steps[min(rule.warmup, len(steps)) - 1]) if rule.warmup else -1 for steps, _ in points.values()
+        since = min(
+            int(steps[max(0, len(steps) - rule.lookback - 1)])
+            for name, (steps, _) in points.items()
+            if name in self._touched
         )
-        tail_start = min(int(steps[max(0, len(steps) - rule.lookback - 1)]) for steps, _ in points.values())
         series = {}
         for name, (steps, values) in points.items():
-            if tail_start > head_end:
-                head = int(steps.searchsorted(head_end, side="right"))
-                tail = int(steps.searchsorted(tail_start))
-                if head < tail:
-                    steps = np.concatenate([steps[:head], steps[tail:]])
-                    values = np.concatenate([values[:head], values[tail:]])
+            tail = min(int(steps.searchsorted(since)), len(steps) - rule.lookback - 1)
+            if rule.warmup < tail:
+                steps = np.concatenate([steps[: rule.warmup], steps[tail:]])
+                values = np.concatenate([values[: rule.warmup], values[tail:]])
             series[name] = MetricSeries(name, steps, values)
         return self._run.with_series(series)
 

@@ -144,7 +144,13 @@ def test_equal_studies_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         study = loop.run_study(spec, tmp_path / name, PlainView(spec, tmp_path / name, io.StringIO()))
         knobs.append([t.proposal.knobs for t in study.trials])
     assert knobs[0] == knobs[1]
-    assert any(t.proposal.origin is Origin.SAMPLER for t in study.trials)  # findings run out before trials do
+    sampled = [t for t in study.trials if t.proposal.origin is Origin.SAMPLER]
+    assert sampled  # findings run out before trials do
+    parents = {t.number: t for t in study.trials}
+    for t in sampled:  # what findings have settled is held, the model searches the rest
+        assert t.proposal.parent is not None
+        assert set(study.changes(t)) & {"kl_coef", "update_epochs", "temperature", "num_generations"}
+        assert t.proposal.knobs["learning_rate"] == parents[t.proposal.parent].proposal.knobs["learning_rate"]
 
 
 def breaks_down(spec: TrialSpec, log: EventLog) -> int:
