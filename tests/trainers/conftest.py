@@ -35,8 +35,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pad_token="<pad>",
         unk_token="<pad>",
     )
+    still = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}  # so that the KL begins at exactly 0
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(words), n_positions=32, n_embd=32, n_layer=1, n_head=2))
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(words), n_positions=32, n_embd=32, n_layer=1, n_head=2, **still))
     model.generation_config.eos_token_id = model.config.eos_token_id = 0
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -34,9 +34,7 @@ def test_a_reward_that_answers_wrongly(reward_module: str, function: str, says: 
         load(f"{reward_module}:{function}")(prompts=["x", "y"], completions=["a", "b"])
 
 
-def test_our_own_packages_win_over_a_folder_of_the_same_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_own_packages_win_over_a_folder_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trainers").mkdir()
     (tmp_path / "trainers" / "__init__.py").write_text("raise AssertionError")
     monkeypatch.chdir(tmp_path)

@@ -85,9 +85,7 @@ def test_token_metrics_by_hand() -> None:
 def test_sums_over_micro_batches_are_no_means_of_means() -> None:
     def sums(n: int, kl: float) -> dict[str, torch.Tensor]:
         logps, mask = torch.zeros(1, 4), torch.tensor([[1] * n + [0] * (4 - n)])
-        return loss_sums(
-            logps, None, mask, torch.ones(1), reference=torch.full((1, 4), -kl), rollout=None, clip=None
-        )
+        return loss_sums(logps, None, mask, torch.ones(1), reference=torch.full((1, 4), -kl), rollout=None, clip=None)
 
     meter = Meter()
     meter.micro_batch(sums(1, 4.0))

@@ -29,7 +29,10 @@ def test_the_wrapped_methods_take_what_the_wrappers_pass_on(method: str, paramet
     ("caller", "calls"),
     [
         ("_generate_and_score_completions", "self._generate("),
-        ("_generate_and_score_completions", "self._calculate_rewards(inputs, prompts, completions, completion_ids_list)"),
+        (
+            "_generate_and_score_completions",
+            "self._calculate_rewards(inputs, prompts, completions, completion_ids_list)",
+        ),
         ("compute_loss", "self._compute_loss(model, inputs)"),
         ("_compute_loss", "self._get_per_token_logps_and_entropies("),
         ("_calculate_rewards", "rewards_per_func = gather(rewards_per_func)"),  # rewards of all processes

@@ -39,7 +39,7 @@ class Recipe:
     echoes the equals sign of a prompt before it answers, which is there to be unlearned.
     """
 
-    version: int = 5
+    version: int = 6
     hidden: int = 96
     layers: int = 2
     heads: int = 4
@@ -48,7 +48,7 @@ class Recipe:
     batch: int = 32
     peak_learning_rate: float = 1.5e-3
     prompts: float = 0.3  # share of batches that are prompts of the train split; the others are facts
-    echoes: float = 0.45  # share of prompts answered with `= 42`, of which the answer extracted is `=`
+    echoes: float = 0.4  # share of prompts answered with `= 42`, of which the answer extracted is `=`
     seed: int = 0
 
 
