@@ -9,6 +9,7 @@ from typing import Any
 
 import trl
 from accelerate import PartialState
+from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -58,6 +59,7 @@ def configure(spec: TrialSpec, task: Task, output: Path) -> GRPOConfig:
         "max_completion_length": longest,
         "generation_batch_size": spec.batch_size,
         "num_generations_eval": 1,
+        "use_cpu": PartialState().distributed_type == DistributedType.MULTI_CPU,
         "bf16": wants_bf16(),
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # a loss that is not finite is evidence

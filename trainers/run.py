@@ -36,9 +36,12 @@ def run_trial(directory: Path, *, attempt: int = 1) -> RunEnded:
     import torch
     from accelerate import PartialState
 
-    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
+    gpu = torch.cuda.is_available() and not spec.trl.get("use_cpu", False)
+    # Without `cpu` accelerate overlooks that there are several processes, and each would train alone.
+    state = PartialState(cpu=not gpu and int(os.environ.get("WORLD_SIZE", "1")) > 1)
+    if not gpu and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # the order of sums, and so the last digits of a run, depends on it
-    if not PartialState().is_main_process:
+    if not state.is_main_process:
         return _run(spec, directory, _silent, _silent)
     events = EventLog(directory / EVENTS_FILE, attempt=attempt)
     samples = EventLog(directory / SAMPLES_FILE, attempt=attempt)

@@ -232,7 +232,7 @@ def test_two_processes_write_one_run(trial: Trial) -> None:
     folder = trial(save_model=True)
     # `accelerate launch` starts several processes on a CPU through MPI only; torchrun sets the same variables.
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = python(*launch, "-m", "trainers", str(folder), ACCELERATE_USE_CPU="1")
+    done = python(*launch, "-m", "trainers", str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     told: list[Event] = events(folder)
     assert [type(event) for event in told].count(RunStarted) == 1
