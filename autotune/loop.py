@@ -145,24 +145,26 @@ def _run_trial(
 
 def _ask(study: optuna.Study, spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[optuna.Trial, Proposal]:
     """The next trial of Optuna and why it has these settings."""
-    import optuna
-
-    distributions = {knob: _distribution(space) for knob, space in spec.space.items()}
     proposal = _start(spec) if not trials else prescribe(trials, spec.space)
-    if proposal is not None:
-        study.enqueue_trial(dict(proposal.knobs), user_attrs={"origin": str(proposal.origin), "why": proposal.why})
-        return study.ask(distributions), proposal
-    model, known = study.sampler, settled(trials, spec.space)
-    why, parent = "no finding calls for a change: Optuna's TPE suggests this from the trials so far", None
-    if known is not None and known[1]:
-        best, held = known
-        study.sampler, parent = optuna.samplers.PartialFixedSampler(held, model), best.number
-        why += f", with {', '.join(held)} held at what is best so far"
-    asked = study.ask(distributions)
-    study.sampler = model
-    asked.set_user_attr("origin", str(Origin.SAMPLER))
-    asked.set_user_attr("why", why)
-    return asked, Proposal(dict(asked.params), Origin.SAMPLER, why, parent)
+    if proposal is None:
+        proposal = _searched(trials, spec)
+    # What is enqueued is fixed; Optuna's sampler chooses the knobs that are not.
+    attributes = {"origin": str(proposal.origin), "why": proposal.why}
+    study.enqueue_trial(dict(proposal.knobs), user_attrs=attributes)
+    asked = study.ask({knob: _distribution(space) for knob, space in spec.space.items()})
+    return asked, replace(proposal, knobs=dict(asked.params))
+
+
+def _searched(trials: Sequence[TrialRecord], spec: StudySpec) -> Proposal:
+    """A proposal of the sampler; its knobs are those that it may not choose."""
+    why = "no finding calls for a change: Optuna's TPE suggests this from the trials so far"
+    known = settled(trials, spec.space)
+    if known is None or not known[1]:
+        return Proposal({}, Origin.SAMPLER, why)
+    best, held = known
+    return Proposal(
+        held, Origin.SAMPLER, f"{why}, with {', '.join(held)} held at what is best so far", parent=best.number
+    )
 
 
 def _start(spec: StudySpec) -> Proposal:
