@@ -197,7 +197,7 @@ def _follow(record: TrialRecord, folder: Path, spec: StudySpec, log: StudyLog, v
     view.moved(record, events, news)
     record = replace(with_log(record, events), seconds=time.monotonic() - began)
     if status == 2:  # the trainer's own word for something the user can put right
-        raise UserError(running.last_words().removeprefix("trainers: error: ").rstrip("."), "Mend it and start again.")
+        raise UserError(running.last_words().removeprefix("trainers: error: "))
     return _judge(record, events, spec, running)
 
 

@@ -18,9 +18,13 @@ def load_tokenizer(model: str) -> Any:
         AutoConfig.from_pretrained(model)
         return AutoTokenizer.from_pretrained(model, padding_side="left")
     except (OSError, ValueError) as error:
-        where = "folder" if Path(model).exists() else "folder, and no model on the hub that can be reached"
+        if not Path(model).exists():
+            raise UserError(
+                f"there is no folder {model}, and no model of that name on a hub that can be reached",
+                "Give a causal LM.",
+            ) from error
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise UserError(f"the {where} {model} cannot be loaded: {reason}", "Give a causal LM.") from error
+        raise UserError(f"the model in {model} cannot be loaded: {reason}", "Give a causal LM.") from error
 
 
 def lora(rank: int) -> Any:

@@ -41,15 +41,20 @@ def run_trial(directory: Path, *, attempt: int = 1) -> RunEnded:
     state = PartialState(cpu=not gpu and int(os.environ.get("WORLD_SIZE", "1")) > 1)
     if not gpu and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # the order of sums, and so the last digits of a run, depends on it
-    if not state.is_main_process:
-        return _run(spec, directory, _silent, _silent)
-    events = EventLog(directory / EVENTS_FILE, attempt=attempt)
-    samples = EventLog(directory / SAMPLES_FILE, attempt=attempt)
-    try:
-        return _run(spec, directory, events.emit, samples.emit)
-    finally:
-        events.close()
-        samples.close()
+    if state.is_main_process:
+        events = EventLog(directory / EVENTS_FILE, attempt=attempt)
+        samples = EventLog(directory / SAMPLES_FILE, attempt=attempt)
+        try:
+            ended = _run(spec, directory, events.emit, samples.emit)
+        finally:
+            events.close()
+            samples.close()
+    else:
+        ended = _run(spec, directory, _silent, _silent)
+    if state.num_processes > 1:  # one that leaves while others still talk to it brings them all down
+        state.wait_for_everyone()
+        state.destroy_process_group()
+    return ended
 
 
 def require_training_extra() -> None:

@@ -178,7 +178,7 @@ def _train_in_a_process(directory: Path, *, plain: bool) -> None:
     finally:
         status = running.stop()
     if status == ExitStatus.ERROR:
-        raise UserError(running.last_words().removeprefix("trainers: error: ").rstrip("."), "Mend it and start again.")
+        raise UserError(running.last_words().removeprefix("trainers: error: "))
     if status != 0:
         raise UserError(f"training failed: {running.last_words()}", f"See {directory / LOG_FILE}.")
 

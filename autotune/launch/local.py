@@ -16,15 +16,14 @@ GRACE_SECONDS = 2.0  # what a trainer gets to write its last event; Ctrl-C must 
 class LocalTrial:
     """A trial under way. Raises OSError where its folder cannot be written."""
 
-    def __init__(self, directory: Path, *, attempt: int = 1, processes: int = 1) -> None:
+    def __init__(self, directory: Path, *, attempt: int = 1) -> None:
         self.directory = directory
         self._log = (directory / LOG_FILE).open("a", encoding="utf-8")
-        launcher = [] if processes == 1 else ["-m", "accelerate.commands.launch", "--num_processes", str(processes)]
         # -P keeps the current folder off the path, so that a user's own `trainers/` cannot take the place of ours; the
         # trainer itself appends it for the user's reward function. A session of its own keeps Ctrl-C from reaching the
         # trainer before the loop has decided what to do about it.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", *launcher, "-m", "trainers", str(directory), "--attempt", str(attempt)],
+            [sys.executable, "-P", "-m", "trainers", str(directory), "--attempt", str(attempt)],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

@@ -230,8 +230,8 @@ def test_as_a_program_a_users_error_is_one_line_and_exit_code_2(tmp_path: Path) 
 @pytest.mark.slow
 def test_two_processes_write_one_run(trial: Trial) -> None:
     folder = trial(save_model=True)
-    # `accelerate launch` starts several processes on a CPU through MPI only; torchrun sets the same variables.
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    # Without a GPU too, it is --multi_gpu that makes accelerate start several processes itself rather than through MPI.
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     done = python(*launch, "-m", "trainers", str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     told: list[Event] = events(folder)

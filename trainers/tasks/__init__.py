@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,10 +34,9 @@ class Task:
 
 
 def built_in(name: str) -> Task:
-    """The built-in task `name`; UserError names those there are."""
-    from trainers.tasks import arithmetic
-
-    tasks = {"arithmetic": arithmetic.task}
-    if name not in tasks:
-        raise UserError(f"there is no built-in task {name!r}", f"Choose one of {', '.join(tasks)}.")
-    return tasks[name]()
+    """The task of the file `trainers/tasks/<name>.py`, made by its `task()`; UserError names those there are."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    if name not in names:
+        raise UserError(f"there is no built-in task {name!r}", f"Choose one of {', '.join(names)}.")
+    task: Task = importlib.import_module(f"{__name__}.{name}").task()
+    return task
