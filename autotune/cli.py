@@ -9,6 +9,7 @@ import argparse
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is no reason to stop
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a kill and a closed terminal end as Ctrl-C does: no trial is left
+        signal.signal(number, signal.default_int_handler)
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

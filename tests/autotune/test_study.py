@@ -98,7 +98,8 @@ def test_a_second_study_in_the_same_folder_is_refused(study: tuple[Path, str]) -
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_soon_and_says_what_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_soon_and_says_what_is_kept(tmp_path: Path, number: signal.Signals) -> None:
     running = subprocess.Popen(
         [*AUTOTUNE, "study", "start", "--dir", "it"],
         cwd=tmp_path,
@@ -110,7 +111,7 @@ def test_ctrl_c_ends_soon_and_says_what_is_kept(tmp_path: Path) -> None:
     for line in running.stdout:
         if "step 10/" in line:
             break
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     began = time.monotonic()
     _, stderr = running.communicate(timeout=30)
     assert running.returncode == 130

@@ -15,15 +15,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from diagnostics.engine import diagnose
 from diagnostics.finding import Severity
-from studies.record import TrialLog
+from diagnostics.readers import events
 
 RATES = ("1e-6", "1e-5", "1e-4", "4e-4", "1e-3", "3e-3")
 GOOD = ("1e-4", "4e-4")  # these run on five seeds: they must stay quiet on all of them
 
 
-def train(out: Path, rate: str, seed: int) -> TrialLog:
-    """One run, or what is left of an earlier one, with both validation and test rewards in its curves."""
+def train(out: Path, rate: str, seed: int) -> Path:
+    """The folder of one run, which is not trained again where it is left of an earlier call."""
     folder = out / f"lr{rate}-seed{seed}"
     if not folder.exists():
         command = [
@@ -34,22 +35,21 @@ def train(out: Path, rate: str, seed: int) -> TrialLog:
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
         if done.returncode not in (0, 1):  # 1 says that something was found
             raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    log = TrialLog(folder, "validation_reward")
-    log.poll()
-    return log
+    return folder
 
 
-def row(rate: str, seed: int, log: TrialLog) -> str:
-    """One line of the table."""
+def row(rate: str, seed: int, folder: Path) -> str:
+    """One line of the table; each rise of severity is a finding of its own."""
+    run = events.read(folder)
 
     def span(metric: str) -> str:
-        values = [value for _, value in log.curves.get(metric, [])]
+        values = run.get(metric).values
         return f"{values[0]:+.3f} → {values[-1]:+.3f}" if len(values) > 1 else "-"
 
-    found = sorted(log.findings.values(), key=lambda f: f.raised_at)
-    loud = ", ".join(f"{f.severity.name} {f.code}@{f.raised_at}" for f in found if f.severity >= Severity.WARNING)
+    loud = [f"{f.severity.name} {f.code}@{f.raised_at}" for f in diagnose(run).raised if f.severity >= Severity.WARNING]
     spans = " | ".join(span(m) for m in ("validation_reward", "validation_reward_greedy", "test_reward"))
-    return f"| {rate} | {seed} | {spans} | {loud or 'nothing'} | {log.step / log.max_steps:.0%} |"
+    ran = f"{run.last_step / run.settings['max_steps']:.0%}"
+    return f"| {rate} | {seed} | {spans} | {', '.join(loud) or 'nothing'} | {ran} |"
 
 
 def main() -> None:
@@ -62,17 +62,17 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     runs = [(rate, seed) for rate in RATES for seed in range(5 if rate in GOOD else args.seeds)]
     with ThreadPoolExecutor(args.jobs) as pool:
-        logs = dict(zip(runs, pool.map(lambda run: train(args.out, *run), runs), strict=True))
+        folders = dict(zip(runs, pool.map(lambda run: train(args.out, *run), runs), strict=True))
     print(
         "| learning rate | seed | validation | validation, greedy | test | findings at WARNING or above | steps run |"
     )
     print("|---|---:|---|---|---|---|---:|")
-    for (rate, seed), log in logs.items():
-        print(row(rate, seed, log))
+    for (rate, seed), folder in folders.items():
+        print(row(rate, seed, folder))
     print()
     for rate in RATES:
-        tests = [log.curves["test_reward"] for (r, _), log in logs.items() if r == rate]
-        after = [curve[-1][1] for curve in tests if len(curve) > 1]
+        tests = [events.read(folder).get("test_reward").values for (r, _), folder in folders.items() if r == rate]
+        after = [values[-1] for values in tests if len(values) > 1]
         if after:
             print(f"{rate}: test reward {statistics.mean(after):+.3f} (mean of {len(after)} seeds)")
 

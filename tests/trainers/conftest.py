@@ -1,8 +1,7 @@
-"""A model of another family than the built-in one, in the hub's format, and a task that needs no language."""
+"""A trial of a user's own: a small model, prompts and a reward that needs no language."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,46 +10,10 @@ import pytest
 
 from diagnostics.events import EVENTS_FILE, Envelope, Event, decode
 
-LETTERS = "abcdefgh"
-
 
 def likes_a(completions: list[str], **_: Any) -> list[float]:
     """The share of the letter `a`."""
     return [c.count("a") / max(1, len(c)) for c in completions]
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a GPT-2 of one layer and a tokenizer of letters."""
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
-
-    folder = tmp_path_factory.mktemp("gpt2")
-    words = ["<end>", "<pad>", "Ġ", *LETTERS]
-    tokenizer = GPT2Tokenizer(
-        vocab={w: i for i, w in enumerate(words)},
-        merges=[],
-        eos_token="<end>",
-        bos_token="<end>",
-        pad_token="<pad>",
-        unk_token="<pad>",
-    )
-    still = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}  # so that the KL begins at exactly 0
-    torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(words), n_positions=32, n_embd=32, n_layer=1, n_head=2, **still))
-    model.generation_config.eos_token_id = model.config.eos_token_id = 0
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def prompts_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A JSONL dataset of 40 prompts."""
-    path = tmp_path_factory.mktemp("data") / "prompts.jsonl"
-    rows = [{"prompt": f"{a} {b} "} for a in LETTERS for b in LETTERS[:5]]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 @pytest.fixture
