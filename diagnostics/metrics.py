@@ -59,6 +59,16 @@ class Metric:
         return ".".join(str(p) for p in parts if p is not None)
 
 
+class Kind(StrEnum):
+    """What a setting's value is."""
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    CHOICE = "choice"  # one of the setting's `choices`
+    FLAG = "flag"
+    TEXT = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A canonical setting; a `knob` is one that a study may change and a finding may prescribe."""
@@ -67,6 +77,8 @@ class Setting:
     knob: bool
     range: tuple[float, float]
     definition: str
+    kind: Kind = Kind.NUMBER
+    choices: tuple[str, ...] = ()
 
 
 @cache
@@ -83,7 +95,14 @@ def metrics() -> Mapping[str, Metric]:
 def settings() -> Mapping[str, Setting]:
     """All canonical settings by name."""
     return {
-        name: Setting(name, entry.get("knob", False), _range(entry), entry["definition"])
+        name: Setting(
+            name,
+            entry.get("knob", False),
+            _range(entry),
+            entry["definition"],
+            Kind(entry.get("kind", Kind.NUMBER)),
+            tuple(entry.get("choices", ())),
+        )
         for name, entry in _load("settings.toml").items()
     }
 

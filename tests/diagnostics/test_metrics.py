@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import diagnostics
-from diagnostics.metrics import Against, Aggregation, Estimator, is_metric, knobs, metrics, settings
+from diagnostics.metrics import Against, Aggregation, Estimator, Kind, is_metric, knobs, metrics, settings
 
 FOLDER = Path(diagnostics.__file__).parent
 
@@ -85,3 +85,23 @@ def test_a_setting_is_defined(name):
     setting = settings()[name]
     assert setting.definition.endswith(".")
     assert setting.range[0] < setting.range[1]
+    assert (setting.kind is Kind.CHOICE) == bool(setting.choices)
+    assert setting.kind in (Kind.NUMBER, Kind.INTEGER) or setting.range == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "choice"),
+    [
+        ("learning_rate", Kind.NUMBER, None),
+        ("update_epochs", Kind.INTEGER, None),
+        ("num_generations", Kind.INTEGER, None),
+        ("seed", Kind.INTEGER, None),
+        ("loss_type", Kind.CHOICE, "dr_grpo"),
+        ("scale_rewards", Kind.CHOICE, "batch"),
+        ("precision", Kind.CHOICE, "bf16"),
+        ("peft", Kind.FLAG, None),
+    ],
+)
+def test_what_a_setting_holds(name, kind, choice):
+    assert settings()[name].kind is kind
+    assert choice is None or choice in settings()[name].choices
