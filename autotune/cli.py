@@ -79,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     for number in (signal.SIGTERM, signal.SIGHUP):  # a kill and a closed terminal end as Ctrl-C does: no trial is left
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as it is under nohup
+            signal.signal(number, signal.default_int_handler)
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

@@ -5,14 +5,14 @@ Both are rebuilt from `study.jsonl` and the trials' events at any time and say n
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from autotune.views import words
-from diagnostics.finding import Finding, Severity, finding_to_json
+from diagnostics.events import dumps
+from diagnostics.finding import Finding, Severity, finding_to_json, hypothesis_to_json
 from diagnostics.text import visible
 from studies.record import State, StudyRecord, TrialRecord
 
@@ -23,7 +23,7 @@ REPORT_FILE = "report.json"
 def write(study: StudyRecord) -> None:
     """Write both files into the study's folder, each whole or not at all. Raises OSError where that cannot be."""
     _replace(study.directory / JOURNAL_FILE, journal(study))
-    _replace(study.directory / REPORT_FILE, json.dumps(report(study), indent=1, ensure_ascii=False) + "\n")
+    _replace(study.directory / REPORT_FILE, dumps(report(study), indent=1) + "\n")
 
 
 def _replace(path: Path, text: str) -> None:
@@ -49,7 +49,7 @@ def report(study: StudyRecord) -> dict[str, Any]:
                 "origin": str(t.proposal.origin),
                 "parent": t.proposal.parent,
                 "why": t.proposal.why,
-                "hypothesis": str(t.proposal.hypothesis) if t.proposal.hypothesis else None,
+                "hypothesis": t.proposal.hypothesis and hypothesis_to_json(t.proposal.hypothesis),
                 "state": str(t.state),
                 "reason": t.reason,
                 "value": t.value,
@@ -91,9 +91,11 @@ def _summary(study: StudyRecord) -> Iterator[str]:
     for knob, value in best.proposal.knobs.items():
         yield f"- `{knob}`: {words.number(value)}"
     yield ""
-    runners_up = sorted(t.value for t in study.trials if t.feasible and t is not best and t.value is not None)
-    lead = f"the next best trial is {best.value - runners_up[-1]:.3f} behind" if runners_up and best.value else ""
-    yield f"How sure: one seed was run here{', ' + lead if lead else ''}. It is not confirmed on other seeds."
+    others = [t.value for t in study.trials if t.feasible and t is not best and t.value is not None]
+    lead = (
+        f" The next best trial is {best.value - max(others):.3f} behind." if others and best.value is not None else ""
+    )
+    yield f"How sure: one seed was run at this setting, and one seed cannot tell a small lead from luck.{lead}"
     yield ""
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from autotune import journal
 from autotune.launch.local import LOG_FILE, LocalTrial
 from autotune.prescribe import prescribe, settled
 from diagnostics.errors import UserError
@@ -77,6 +78,7 @@ def run_study(spec: StudySpec, directory: Path, view: View) -> StudyRecord:
         raise UserError(f"cannot write {directory / DATABASE}: {cause}", "Is the disk full or read-only?") from error
     finally:
         log.close()
+        journal.write(read(directory))
     return read(directory)
 
 
@@ -118,9 +120,9 @@ def _run_trial(
     asked, proposal = _ask(study, spec, trials)
     record = TrialRecord(asked.number, 0, _seed(spec, asked.number), proposal)
     folder = trial_directory(directory, record.number)
-    folder.mkdir(parents=True)
-    trial_file.write(spec.trial_with(proposal.knobs, record.seed), folder)
     try:
+        folder.mkdir(parents=True)
+        trial_file.write(spec.trial_with(proposal.knobs, record.seed), folder)
         for attempt in range(1, ATTEMPTS + 1):
             record = replace(record, attempt=attempt)
             log.proposed(record.number, attempt, record.seed, proposal)
@@ -145,7 +147,7 @@ def _run_trial(
 
 def _ask(study: optuna.Study, spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[optuna.Trial, Proposal]:
     """The next trial of Optuna and why it has these settings."""
-    proposal = _start(spec) if not trials else prescribe(trials, spec.space)
+    proposal = _start(spec) if not trials else prescribe(trials, spec.space, spec.objective)
     if proposal is None:
         proposal = _searched(trials, spec)
     # What is enqueued is fixed; Optuna's sampler chooses the knobs that are not.
@@ -206,13 +208,14 @@ def _judge(record: TrialRecord, events: TrialLog, spec: StudySpec, running: Loca
     fatal = _fatal(record.findings, spec)
     if fatal is not None:
         return replace(record, state=State.PRUNED, reason=f"{fatal.code} {fatal.name} at step {fatal.raised_at}")
-    if events.ended is not None and events.ended.outcome is Outcome.FINISHED:
-        if record.value is not None and math.isfinite(record.value):
-            return replace(record, state=State.COMPLETE, reason="ran to its end")
+    finished = events.ended is not None and events.ended.outcome is Outcome.FINISHED
+    if finished and record.value is not None and math.isfinite(record.value):
+        return replace(record, state=State.COMPLETE, reason="ran to its end")
+    grave = next((f for f in record.findings if f.severity >= Severity.ERROR), None)
+    if grave is not None:  # it broke down after a finding: a diverged run, not a fault of ours
+        return replace(record, state=State.PRUNED, reason=f"broke down after {grave.code} {grave.name}")
+    if finished:
         return replace(record, state=State.FAILED, reason=f"it logged no finite {spec.objective}")
-    grave = [f for f in record.findings if f.severity >= Severity.ERROR]
-    if grave:  # it broke down after a finding: a diverged run, not a fault of ours
-        return replace(record, state=State.PRUNED, reason=f"broke off after {grave[0].code} {grave[0].name}")
     return replace(record, state=State.FAILED, reason=running.last_words())
 
 

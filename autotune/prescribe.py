@@ -43,7 +43,7 @@ class Lesson:
     side: Side
 
 
-def prescribe(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> Proposal | None:
+def prescribe(trials: Sequence[TrialRecord], space: Mapping[str, Space], objective: str) -> Proposal | None:
     """The next trial that the findings of the study so far call for; None where they call for nothing new.
 
     The prescriptions of the best trial are followed, the worst finding first and its first prescription first; while
@@ -59,7 +59,7 @@ def prescribe(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> Prop
             proposal = _follow(lesson, lessons, finished, space)
             if proposal is not None:
                 return proposal
-    return None if best is None else _around(best, lessons, finished, space)
+    return None if best is None else _around(best, lessons, finished, space, objective)
 
 
 def settled(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> tuple[TrialRecord, dict[str, Knob]] | None:
@@ -171,7 +171,11 @@ def _nearest_fine(lesson: Lesson, lessons: Sequence[Lesson], trials: Sequence[Tr
 
 
 def _around(
-    best: TrialRecord, lessons: Sequence[Lesson], trials: Sequence[TrialRecord], space: Mapping[str, Space]
+    best: TrialRecord,
+    lessons: Sequence[Lesson],
+    trials: Sequence[TrialRecord],
+    space: Mapping[str, Space],
+    objective: str,
 ) -> Proposal | None:
     """A value beside the best one of a knob that findings spoke of, while its neighbours are far away."""
     for knob in dict.fromkeys(lesson.knob for lesson in lessons):
@@ -181,9 +185,18 @@ def _around(
         here = float(best.proposal.knobs[knob])
         # a finding that the best value is too low (or high) rules out everything on its other side
         wrong = {-o.side for o in lessons if o.knob == knob and (here - o.value) * o.side <= 0}
-        proposal = _beside(best, knob, place, [s for s in Side if s not in wrong], trials, space)
-        if proposal is not None:
-            return proposal
+        beside = _beside(best, knob, place, [side for side in Side if side not in wrong], trials, space)
+        if beside is not None:
+            value, reason = beside
+            return Proposal(
+                {**best.proposal.knobs, knob: value},
+                Origin.BRACKET,
+                f"trial {best.number} is the best so far at {knob} {_show(here)}; {reason}",
+                best.number,
+                "",
+                knob,
+                Hypothesis(objective, Direction.UP, 0.0, 1.0, f"the best {knob} may lie beside {_show(here)}"),
+            )
     return None
 
 
@@ -194,8 +207,8 @@ def _beside(
     sides: Sequence[Side],
     trials: Sequence[TrialRecord],
     space: Mapping[str, Space],
-) -> Proposal | None:
-    """Halfway to the nearest value tried on the wider side, or one step where nothing was tried yet."""
+) -> tuple[Knob, str] | None:
+    """Halfway to the nearest value tried on the wider side, or one step where nothing was tried yet; and why."""
     here = float(best.proposal.knobs[knob])
     others = [float(t.proposal.knobs[knob]) for t in trials]
     options: list[tuple[float, Knob, str]] = []
@@ -214,15 +227,7 @@ def _beside(
     if not options:
         return None
     _, target, reason = max(options, key=lambda option: (option[0], float(option[1])))
-    return Proposal(
-        {**best.proposal.knobs, knob: target},
-        Origin.BRACKET,
-        f"trial {best.number} is the best so far at {knob} {_show(here)}; {reason}",
-        best.number,
-        "",
-        knob,
-        Hypothesis("validation_reward", Direction.UP, 0.0, 1.0, f"the best {knob} may lie beside {_show(here)}"),
-    )
+    return target, reason
 
 
 def _tried(knobs: Mapping[str, Knob], trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> bool:

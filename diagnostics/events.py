@@ -208,7 +208,12 @@ def encode(envelope: Envelope) -> str:
         "attempt": envelope.attempt,
         "step": envelope.event.step,
     }
-    return json.dumps(_written(head | payload), allow_nan=False, ensure_ascii=False)
+    return dumps(head | payload)
+
+
+def dumps(data: Mapping[str, Any], *, indent: int | None = None) -> str:
+    """JSON as every record of ours is written: non-finite numbers become "NaN", "Infinity" and "-Infinity"."""
+    return json.dumps(_written(data), allow_nan=False, ensure_ascii=False, indent=indent)
 
 
 def decode(line: str | bytes) -> Envelope:

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.errors import UserError
-from diagnostics.events import EVENTS_FILE, Event, FindingRaised, MetricsLogged, RunEnded, RunStarted, Tail
+from diagnostics.events import (
+    EVENTS_FILE,
+    Event,
+    FindingRaised,
+    MetricsLogged,
+    RunEnded,
+    RunStarted,
+    Tail,
+    dumps,
+)  # fmt: skip
 from diagnostics.finding import Finding, Hypothesis, Severity, hypothesis_from_json, hypothesis_to_json
 from studies.spec import StudySpec
 from studies.spec import from_json as spec_from_json
@@ -116,6 +125,11 @@ class StudyRecord:
         before = parent.proposal.knobs if parent else self.spec.start
         return {k: (before[k], v) for k, v in trial.proposal.knobs.items() if k in before and before[k] != v}
 
+    def with_trial(self, trial: TrialRecord) -> StudyRecord:
+        """The study with `trial` added, or in the place of the trial of that number."""
+        others = tuple(t for t in self.trials if t.number != trial.number)
+        return replace(self, trials=(*others, trial))
+
     def best(self) -> TrialRecord | None:
         """The feasible trial with the highest objective, None where there is none."""
         candidates = [t for t in self.trials if t.feasible and t.value is not None]
@@ -169,11 +183,19 @@ class TrialLog:
         if self._tail:
             self._tail.close()
 
+    def _forget_from(self, step: int) -> None:
+        """A new attempt starts at `step`: what an earlier one told of that step and later did not happen."""
+        self.evaluations = [e for e in self.evaluations if e.step < step]
+        self.findings = {code: f for code, f in self.findings.items() if f.raised_at < step}
+        self.curves = {name: [p for p in points if p[0] < step] for name, points in self.curves.items()}
+        self.step, self.ended = step, None
+
     def _take(self, event: Event) -> None:
         self.step = max(self.step, event.step)
         match event:
             case RunStarted():
                 self.settings, self.notes = event.settings, event.notes
+                self._forget_from(event.step)
             case MetricsLogged():
                 self.completions = int(event.metrics.get("completions_generated", self.completions))
                 for metric, value in event.metrics.items():
@@ -242,7 +264,7 @@ class StudyLog:
 
     def _write(self, kind: str, payload: Mapping[str, Any]) -> None:
         head = {"v": VERSION, "type": kind, "seq": self._seq, "time": round(self._clock(), 3)}
-        self._file.write(json.dumps({**head, **payload}, ensure_ascii=False) + "\n")
+        self._file.write(dumps({**head, **payload}) + "\n")
         self._seq += 1
 
 

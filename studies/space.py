@@ -79,16 +79,21 @@ Space = Range | Choices
 
 def parse_space(knob: str, table: Mapping[str, Any], where: str) -> Space:
     """A space from its TOML table: `{low, high, log, integer}` or `{choices}`. UserError names `where` and the key."""
+    if not isinstance(table, Mapping) or not (
+        set(table) <= {"choices"} or set(table) <= {"low", "high", "log", "integer"}
+    ):
+        raise UserError(f"{where}: space.{knob} is {table!r}", "Give {low, high, log, integer}, or {choices}.")
     if "choices" in table:
-        values = tuple(table["choices"])
-        if not values:
-            raise UserError(f"{where}: space.{knob}.choices is empty", "Give at least one value.")
+        values = table["choices"]
+        if not isinstance(values, list) or not values or not all(isinstance(v, int | float | str) for v in values):
+            raise UserError(f"{where}: space.{knob}.choices is {values!r}", "Give a list of at least one value.")
         numbers = all(isinstance(v, int | float) for v in values)
-        return Choices(tuple(sorted(values)) if numbers else values)
-    try:
-        space = Range(table["low"], table["high"], table.get("log", False), table.get("integer", False))
-    except KeyError as missing:
-        raise UserError(f"{where}: space.{knob} has no {missing}", "Give low and high, or choices.") from None
+        return Choices(tuple(sorted(values)) if numbers else tuple(values))
+    for end in ("low", "high"):
+        value = table.get(end)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise UserError(f"{where}: space.{knob}.{end} is {value!r}", "Give a number for low and for high.")
+    space = Range(table["low"], table["high"], bool(table.get("log", False)), bool(table.get("integer", False)))
     if not space.low < space.high or (space.log and space.low <= 0):
         raise UserError(f"{where}: space.{knob} is empty: {space}", "Give low < high; a log space begins above 0.")
     return space

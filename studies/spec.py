@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.errors import UserError
-from diagnostics.metrics import is_metric
+from diagnostics.metrics import is_metric, knobs
 from studies import trial
 from studies.space import Space, check_knob, parse_space, write_space
 from studies.trial import Knob, TrialSpec
@@ -88,17 +88,27 @@ def from_json(data: Mapping[str, Any], where: str) -> StudySpec:
     for key in ("name", "space", "start"):
         if key not in data:
             raise UserError(f"{where} has no {key}", "See studies/presets/ for complete examples.")
+    for key in ("space", "start", "trial"):
+        if not isinstance(data[key], Mapping):
+            raise UserError(f"{where}: {key} is {data[key]!r}", f"It is a table: [{key}].")
+    for key, default, least in (("trials", 8, 1), ("seed", 0, 0)):
+        value = data.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise UserError(f"{where}: {key} is {value!r}", f"It takes a whole number from {least} upwards.")
     objective = data.get("objective", "validation_reward")
-    if not is_metric(objective):
+    if not isinstance(objective, str) or not is_metric(objective):
         raise UserError(f"{where}: objective {objective!r} is no canonical metric", "Try validation_reward.")
     space = {knob: parse_space(knob, table, where) for knob, table in data["space"].items()}
+    strange = [knob for knob in space if knob not in knobs()]
+    if strange:
+        raise UserError(f"{where}: space has the unknown knob {strange[0]}", f"The knobs are {', '.join(knobs())}.")
     start = {knob: check_knob(knob, value, space, f"{where}: start") for knob, value in data["start"].items()}
     missing = set(space) - set(start)
     if missing:
         raise UserError(f"{where}: no start for {', '.join(sorted(missing))}", "Every knob of the space needs one.")
     return StudySpec(
-        data["name"],
-        data.get("description", ""),
+        str(data["name"]),
+        str(data.get("description", "")),
         data.get("trials", 8),
         data.get("seed", 0),
         objective,

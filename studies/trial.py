@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -51,19 +52,22 @@ class TrialSpec:
         unknown = set(self.knobs) - set(knobs())
         if unknown:
             raise UserError(f"unknown knob {', '.join(sorted(unknown))}", f"The knobs are {', '.join(knobs())}.")
-        for name in ("completions", "batch_size", "max_completion_length", "eval_every"):
+        for name in ("completions", "batch_size", "max_completion_length", "eval_every", "lora_rank"):
             value = getattr(self, name)
+            if name == "lora_rank" and value is None:
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"{name} is {value!r}", "It takes a whole number from 1 upwards.")
+        if not isinstance(self.eval_temperature, int | float) or not 0 <= self.eval_temperature < math.inf:
+            raise UserError(f"eval_temperature is {self.eval_temperature!r}", "It takes a number from 0 upwards.")
+        if self.reward_bounds is not None:
+            low, high = self.reward_bounds
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise UserError(f"reward_bounds are {low:g} and {high:g}", "Give two finite numbers, the lower first.")
         if (self.task is None) == (self.model is None):
             raise UserError("a trial needs a task or a model", "Give either the name of a task or --model.")
         if self.model is not None and (self.dataset is None or self.reward is None):
             raise UserError(f"the model {self.model} has no dataset or no reward", "Give --dataset and --reward.")
-
-    @property
-    def rollouts(self) -> int:
-        """Batches of completions sampled over the whole run, at least one."""
-        return max(1, self.completions // self.batch_size)
 
 
 def to_json(spec: TrialSpec) -> dict[str, Any]:
@@ -85,11 +89,14 @@ def from_json(data: Mapping[str, Any], where: str) -> TrialSpec:
     if unknown:
         raise UserError(f"{where}: unknown keys {', '.join(sorted(unknown))}", f"Known are {', '.join(sorted(known))}.")
     values = {key: value for key, value in data.items() if key != "v"}
-    if values.get("stop_on") is not None:
-        values["stop_on"] = Severity.parse(values["stop_on"])
-    if values.get("reward_bounds") is not None:
-        low, high = values["reward_bounds"]
-        values["reward_bounds"] = (float(low), float(high))
+    try:
+        if values.get("stop_on") is not None:
+            values["stop_on"] = Severity.parse(str(values["stop_on"]))
+        if values.get("reward_bounds") is not None:
+            low, high = values["reward_bounds"]
+            values["reward_bounds"] = (float(low), float(high))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {error}", "stop_on is a severity, reward_bounds are two numbers.") from None
     return TrialSpec(**values)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from autotune.cli import ExitStatus
@@ -76,16 +75,13 @@ def _start(args: argparse.Namespace) -> ExitStatus:
     spec = spec.with_start(dict(parse_knob(text, spec.space, "--start") for text in args.start))
     require("optuna", "torch", "transformers", "trl")
 
-    from autotune import journal
     from autotune.loop import run_study
     from autotune.views.plain import PlainView, closing
-    from studies.record import is_study, read
 
     directory = args.dir or next_directory(RUNS, spec.name)
     try:
         if args.plain or not sys.stdout.isatty():
             study = run_study(spec, directory, PlainView(spec, directory, sys.stdout))
-            lines: Sequence[str] = closing(study)
         else:
             from rich.console import Console
 
@@ -93,15 +89,11 @@ def _start(args: argparse.Namespace) -> ExitStatus:
 
             with LiveView(spec, directory, Console()) as view:
                 study = run_study(spec, directory, view)
-            lines = closing(study)
-        for line in lines:
-            print(visible(line))
     except KeyboardInterrupt:
         print(f"autotune: interrupted; what was done is kept: autotune study show {directory}", file=sys.stderr)
         return ExitStatus.INTERRUPTED
-    finally:
-        if is_study(directory):
-            journal.write(read(directory))
+    for line in closing(study):
+        print(visible(line))
     return ExitStatus.CLEAN
 
 
@@ -121,7 +113,11 @@ def _list(args: argparse.Namespace) -> ExitStatus:
     if not folders:
         print(f"no studies in {args.root}; `autotune study start` makes one")
     for folder in folders:
-        study = read(folder)
+        try:
+            study = read(folder)
+        except UserError as error:  # one that cannot be read does not hide the others
+            print(visible(f"{folder}  {error.message}"))
+            continue
         best = study.best()
         result = f"best {words.number(best.value)} in trial {best.number}" if best else "no feasible trial"
         state = study.ended or "running or killed"

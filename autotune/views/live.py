@@ -52,21 +52,17 @@ class LiveView:
 
     def began(self, trial: TrialRecord) -> None:
         """Show the trial and its reason."""
-        self._put(trial)
+        self._study = self._study.with_trial(trial)
 
     def moved(self, trial: TrialRecord, log: TrialLog, events: Sequence[Event]) -> None:
         """Show how far it is."""
         self._log = log
-        self._put(trial)
+        self._study = self._study.with_trial(trial)
 
     def ended(self, trial: TrialRecord) -> None:
         """Show what became of it."""
         self._log = None
-        self._put(trial)
-
-    def _put(self, trial: TrialRecord) -> None:
-        others = tuple(t for t in self._study.trials if t.number != trial.number)
-        self._study = StudyRecord(self._study.directory, self._study.spec, (*others, trial))
+        self._study = self._study.with_trial(trial)
 
     def screen(self) -> RenderableType:
         """What stands on the screen now."""

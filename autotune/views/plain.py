@@ -25,7 +25,7 @@ class PlainView:
     def began(self, trial: TrialRecord) -> None:
         """Settings, reason and hypothesis, before the trial starts."""
         proposal = trial.proposal
-        self._study = _with(self._study, trial)
+        self._study = self._study.with_trial(trial)
         again = f" (attempt {trial.attempt})" if trial.attempt > 1 else ""
         if proposal.parent is None:
             self._say(f"trial {trial.number}{again}  {words.knobs(proposal.knobs)}")
@@ -49,7 +49,7 @@ class PlainView:
 
     def ended(self, trial: TrialRecord) -> None:
         """What became of it."""
-        self._study = _with(self._study, trial)
+        self._study = self._study.with_trial(trial)
         self._say(
             f"trial {trial.number}  {words.outcome(trial)}: {trial.reason}; {self._study.spec.objective} "
             f"{words.number(trial.evaluations[0].value) if trial.evaluations else '-'} → {words.number(trial.value)}, "
@@ -58,11 +58,6 @@ class PlainView:
 
     def _say(self, line: str) -> None:
         print(visible(line), file=self._stream, flush=True)
-
-
-def _with(study: StudyRecord, trial: TrialRecord) -> StudyRecord:
-    others = tuple(t for t in study.trials if t.number != trial.number)
-    return StudyRecord(study.directory, study.spec, (*others, trial), study.started)
 
 
 def closing(study: StudyRecord) -> list[str]:

@@ -58,7 +58,7 @@ def asleep(number: int, rate: float, value: float = -0.3) -> TrialRecord:
 
 
 def test_a_collapse_asks_for_less() -> None:
-    proposal = prescribe([collapse(0, 3e-3)], SPACE)
+    proposal = prescribe([collapse(0, 3e-3)], SPACE, "validation_reward")
     assert proposal is not None
     assert proposal.knobs == {**START, "learning_rate": pytest.approx(3.75e-4)}
     assert (proposal.origin, proposal.parent, proposal.code, proposal.knob) == (
@@ -74,7 +74,7 @@ def test_no_learning_asks_for_more_again_and_again() -> None:
     trials: list[TrialRecord] = []
     for number in range(3):
         trials.append(asleep(number, rates[-1]))
-        proposal = prescribe(trials, SPACE)
+        proposal = prescribe(trials, SPACE, "validation_reward")
         assert proposal is not None
         rates.append(float(proposal.knobs["learning_rate"]))
     assert rates == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3])
@@ -82,7 +82,7 @@ def test_no_learning_asks_for_more_again_and_again() -> None:
 
 def test_opposite_findings_bracket_a_knob() -> None:
     """Collapse at 1e-3, nothing learned at 1e-5 (ten times more would be 1e-4 as well): the geometric middle."""
-    proposal = prescribe([collapse(0, 1e-3), asleep(1, 1e-4)], SPACE)
+    proposal = prescribe([collapse(0, 1e-3), asleep(1, 1e-4)], SPACE, "validation_reward")
     assert proposal is not None
     assert proposal.knobs["learning_rate"] == pytest.approx((1e-3 * 1e-4) ** 0.5)
     assert proposal.origin is Origin.BRACKET
@@ -91,12 +91,12 @@ def test_opposite_findings_bracket_a_knob() -> None:
 
 def test_a_closed_bracket_asks_for_nothing_more() -> None:
     """Too high at 1.2e-4, too low at 1e-4: nothing lies between, and below was ruled out."""
-    assert prescribe([collapse(0, 1.2e-4), asleep(1, 1e-4)], SPACE) is None
+    assert prescribe([collapse(0, 1.2e-4), asleep(1, 1e-4)], SPACE, "validation_reward") is None
 
 
 def test_what_was_tried_is_not_tried_again() -> None:
     trials = [collapse(0, 3e-3), trial(1, 0.4, learning_rate=3.75e-4)]
-    proposal = prescribe(trials, SPACE)
+    proposal = prescribe(trials, SPACE, "validation_reward")
     assert proposal is not None
     assert proposal.knobs["learning_rate"] not in (pytest.approx(3.75e-4), pytest.approx(3e-3))
 
@@ -105,7 +105,7 @@ def test_a_healthy_best_is_searched_around_on_the_knob_that_was_spoken_of() -> N
     trials = [collapse(0, 3e-3), trial(1, 0.4, learning_rate=3.75e-4)]
     tried = []
     for number in range(2, 6):
-        proposal = prescribe(trials, SPACE)
+        proposal = prescribe(trials, SPACE, "validation_reward")
         if proposal is None:
             break
         assert proposal.origin is Origin.BRACKET
@@ -120,16 +120,16 @@ def test_the_worst_finding_of_the_best_trial_speaks_first() -> None:
     grave = finding("UPD002", Severity.WARNING, "update_epochs", Scale(0.5))
     best = trial(0, 0.5, mild, update_epochs=4)
     worse = trial(1, 0.1, grave, update_epochs=4, learning_rate=1e-5)
-    proposal = prescribe([best, worse], SPACE)
+    proposal = prescribe([best, worse], SPACE, "validation_reward")
     assert proposal is not None
     assert proposal.knobs == {**START, "update_epochs": 4, "num_generations": 16}
 
 
 def test_proposals_stay_inside_the_space() -> None:
-    proposal = prescribe([asleep(0, 5e-3)], SPACE)
+    proposal = prescribe([asleep(0, 5e-3)], SPACE, "validation_reward")
     assert proposal is not None
     assert proposal.knobs["learning_rate"] == 1e-2
-    assert prescribe([asleep(0, 1e-2)], SPACE) is None
+    assert prescribe([asleep(0, 1e-2)], SPACE, "validation_reward") is None
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_proposals_stay_inside_the_space() -> None:
     ids=["healthy", "info", "advice", "not of the space", "already so", "failed"],
 )
 def test_what_calls_for_nothing(quiet: TrialRecord) -> None:
-    assert prescribe([quiet], SPACE) is None
+    assert prescribe([quiet], SPACE, "validation_reward") is None
 
 
 RATES = st.floats(1e-6, 1e-2)
@@ -174,8 +174,8 @@ def test_any_proposal_is_inside_the_space_and_new(rows: list[tuple[float, int, i
         )
         for number, (rate, epochs, group, change, value, pruned) in enumerate(rows)
     ]
-    proposal = prescribe(trials, SPACE)
-    assert proposal == prescribe(trials, SPACE)
+    proposal = prescribe(trials, SPACE, "validation_reward")
+    assert proposal == prescribe(trials, SPACE, "validation_reward")
     if proposal is not None:
         assert all(value in SPACE[knob] for knob, value in proposal.knobs.items())
         assert all(_apart(proposal.knobs, t.proposal.knobs) for t in trials)

@@ -132,3 +132,31 @@ def test_a_trial_is_followed_while_it_is_written(tmp_path: Path) -> None:
     log.emit(RunEnded(3, Outcome.STOPPED, "KL002"))
     follower.poll()
     assert follower.ended == RunEnded(3, Outcome.STOPPED, "KL002")
+
+
+def test_a_second_attempt_takes_the_place_of_the_first_from_where_it_starts(tmp_path: Path) -> None:
+    first = EventLog(tmp_path / "events.jsonl", attempt=1)
+    first.emit(RunStarted(0, "trl-grpo", "1", {"max_steps": 40}))
+    for step in (0, 10, 20):
+        first.emit(MetricsLogged(step, {"validation_reward": 0.9, "completions_generated": 128.0 * step}))
+    first.emit(FindingRaised(15, finding(Severity.FATAL, 15)))
+    first.emit(RunEnded(20, Outcome.FAILED))
+    first.close()
+    second = EventLog(tmp_path / "events.jsonl", attempt=2)
+    second.emit(RunStarted(10, "trl-grpo", "1", {"max_steps": 40}))
+    second.emit(MetricsLogged(10, {"validation_reward": 0.1, "completions_generated": 1280.0}))
+    second.close()
+    log = TrialLog(tmp_path, "validation_reward")
+    log.poll()
+    assert log.evaluations == [Evaluation(0, 0, 0.9), Evaluation(10, 1280, 0.1)]
+    assert (log.findings, log.ended, log.step) == ({}, None, 10)
+    assert log.curves["validation_reward"] == [(0, 0.9), (10, 0.1)]
+
+
+def test_a_result_that_is_not_finite_is_valid_json(tmp_path: Path) -> None:
+    log = StudyLog(tmp_path)
+    log.started(load("arithmetic-grpo"))
+    log.proposed(0, 1, 0, Proposal(KNOBS, Origin.START, ""))
+    log.ended(0, State.PRUNED, "", float("nan"), 1.0)
+    last = (tmp_path / STUDY_FILE).read_text().splitlines()[-1]
+    assert json.loads(last, parse_constant=lambda name: pytest.fail(f"bare {name}"))["value"] == "NaN"

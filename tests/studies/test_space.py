@@ -50,8 +50,8 @@ def test_written_and_read_again(space: Range | Choices) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"choices": []}, "space.k.choices is empty"),
-        ({"low": 1}, "space.k has no 'high'"),
+        ({"choices": []}, "space.k.choices is []"),
+        ({"low": 1}, "space.k.high is None"),
         ({"low": 2, "high": 1}, "space.k is empty"),
         ({"low": 0, "high": 1, "log": True}, "begins above 0"),
     ],

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +39,18 @@ def test_unknown_preset_names_the_nearest() -> None:
         ("name='x'\n[trial]\ntask='arithmetic'\ncompletions='many'\n[space]\n[start]", "completions is 'many'"),
         ("name='x'\n[trial]\ntask='arithmetic'\ncompletions=0\n[space]\n[start]", "completions is 0"),
         ("name='x'\n[space]\n[start]", "needs a task or a model"),
+        ("name='x'\ntrials=0\n[trial]\ntask='arithmetic'\n[space]\n[start]", "trials is 0"),
+        ("name='x'\ntrials='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]", "trials is 'x'"),
+        ("name='x'\nseed=-3\n[trial]\ntask='arithmetic'\n[space]\n[start]", "seed is -3"),
+        ("name='x'\nspace=3\n[start]", "space is 3"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\ntemperature=5\n[start]", "space.temperature is 5"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\ntemperature={low='a',high=1}\n[start]", "low is 'a'"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\ntemperature={low=1,high=2,lgo=true}\n[start]", "lgo"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\nspeed={low=1,high=2}\n[start]\nspeed=1", "unknown knob speed"),
+        ("name='x'\n[trial]\ntask='arithmetic'\nstop_on='loud'\n[space]\n[start]", "unknown severity 'loud'"),
+        ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[1]\n[space]\n[start]", "reward_bounds are two numbers"),
+        ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[1,1]\n[space]\n[start]", "reward_bounds are 1 and 1"),
+        ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[0,inf]\n[space]\n[start]", "two finite numbers"),
     ],
 )
 def test_bad_files_say_the_file_and_the_key(text: str, said: str, tmp_path: Path) -> None:
@@ -71,12 +82,6 @@ def test_trial_spec_of_another_version(tmp_path: Path) -> None:
 def test_trial_spec_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not the folder of a trial"):
         trial.read(tmp_path)
-
-
-def test_budget_is_counted_in_completions() -> None:
-    spec = TrialSpec(task="arithmetic", completions=1000, batch_size=128)
-    assert spec.rollouts == 7
-    assert replace(spec, completions=10).rollouts == 1
 
 
 def test_the_default_preset_starts_where_it_collapses() -> None:
