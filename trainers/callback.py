@@ -32,7 +32,7 @@ from diagnostics.events import (
 )
 from diagnostics.finding import Finding, Severity
 from diagnostics.vocabulary import parse_version, vocabulary
-from trainers.measure import Meter, Metrics, completion_hashes, loss_sums
+from trainers.measure import Meter, Metrics, completion_hashes, loss_sums, weighted
 
 FRAMEWORK = "trl-grpo"
 _CLIPPED_LOSSES = {"grpo", "bnpo", "dr_grpo", "dapo", "luspo"}  # the others have no clipped surrogate
@@ -250,10 +250,8 @@ def _wrap_rewards(trainer: GRPOTrainer, recorder: Recorder) -> None:
             return per_function
         meter, n = recorder.meter, trainer.num_generations
         meter.seconds["reward_seconds"] += time.perf_counter() - began
-        rewards = (per_function * trainer.reward_weights.to(per_function.device)).nansum(dim=1)
-        rewards[per_function.isnan().all(dim=1)] = torch.nan  # no function scored it
         hashes = torch.tensor(completion_hashes(completion_ids_list), device=per_function.device)
-        raw = rewards.double().cpu().numpy()
+        raw = weighted(per_function, trainer.reward_weights).double().cpu().numpy()
         meter.rollout(raw.reshape(-1, n), trainer.accelerator.gather(hashes).cpu().numpy().reshape(-1, n))
         own = trainer.accelerator.process_index * len(prompts)
         recorder.rollout = Rollout(prompts, completions, raw[own : own + len(prompts)])

@@ -14,6 +14,7 @@ from trl import GRPOTrainer
 
 from diagnostics.events import Emit, SamplesLogged
 from trainers.callback import Recorder
+from trainers.measure import weighted
 from trainers.tasks import Row
 
 SEED = 20_250_614  # of every evaluation of every trial, so that two trials differ by what they learned
@@ -51,12 +52,11 @@ def evaluate(trainer: GRPOTrainer, rows: Sequence[Row], temperature: float) -> E
             inputs = [dict(row) for row in padded[own * share : (own + 1) * share]]
             prompts = [row["prompt"] for row in inputs]
             _, ids, _, completions, *_ = trainer._generate(prompts)
-            scored = trainer._calculate_rewards(inputs, prompts, completions, ids)  # (share x processes, functions)
-            weighted = (scored * trainer.reward_weights.to(scored.device)).nansum(dim=1)
-            weighted[scored.isnan().all(dim=1)] = torch.nan
-            rewards.append(weighted[: len(batch)])
+            per_function = trainer._calculate_rewards(inputs, prompts, completions, ids)  # (share x processes, F)
+            scored = weighted(per_function, trainer.reward_weights)
+            rewards.append(scored[: len(batch)])
             if len(samples) < SAMPLES:
-                told = zip(prompts, completions, weighted[own * share :].tolist(), strict=False)
+                told = zip(prompts, completions, scored[own * share :].tolist(), strict=False)
                 samples += [{"prompt": p, "completion": c, "reward": r} for p, c, r in told][: SAMPLES - len(samples)]
     model.train(was_training)
     trainer._metrics["eval"].clear()  # lengths that TRL noted, and would log as if it had evaluated itself

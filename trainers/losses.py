@@ -31,11 +31,6 @@ def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(mask == 0, 0.0).sum()
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens that count, a scalar; 0 where none does."""
-    return masked_sum(values, mask) / mask.sum().clamp(min=1)
-
-
 def clipped_surrogate(log_ratio: Tensor, advantages: Tensor, low: float, high: float) -> Tensor:
     """PPO's clipped policy loss of each token, (B, T): -min(r A, clip(r, 1 - low, 1 + high) A).
 

@@ -18,6 +18,12 @@ TOKENS = "tokens"  # how many tokens the sums of a step cover
 COMPLETIONS = "completions"  # how many completions
 
 
+def weighted(per_function: Tensor, weights: Tensor) -> Tensor:
+    """One reward for each completion, (B,), from (B, F) scores: those there are, weighted; NaN where no one scored."""
+    rewards = (per_function * weights.to(per_function.device)).nansum(dim=1)
+    return rewards.masked_fill(per_function.isnan().all(dim=1), torch.nan)
+
+
 def group_statistics(rewards: NDArray[np.float64], bounds: tuple[float, float] | None = None) -> Metrics:
     """Canonical reward metrics of one batch. `rewards` is (groups, n): raw, before any scaling; NaN was not scored.
 

@@ -59,9 +59,11 @@ def run_trial(directory: Path, *, attempt: int = 1) -> RunEnded:
 
 def require_training_extra() -> None:
     """UserError where the packages of the `train` extra are not installed."""
-    missing = [name for name in ("torch", "transformers", "trl", "accelerate", "datasets") if find_spec(name) is None]
-    if missing:
-        raise UserError(f"training needs {', '.join(missing)}", "Install it: pip install 'autotune-rl[train]'.")
+    for name in ("torch", "transformers", "trl", "accelerate", "datasets"):
+        if find_spec(name) is None:  # in the words of autotune.extras, which this folder may not import
+            raise UserError(
+                f"this command needs {name}, which is not installed", "Install it: pip install 'autotune-rl[train]'"
+            )
 
 
 def task_of(spec: TrialSpec) -> Task:

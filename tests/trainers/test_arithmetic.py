@@ -71,12 +71,19 @@ def test_a_warm_start_is_deterministic_cached_and_changes_no_global_state(
     assert len(list(tmp_path.iterdir())) == 2  # nothing half made is left
 
 
-def test_no_held_out_prompt_is_in_the_warm_start() -> None:
+def test_the_warm_start_has_read_every_answer_and_no_held_out_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = arithmetic.tokenizer()
     examples = arithmetic._Examples(arithmetic.Recipe(), words, None)
-    shown = {words.decode(prompt) for prompt, *_ in [*examples._prompts, *examples._facts]}
-    _, validation, test = arithmetic.splits()
-    assert not shown & {row["prompt"] for row in validation + test}
+    train, *held_out = arithmetic.splits()
+    assert {words.decode(prompt) for prompt, *_ in examples._prompts} == {row["prompt"] for row in train}
+    facts = {words.decode(question) + words.decode(answer[:-1]) for question, answer in examples._facts}
+    problems = [row for split in (train, *held_out) for row in split]
+    assert facts == {row["prompt"].removeprefix("Calculate: ") + row["answer"] for row in problems}
+    assert not any(fact.startswith("Calculate") for fact in facts)
+    monkeypatch.setattr(arithmetic, "model_folder", lambda recipe: tmp_path)
+    assert "has read the answers of all problems, held-out ones too" in arithmetic.task().notes[0]
 
 
 def test_an_unknown_task_names_those_there_are() -> None:

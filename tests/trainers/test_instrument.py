@@ -20,7 +20,8 @@ from diagnostics.rule import Alarm, Told, rule
 from diagnostics.series import RunHistory
 from trainers.callback import Stop, instrument
 
-from .conftest import LETTERS, likes_a
+from ..conftest import LETTERS
+from .conftest import likes_a
 
 
 @pytest.fixture

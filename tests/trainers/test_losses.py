@@ -28,8 +28,6 @@ def test_masked_sums_leave_out_padding_even_where_it_is_nan() -> None:
     values = torch.tensor([[1.0, 2.0, math.nan], [4.0, math.inf, 0.0]])
     mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
     assert float(losses.masked_sum(values, mask)) == 7.0
-    assert float(losses.masked_mean(values, mask)) == pytest.approx(7 / 3)
-    assert float(losses.masked_mean(values, torch.zeros_like(mask))) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from diagnostics.metrics import is_metric
-from trainers.measure import Meter, averages, completion_hashes, group_statistics, loss_sums, unique_share
+from trainers.measure import Meter, averages, completion_hashes, group_statistics, loss_sums, unique_share, weighted
 
 REWARDS = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [0.0, 0.0]])
 
@@ -40,6 +40,12 @@ def test_unscored_completions_count_neither_as_zero_nor_for_their_group() -> Non
     assert metrics["reward_mean"] == pytest.approx(2 / 3)
     assert metrics["zero_std_share"] == 0.0
     assert group_statistics(np.full((2, 2), math.nan)) == {}
+
+
+def test_functions_are_weighted_and_what_none_of_them_scored_is_nan() -> None:
+    nan = math.nan
+    scores = torch.tensor([[1.0, 2.0], [nan, 2.0], [nan, nan]])
+    assert weighted(scores, torch.tensor([1.0, 0.5])).tolist() == pytest.approx([2.0, 1.0, nan], nan_ok=True)
 
 
 def test_unique_share_looks_within_groups() -> None:
