@@ -64,6 +64,7 @@ VERBS: Mapping[str, Verb] = {
 DISK_ERRORS: Mapping[int, str] = {
     errno.ENOSPC: "Free some space there, or choose another folder",
     errno.EDQUOT: "Free some space there, or choose another folder",
+    errno.EFBIG: "Raise the limit on file sizes (ulimit -f), or choose another folder",
     errno.EROFS: "Choose a folder that can be written",
     errno.EACCES: "Change its permissions, or choose another folder",
     errno.EPERM: "Change its permissions, or choose another folder",

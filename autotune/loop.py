@@ -24,7 +24,7 @@ from studies.record import (
     StudyRecord,
     TrialLog,
     TrialRecord,
-    is_study,
+    claim,
     read,
     trial_directory,
     with_log,
@@ -59,16 +59,12 @@ class View(Protocol):
 def run_study(spec: StudySpec, directory: Path, view: View) -> StudyRecord:
     """Run the whole study in `directory` and return its record.
 
-    UserError where `directory` already holds a study, or where a trial fails twice. KeyboardInterrupt ends the running
+    UserError where `directory` holds anything, or where a trial fails twice. KeyboardInterrupt ends the running
     trial, is recorded and raised again.
     """
     import optuna
 
-    if is_study(directory) or (directory / DATABASE).exists():
-        raise UserError(
-            f"{directory} already holds a study", "Give another --dir, or see it with `autotune study show`."
-        )
-    directory.mkdir(parents=True, exist_ok=True)
+    claim(directory)
     log = StudyLog(directory)
     log.started(spec)
     try:

@@ -273,6 +273,16 @@ def is_study(directory: Path) -> bool:
     return (directory / STUDY_FILE).is_file()
 
 
+def claim(directory: Path) -> Path:
+    """Make `directory`, or take it where it is empty; returns it. UserError where it holds anything."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if is_study(directory):
+        raise UserError(f"{directory} already holds a study", "Give another --dir, or see `autotune study show`.")
+    if any(directory.iterdir()):
+        raise UserError(f"{directory} is not empty", "Give another --dir: nothing in it shall be overwritten.")
+    return directory
+
+
 def trial_directory(study: Path, number: int) -> Path:
     """Where the trial `number` of a study writes."""
     return study / TRIALS / str(number)

@@ -23,8 +23,9 @@ class Range:
     def __contains__(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        whole = not self.integer or float(value).is_integer()
-        return whole and self.low <= value <= self.high
+        if not math.isfinite(value) or (self.integer and not float(value).is_integer()):
+            return False
+        return self.low <= value <= self.high
 
     def nearest(self, value: float) -> Knob:
         """The value of the space that is nearest to `value`."""

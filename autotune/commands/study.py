@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -78,7 +79,7 @@ def _start(args: argparse.Namespace) -> ExitStatus:
     from autotune.loop import run_study
     from autotune.views.plain import PlainView, closing
 
-    directory = args.dir or next_directory(RUNS, spec.name)
+    directory = args.dir if args.dir is not None else new_directory(RUNS, spec.name)
     try:
         if args.plain or not sys.stdout.isatty():
             study = run_study(spec, directory, PlainView(spec, directory, sys.stdout))
@@ -97,12 +98,15 @@ def _start(args: argparse.Namespace) -> ExitStatus:
     return ExitStatus.CLEAN
 
 
-def next_directory(root: Path, name: str) -> Path:
-    """The first of `name-1`, `name-2`, ... in `root` that does not exist."""
-    number = 1
-    while (root / f"{name}-{number}").exists():
-        number += 1
-    return root / f"{name}-{number}"
+def new_directory(root: Path, name: str) -> Path:
+    """Makes the first of `name-1`, `name-2`, ... in `root` that does not exist yet, and returns it."""
+    for number in itertools.count(1):
+        try:
+            (root / f"{name}-{number}").mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return root / f"{name}-{number}"
+    raise AssertionError("unreachable: the count has no end")
 
 
 def _list(args: argparse.Namespace) -> ExitStatus:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotune.cli import ExitStatus
-from autotune.commands.study import RUNS, latest, next_directory
+from autotune.commands.study import RUNS, latest, new_directory
 from autotune.extras import require
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
@@ -30,6 +30,7 @@ TRL_DEFAULTS: Mapping[str, Any] = {
     "num_generations": 8,
 }
 POLL_SECONDS = 0.1
+START_SECONDS = 60  # between the first and the last process of one `accelerate launch` on one machine
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -73,27 +74,39 @@ def run(args: argparse.Namespace) -> ExitStatus:
     """Train, show the diagnosis, and say by the exit status whether something was found."""
     spec, name = _spec(args)
     require("torch", "transformers", "trl")
-    from diagnostics.events import EVENTS_FILE
     from studies import trial
+    from studies.record import claim
 
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks > 1 and args.dir is None:
         raise UserError("under `accelerate launch` the folder must be given", "Add --dir, the same for all processes.")
-    directory: Path = args.dir or next_directory(RUNS, name)
-    first = os.environ.get("RANK", "0") == "0"
-    if first and (directory / EVENTS_FILE).exists():
-        raise UserError(f"{directory} already holds a run", "Give another --dir.")
-    directory.mkdir(parents=True, exist_ok=True)
-    trial.write(spec, directory)
-    if ranks > 1:
-        _train_here(directory, show=first)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes it alone makes the folder and reports
+    if first:
+        directory = claim(args.dir) if args.dir is not None else new_directory(RUNS, name)
+        trial.write(spec, directory)
     else:
-        try:
-            _train_in_a_process(directory, plain=args.plain)
-        except KeyboardInterrupt:
-            print(f"autotune: interrupted; what was done is kept: autotune diagnose {directory}", file=sys.stderr)
-            return ExitStatus.INTERRUPTED
+        directory = args.dir
+        _await(directory / trial.CONFIG_FILE)
+    try:
+        if ranks > 1:
+            interrupted = _train_here(directory, show=first)
+        else:
+            interrupted = _train_in_a_process(directory, plain=args.plain)
+    except KeyboardInterrupt:
+        interrupted = True
+    if interrupted:
+        print(f"autotune: interrupted; what was done is kept: autotune diagnose {directory}", file=sys.stderr)
+        return ExitStatus.INTERRUPTED
     return _diagnosed(directory, Severity.parse(args.fail_on)) if first else ExitStatus.CLEAN
+
+
+def _await(path: Path) -> None:
+    """Wait until the first process has made `path`; UserError where it does not."""
+    began = time.monotonic()
+    while not path.exists():
+        if time.monotonic() - began > START_SECONDS:
+            raise UserError(f"{path} did not appear in {START_SECONDS} s", "See what the first process says.")
+        time.sleep(POLL_SECONDS)
 
 
 def _spec(args: argparse.Namespace) -> tuple[TrialSpec, str]:
@@ -136,11 +149,18 @@ def _spec(args: argparse.Namespace) -> tuple[TrialSpec, str]:
 
 
 def _knob(text: str) -> tuple[str, Knob]:
-    """`knob=value` within the range that the knob has anywhere."""
-    from diagnostics.metrics import settings
-    from studies.space import Range, parse_knob
+    """`knob=value` as the knob may be anywhere: a study's space is narrower."""
+    from diagnostics.metrics import Kind, settings
+    from studies.space import Choices, Range, Space, parse_knob
 
-    return parse_knob(text, {k: Range(*s.range) for k, s in settings().items() if s.knob}, "--set")
+    anywhere: dict[str, Space] = {
+        name: Choices(setting.choices)
+        if setting.kind is Kind.CHOICE
+        else Range(*setting.range, integer=setting.kind is Kind.INTEGER)
+        for name, setting in settings().items()
+        if setting.knob
+    }
+    return parse_knob(text, anywhere, "--set")
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -163,12 +183,11 @@ def _bounds(text: str) -> tuple[float, float]:
         raise UserError(
             f"--reward-bounds {text!r} is not LOW,HIGH", "Write for example --reward-bounds=-1,1."
         ) from None
-    if not low < high:
-        raise UserError(f"--reward-bounds {text}: {low:g} is not below {high:g}", "Give the lower bound first.")
     return low, high
 
 
-def _train_in_a_process(directory: Path, *, plain: bool) -> None:
+def _train_in_a_process(directory: Path, *, plain: bool) -> bool:
+    """Train in a process of its own; whether it was interrupted. UserError where it failed."""
     from autotune.launch.local import LOG_FILE, LocalTrial
 
     running = LocalTrial(directory)
@@ -179,23 +198,28 @@ def _train_in_a_process(directory: Path, *, plain: bool) -> None:
         status = running.stop()
     if status == ExitStatus.ERROR:
         raise UserError(running.last_words().removeprefix("trainers: error: "))
-    if status != 0:
+    if status not in (ExitStatus.CLEAN, ExitStatus.INTERRUPTED):
+        _diagnosed(directory, Severity.FATAL)  # what it told until then may say why
         raise UserError(f"training failed: {running.last_words()}", f"See {directory / LOG_FILE}.")
+    return status == ExitStatus.INTERRUPTED
 
 
-def _train_here(directory: Path, *, show: bool) -> None:
-    """Train in this process, one of several that `accelerate launch` started; the first shows what happens."""
+def _train_here(directory: Path, *, show: bool) -> bool:
+    """Train in this process, one of several that `accelerate launch` started; whether it was interrupted.
+
+    The first of them shows what happens.
+    """
+    from diagnostics.events import Outcome
     from trainers.run import run_trial
 
     if not show:
-        run_trial(directory)
-        return
+        return run_trial(directory).outcome is Outcome.INTERRUPTED
     ended = threading.Event()
     with _view(plain=True) as view:
         follower = threading.Thread(target=_follow, args=(directory, view, lambda: not ended.is_set()), daemon=True)
         follower.start()
         try:
-            run_trial(directory)
+            return run_trial(directory).outcome is Outcome.INTERRUPTED
         finally:
             ended.set()
             follower.join()

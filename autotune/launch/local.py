@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 LOG_FILE = "trainer.log"
-GRACE_SECONDS = 2.0  # what a trainer gets to write its last event; Ctrl-C must end within 3 s altogether
+GRACE_SECONDS = 2.0  # what a trainer gets to end its step and write its last event; Ctrl-C must end within 3 s
 
 
 class LocalTrial:

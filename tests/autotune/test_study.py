@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -147,6 +148,10 @@ def test_an_interrupt_ends_soon_and_says_what_is_kept(tmp_path: Path, number: si
         (["train", "--model", "m"], "has no dataset or no reward"),
         (["train", "--preset", "arithmetic-grpo", "--set", "learning_rate=-1"], "outside its space"),
         (["train", "--preset", "arithmetic-grpo", "--reward-bounds", "1"], "is not LOW,HIGH"),
+        (["train", "--preset", "arithmetic-grpo", "--reward-bounds", "0,inf"], "Give two finite numbers"),
+        (["train", "--preset", "arithmetic-grpo", "--set", "update_epochs=1.5"], "(whole numbers)"),
+        (["train", "--preset", "arithmetic-grpo", "--set", "learning_rate=inf"], "outside its space"),
+        (["train", "--preset", "arithmetic-grpo", "--set", "loss_type=fancy"], "It takes one of"),
         (["train", "--preset", "arithmetic-grpo", "--completions", "0"], "completions is 0"),
         (["train", "--study", "nowhere"], "nowhere is no study"),
     ],
@@ -159,14 +164,27 @@ def test_mistakes_are_one_line(arguments: list[str], said: str, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    (tmp_path / "study.jsonl").symlink_to("/dev/full")
-    done = autotune("study", "start", "--dir", ".", cwd=tmp_path)
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*AUTOTUNE, "study", "start", "--dir", "it"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),  # a real write that really fails
+    )
     assert done.returncode == 2
-    assert "No space left on device. Free some space there, or choose another folder." in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "File too large. Raise the limit on file sizes" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["study", "start"], ["train", "--preset", "arithmetic-grpo"]])
+def test_a_folder_with_anything_in_it_is_left_as_it_is(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it" / "config.json").write_text("mine")
+    done = autotune(*command, "--dir", "it", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "it is not empty. Give another --dir: nothing in it shall be overwritten." in done.stderr
+    assert [(p.name, p.read_text()) for p in (tmp_path / "it").iterdir()] == [("config.json", "mine")]
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
