@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,20 +194,27 @@ class Recorder(TrainerCallback):
 def run_settings(trainer: GRPOTrainer, max_steps: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a trainer under canonical names, and as TRL calls them as far as they are plain JSON."""
     raw = {name: value for name, value in trainer.args.to_dict().items() if _is_plain(value)}
-    settings = vocabulary(FRAMEWORK).canonical_settings(raw, parse_version(trl.__version__))
+    data = trainer.train_dataset
+    sized = hasattr(data, "__len__") and "prompt" in data.column_names  # a stream has no length, and is read only once
+    settings = canonical_settings(raw, data["prompt"] if sized else None)
     settings |= {
         "max_steps": max_steps,
         "peft": hasattr(trainer.model, "peft_config"),
         "precision": _precision(trainer),
     }
-    least = (trainer.args.generation_kwargs or {}).get("min_new_tokens")
+    return settings, raw
+
+
+def canonical_settings(options: Mapping[str, Any], prompts: Iterable[Any] | None) -> dict[str, Any]:
+    """TRL's options and the training prompts, where they can be counted, under canonical names."""
+    settings = vocabulary(FRAMEWORK).canonical_settings(options, parse_version(trl.__version__))
+    least = (options.get("generation_kwargs") or {}).get("min_new_tokens")
     if least is not None:
         settings["min_completion_length"] = least
-    data = trainer.train_dataset
-    if hasattr(data, "__len__") and "prompt" in data.column_names:  # a stream has no length, and is read only once
-        settings["dataset_size"] = len(data)
-        settings["unique_prompts"] = len({str(prompt) for prompt in data["prompt"]})
-    return settings, raw
+    if prompts is not None:
+        texts = [str(prompt) for prompt in prompts]
+        settings |= {"dataset_size": len(texts), "unique_prompts": len(set(texts))}
+    return settings
 
 
 def _precision(trainer: GRPOTrainer) -> str:

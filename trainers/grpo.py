@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from diagnostics.engine import Watch
 from diagnostics.errors import UserError
+from diagnostics.finding import Severity
 from diagnostics.vocabulary import parse_version, vocabulary
 from studies.trial import TrialSpec
-from trainers.callback import FRAMEWORK
+from trainers.callback import FRAMEWORK, canonical_settings
 from trainers.models import load_tokenizer, lora, wants_bf16
 from trainers.tasks import Task
 
@@ -25,13 +28,6 @@ from trainers.tasks import Task
 def build(spec: TrialSpec, task: Task, output: Path) -> GRPOTrainer:
     """The trainer of a trial; what TRL writes goes to `output`. UserError where TRL refuses the settings."""
     config = configure(spec, task, output)
-    prompts = config.generation_batch_size // config.num_generations
-    if prompts > len(task.train):
-        raise UserError(
-            f"a batch of {config.generation_batch_size} completions takes {prompts} prompts, and the dataset has "
-            f"{len(task.train)} for training",
-            "Lower batch_size, raise num_generations or give more prompts.",
-        )
     trainer = GRPOTrainer(
         model=task.model,
         reward_funcs=task.reward,
@@ -47,6 +43,9 @@ def build(spec: TrialSpec, task: Task, output: Path) -> GRPOTrainer:
 
 def configure(spec: TrialSpec, task: Task, output: Path) -> GRPOConfig:
     """The config of a trial: what suits the task, then the knobs, then `spec.trl`, each over the one before.
+
+    UserError, in the words of the lint, where the settings alone tell that nothing can come of them; a mere warning is
+    raised as a finding once the run has started.
 
     However the batch is split over devices and accumulation, one rollout has batch_size completions, and the number of
     steps follows from the budget in completions.
@@ -75,6 +74,7 @@ def configure(spec: TrialSpec, task: Task, output: Path) -> GRPOConfig:
     if spec.trl.get("steps_per_generation") is not None:
         options["generation_batch_size"] = None  # TRL takes one of the two, and derives the other
     try:
+        _lint(options, spec, task)
         config = GRPOConfig(**options)
     except (TypeError, ValueError) as error:
         reason = str(error).removeprefix("GRPOConfig.__init__() ").rstrip(".")
@@ -90,12 +90,35 @@ def steps_per_rollout(config: GRPOConfig) -> float:
     return config.num_iterations * config.steps_per_generation / config.gradient_accumulation_steps
 
 
+def _lint(options: Mapping[str, Any], spec: TrialSpec, task: Task) -> None:
+    """UserError for the first lint that forbids these options of TRL's config."""
+    defaults = {f.name: f.default for f in fields(GRPOConfig) if f.default is not MISSING}
+    options = defaults | dict(options)
+    if options["generation_batch_size"] is None:
+        each = options["per_device_train_batch_size"] * PartialState().num_processes
+        options["generation_batch_size"] = each * options["steps_per_generation"]
+    settings = canonical_settings(options, [row["prompt"] for row in task.train])
+    settings["peft"] = spec.lora_rank is not None
+    findings = Watch(settings=settings, rules={}).lint()
+    refused = [finding for finding in findings if finding.severity >= Severity.ERROR]
+    if settings["batch_size"] > settings["dataset_size"] * settings["num_generations"]:
+        refused += [finding for finding in findings if finding.code == "CFG002"]  # TRL drops a batch it cannot fill
+    for finding in refused:
+        advice = " or ".join(f"{p.knob} {p.change}" for p in finding.prescriptions)
+        raise UserError(f"{finding.code} {finding.name}: {finding.message}", f"Try {advice}." if advice else "")
+
+
 def _knobs(spec: TrialSpec) -> dict[str, Any]:
     """The knobs under TRL's names."""
     words, version = vocabulary(FRAMEWORK), parse_version(trl.__version__)
     options: dict[str, Any] = {}
     for knob, value in spec.knobs.items():
         name = words.spoken(knob, version)
+        if knob == "num_train_epochs":
+            raise UserError(
+                "the knob num_train_epochs has no effect: the budget is counted in completions",
+                "Set the number of completions, and take the knob out of the space.",
+            )
         if knob == "reward_weight":
             options["reward_weights"] = [float(value)]
         elif name in GRPOConfig.__dataclass_fields__:

@@ -9,10 +9,12 @@ import pytest
 
 from diagnostics.errors import UserError
 from studies.trial import TrialSpec
-from trainers.grpo import build, configure, steps_per_rollout
+from trainers.grpo import configure, steps_per_rollout
 from trainers.tasks import Task
 
-TASK = Task("model", ({"prompt": "x"},) * 8, (), (), lambda completions, **_: [0.0] * len(completions))
+TASK = Task(
+    "model", tuple({"prompt": f"{i}"} for i in range(8)), (), (), lambda completions, **_: [0.0] * len(completions)
+)
 
 
 def spec(**changes: Any) -> TrialSpec:
@@ -63,11 +65,14 @@ def test_a_task_bounds_the_length_of_completions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"batch_size": 30}, "must be divisible by num_generations"),
+        ({"batch_size": 30}, "CFG001 generations_divide_batch: 4 generations .* do not divide a batch of 30 "),
+        ({"trl": {"steps_per_generation": 3, "per_device_train_batch_size": 2}}, "CFG001 .* a batch of 6 completions"),
+        ({"batch_size": 64}, r"CFG002 batch_exceeds_dataset: a batch of 16 prompts.* Try batch_size = 32\."),
         ({"trl": {"per_device_train_batch_size": 5}}, "cannot be split over 1 processes in batches of 5"),
         ({"trl": {"no_such_option": 1}}, "no_such_option"),
         ({"knobs": {"vf_coef": 0.5}}, "vf_coef means nothing to GRPO"),
-        ({"knobs": {"num_generations": 1}}, "at least 2 generations"),
+        ({"knobs": {"num_train_epochs": 2}}, "no effect: the budget is counted in completions"),
+        ({"knobs": {"num_generations": 1}, "batch_size": 8}, "at least 2 generations"),
     ],
 )
 def test_settings_that_trl_refuses(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
@@ -76,6 +81,6 @@ def test_settings_that_trl_refuses(tmp_path: Path, changes: dict[str, Any], says
     assert "\n" not in str(caught.value)
 
 
-def test_more_prompts_in_a_batch_than_in_the_dataset(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="takes 16 prompts, and the dataset has 8 for training"):
-        build(spec(batch_size=64), TASK, tmp_path)
+def test_what_a_lint_only_warns_of_is_not_refused(tmp_path: Path) -> None:
+    copies = Task("model", ({"prompt": "x"},) * 8, (), (), TASK.reward)
+    assert configure(spec(), copies, tmp_path).generation_batch_size == 32  # CFG002, CFG003: one distinct prompt

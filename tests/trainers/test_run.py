@@ -151,10 +151,10 @@ def test_an_exception_is_told_and_raised(trial: Trial) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model": "/no/such/model"}, "/no/such/model cannot be loaded"),
+        ({"model": "/no/such/model"}, "there is no folder /no/such/model"),
         ({"dataset": "/no/data.jsonl"}, "there is no dataset /no/data.jsonl"),
         ({"algorithm": "magic"}, "there is no algorithm 'magic'"),
-        ({"batch_size": 256}, "takes 64 prompts, and the dataset has 32"),
+        ({"batch_size": 256}, "CFG002 batch_exceeds_dataset: a batch of 64 prompts, and only 32 distinct"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line(trial: Trial, changes: dict[str, Any], says: str) -> None:
