@@ -8,13 +8,15 @@ metrics, so that a step costs the same however long the run is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from diagnostics import metrics as canonical
 from diagnostics.finding import Finding, Report, Severity, Skip
 from diagnostics.rule import Alarm, Lint, NotApplicable, Rule, Told, all_lints, all_rules
-from diagnostics.series import MetricSeries, RunHistory, Steps, Values
+from diagnostics.series import MetricSeries, RunHistory, Steps, Values, are_bounds
 
 BEFORE_THE_RUN = 0  # `raised_at` of what the configuration alone tells
 
@@ -29,6 +31,7 @@ def rises(rule: Rule, run: RunHistory, **thresholds: Any) -> tuple[Finding, ...]
 
 def diagnose(run: RunHistory, rules: Mapping[str, Rule] | None = None) -> Report:
     """Every finding of a finished run, and every rule that could not judge it."""
+    run = _judgeable(run)
     raised, skips = _linted(run.settings)
     for rule in (all_rules() if rules is None else rules).values():
         reason = rule.missing(run)
@@ -58,7 +61,7 @@ class Watch:
         rules: Mapping[str, Rule] | None = None,
     ) -> None:
         self._rules = tuple((all_rules() if rules is None else rules).values())
-        self._run = RunHistory({}, settings or {}, reward_bounds=reward_bounds)
+        self._run = _judgeable(RunHistory({}, settings or {}, reward_bounds=reward_bounds))
         self._series: dict[str, _Growing] = {}
         self._step: int | None = None
         self._touched: set[str] = set()
@@ -172,21 +175,30 @@ class _Growing:
         return self._steps[: self._n], self._values[: self._n]
 
 
+def _judgeable(run: RunHistory) -> RunHistory:
+    """`run` with what cannot be true of it unknown: settings that are none, reward bounds that bound nothing."""
+    known = canonical.settings()
+    kept = {name: v for name, v in run.settings.items() if v is None or name not in known or known[name].accepts(v)}
+    bounds = run.reward_bounds if run.reward_bounds is not None and are_bounds(run.reward_bounds) else None
+    return replace(run, settings=kept, reward_bounds=bounds)
+
+
 def _rises(rule: Rule, alarms: Iterable[Alarm], *, after: int, above: Severity | None) -> tuple[Finding, ...]:
     """The first point after step `after` of each alarm, those kept that rise above `above` and all before them."""
     first: list[tuple[int, int, Alarm, int]] = []
-    for alarm in alarms:
-        start = int(alarm.steps.searchsorted(after, side="right"))
-        held = alarm.holds[start:].nonzero()[0]
-        if len(held):
-            i = start + int(held[0])
-            first.append((int(alarm.steps[i]), -alarm.severity, alarm, i))
     found: list[Finding] = []
     worst = -1 if above is None else int(above)
-    for step, _, alarm, i in sorted(first, key=lambda entry: entry[:2]):
-        if alarm.severity > worst:
-            worst = int(alarm.severity)
-            found.append(_finding(rule, alarm.severity, step, _last(alarm, i), alarm.tell(i)))
+    with np.errstate(all="ignore"):  # a log may hold any numbers; what overflows is infinite or NaN, and judged as such
+        for alarm in alarms:
+            start = int(alarm.steps.searchsorted(after, side="right"))
+            held = alarm.holds[start:].nonzero()[0]
+            if len(held):
+                i = start + int(held[0])
+                first.append((int(alarm.steps[i]), -alarm.severity, alarm, i))
+        for step, _, alarm, i in sorted(first, key=lambda entry: entry[:2]):
+            if alarm.severity > worst:
+                worst = int(alarm.severity)
+                found.append(_finding(rule, alarm.severity, step, _last(alarm, i), alarm.tell(i)))
     return tuple(found)
 
 

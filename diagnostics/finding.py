@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from sys import float_info
 from typing import Any
 
 Json = dict[str, Any]
@@ -98,6 +99,11 @@ Change = Scale | Set | Add
 _CHANGES: dict[str, type[Scale] | type[Set] | type[Add]] = {"scale": Scale, "set": Set, "add": Add}
 
 
+def _finite(value: float) -> float:
+    """`value` within the range of float64, 0 for NaN: what a rule says of an absurd log is absurd, but no error."""
+    return value if math.isfinite(value) else 0.0 if math.isnan(value) else math.copysign(float_info.max, value)
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """The mechanism a prescription counts on, so that it can be judged later.
@@ -112,6 +118,9 @@ class Hypothesis:
     by: float
     because: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "amount", _finite(self.amount))
+
     def __str__(self) -> str:
         return (
             f"{self.because}; {self.metric} goes {self.direction} by {self.amount:.3g} within {self.by:.0%} of the run"
@@ -120,7 +129,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One number that a finding rests on, with the limit it crossed. All numbers are finite."""
+    """One number that a finding rests on, with the limit it crossed; beyond the range of float64 its largest number."""
 
     metric: str
     first_step: int
@@ -130,8 +139,8 @@ class Evidence:
     limit: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) and math.isfinite(self.limit)):
-            raise ValueError(f"evidence on {self.metric} must be finite: {self.statistic}={self.value}, {self.limit}")
+        object.__setattr__(self, "value", _finite(self.value))
+        object.__setattr__(self, "limit", _finite(self.limit))
 
 
 @dataclass(frozen=True, slots=True)

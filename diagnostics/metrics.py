@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from math import inf
+from sys import float_info
 from typing import Any
+
+MOST = 2**53  # the largest whole number up to which float64 counts exactly; no setting that counts is as large
 
 
 class Against(StrEnum):
@@ -79,6 +83,32 @@ class Setting:
     definition: str
     kind: Kind = Kind.NUMBER
     choices: tuple[str, ...] = ()
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a log may give this value. A choice may be one that a newer framework has and we do not know."""
+        if self.kind is Kind.FLAG:
+            return isinstance(value, bool)
+        if self.kind in (Kind.CHOICE, Kind.TEXT):
+            return isinstance(value, str)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        low, high = self.range
+        if self.kind is Kind.INTEGER:
+            return low <= value <= high and abs(value) <= MOST and value == int(value)
+        return low <= value <= high and abs(value) <= float_info.max
+
+    @property
+    def expected(self) -> str:
+        """What `accepts` asks for, in words."""
+        if self.kind not in (Kind.NUMBER, Kind.INTEGER):
+            return {Kind.CHOICE: f"one of {', '.join(self.choices)}", Kind.FLAG: "true or false"}.get(
+                self.kind, "a text"
+            )
+        low, high = self.range
+        what = "whole number" if self.kind is Kind.INTEGER else "finite number"
+        if low == -inf:
+            return f"a {what}"
+        return f"a {what} from {low:g}" + ("" if high == inf else f" to {high:g}")
 
 
 @cache

@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from diagnostics.finding import Change, Direction, Hypothesis, Prescription, Safety, Scale, Set
+from diagnostics.progress import KL_TOKEN, joined, progress, recent_median
 from diagnostics.series import RunHistory
+
+# What chooses between remedies. Each is a limit of one rule at least, whose page names its source; the rest are house
+# defaults: tests/diagnostics/test_remedies.py has a run on both sides of each.
 
 # A group of 8 has both outcomes with probability 0.94 at a success rate of 0.3; one of 2 with 0.42.
 GROUP = 8
-COLD = 0.7  # sampling below this temperature makes a group repeat its most likely answer
-HOT = 1.3  # sampling above it makes most tokens noise
+COLD = 0.7  # sampling below this temperature makes a group repeat its most likely answer: house default
+HOT = 1.3  # sampling above it makes most tokens noise: house default
+STRONG = 0.5  # a KL coefficient from which the penalty outweighs a reward of unit size: ten times TRL's usual 0.04
+FAR = 0.5  # nats per token above which a policy is far from the reference: axolotl's GRPO guide
+MOVED = 0.1  # nats per token above which it is away from it: ten times what a policy that hardly moves was measured at
+LOST = 4.0  # times its noise that a reward lies below its start when it is lost: kl_explosion has the measurements
+AGREED = 0.5  # share of groups without variance above which most teach nothing: the middle one of rl-doctor's limits
+CLIPPED = 1.0  # gradient norm at which clipping is usual: the default of transformers' TrainingArguments
 
 
 def setting(run: RunHistory, name: str) -> float | None:
     """A setting as a number, None where it is not known or no number."""
     value = run.settings.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def strong(run: RunHistory) -> bool:
+    """Whether the KL penalty is strong enough to hold the policy where it is."""
+    return (setting(run, "kl_coef") or 0) >= STRONG
+
+
+def cold(run: RunHistory) -> bool:
+    """Whether completions are sampled colder than the distribution that is trained."""
+    return (setting(run, "temperature") or 1) < COLD
+
+
+def hot(run: RunHistory) -> bool:
+    """Whether completions are sampled so hot that they are mostly noise."""
+    return (setting(run, "temperature") or 1) > HOT
+
+
+def more_contrast(run: RunHistory, metric: str, direction: Direction, amount: float, step: int) -> Prescription:
+    """For groups without differences at `step`: slower where the policy collapsed, else warmer, else larger groups."""
+    reward, standing = progress(run)
+    lost = joined(reward, standing.loss, np.array([step]))[0]
+    if recent_median(run, KL_TOKEN, step) > FAR or lost > LOST:
+        because = "the policy collapsed onto a few answers because the updates were too large"
+        return slower(metric, direction, amount, because)
+    if cold(run):
+        return warmer(metric, direction, amount)
+    return larger_groups(run, metric, direction, amount)
 
 
 def slower(metric: str, direction: Direction, amount: float, because: str) -> Prescription:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Mapping
@@ -96,6 +97,12 @@ class RunHistory:
             self.unmapped,
             self.notes,
         )
+
+
+def are_bounds(bounds: tuple[float, float]) -> bool:
+    """Whether `bounds` can be the lowest and the highest reward: finite, in that order, and their distance too."""
+    low, high = bounds
+    return low < high and math.isfinite(high - low)
 
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf|-inf"

@@ -22,8 +22,12 @@ def sparkline(values: Sequence[float], cells: int) -> str:
     """`values` as at most `cells` blocks, each the mean of its stretch, `×` where one of a stretch is not finite."""
     n = min(cells, len(values))
     stretches = [values[len(values) * i // n : len(values) * (i + 1) // n] for i in range(n)]
-    means = [sum(stretch) / len(stretch) for stretch in stretches]
+    # Halves, so that the distance of the lowest and the highest float has a size.
+    means = [sum(value / len(stretch) / 2 for value in stretch) for stretch in stretches]
     finite = [mean for mean in means if math.isfinite(mean)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[round((m - low) * scale)] if math.isfinite(m) else NOT_FINITE for m in means)
+    top = len(BLOCKS) - 1
+    return "".join(
+        BLOCKS[round((m - low) / (high - low) * top) if high > low else 0] if math.isfinite(m) else NOT_FINITE
+        for m in means
+    )

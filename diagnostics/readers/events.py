@@ -5,7 +5,6 @@ The file may come from anywhere: nothing in it is executed, and no path it names
 
 from __future__ import annotations
 
-import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import numpy as np
 from diagnostics.errors import UserError
 from diagnostics.events import EVENTS_FILE, Envelope, KnobChanged, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
 from diagnostics.metrics import is_metric, settings
-from diagnostics.series import MetricSeries, RunHistory
+from diagnostics.series import MetricSeries, RunHistory, are_bounds
 
 
 def read(path: Path) -> RunHistory:
@@ -133,6 +132,13 @@ class _Reading:
         unknown = [name for name in self._columns if not is_metric(name)]
         start = self._started or RunStarted(0, "autotune", "", {})
         accepted, refused = _accepted(start.settings)
+        bounds = start.reward_bounds
+        if bounds is not None and not are_bounds(bounds):
+            low, high = bounds
+            refused.append(
+                f"reward bounds {low:g} and {high:g} are left out: not two finite numbers, the lower one first"
+            )
+            bounds = None
         return RunHistory(
             {
                 name: MetricSeries(name, np.array(column.steps, np.int64), np.array(column.values, np.float64))
@@ -141,7 +147,7 @@ class _Reading:
             accepted,
             start.raw_settings,
             tuple(knob[1:] for knob in self._knobs),
-            start.reward_bounds,
+            bounds,
             source,
             start.framework,
             tuple(sorted(self._unmapped.union(unknown))),
@@ -176,18 +182,16 @@ _ENDED = {Outcome.STOPPED: "was stopped", Outcome.FAILED: "failed", Outcome.INTE
 
 
 def _accepted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The settings that are canonical and inside their range, and a note for each other one."""
+    """The settings that are canonical and can be what they claim, and a note for each other one."""
     accepted, refused = {}, []
     for name, value in given.items():
         if name not in settings():
             refused.append(f"setting {name} is left out: it is not a canonical one")
             continue
-        low, high = settings()[name].range
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is None or (low, high) == (-math.inf, math.inf) or (number and low <= value <= high):
+        if value is None or settings()[name].accepts(value):
             accepted[name] = value
         else:
-            refused.append(f"setting {name} is left out: {value!r} is not within {low:g} and {high:g}")
+            refused.append(f"setting {name} is left out: {value!r} is not {settings()[name].expected}")
     return accepted, refused
 
 

@@ -6,14 +6,13 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Evidence, Prescription, Severity
-from diagnostics.progress import NOISE, REWARD, early, joined
-from diagnostics.remedies import HOT, cooler, faster, looser, setting
+from diagnostics.progress import KL_TOKEN, REWARD, early, joined, step_noise
+from diagnostics.remedies import cooler, faster, hot, looser, strong
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
-from diagnostics.stats import rolling_mean, rolling_noise
+from diagnostics.stats import rolling_mean
 
 BEST = "reward_best_of_n"
-KL = ("kl.reference.k3.token", "kl.reference.k1.token")
 
 BASELINE = 20
 WINDOW = 20
@@ -25,12 +24,12 @@ STILL = {REWARD: "-0.33~0.1*100", BEST: "0.85~0.1*100"}
     "RWD007",
     Severity.WARNING,
     needs=[REWARD, BEST],
-    uses=KL,
+    uses=KL_TOKEN,
     warmup=BASELINE,
     lookback=WINDOW + 5,
     min_points=BASELINE + WINDOW,
     fires=[
-        Case(example(STILL | {KL[0]: "0.045*100"}, reward_bounds=(-1, 1)), "warning@60"),
+        Case(example(STILL | {KL_TOKEN[0]: "0.045*100"}, reward_bounds=(-1, 1)), "warning@60"),
         Case(example(STILL, reward_bounds=(-1, 1)), "warning@60"),
         Case(example({REWARD: "-0.33+0.002*120", BEST: "0.85~0.02*120"}, reward_bounds=(-1, 1)), "warning@60"),
         Case(example({REWARD: "-0.33~0.1*100", BEST: "0.15~0.02*100"}, reward_bounds=(-1, 1)), "warning@66"),
@@ -38,7 +37,7 @@ STILL = {REWARD: "-0.33~0.1*100", BEST: "0.85~0.1*100"}
         Case(example({REWARD: "0*120", BEST: "0+0.01*120"}, reward_bounds=(-1, 1)), "warning@60"),  # a gap that opens
     ],
     quiet=[
-        example(STILL | {KL[0]: "0.055*100"}, reward_bounds=(-1, 1)),  # it moves, and gains nothing by it
+        example(STILL | {KL_TOKEN[0]: "0.055*100"}, reward_bounds=(-1, 1)),  # it moves, and gains nothing by it
         example({REWARD: "-0.33+0.005~0.1*100", BEST: "0.85~0.1*100"}, reward_bounds=(-1, 1)),  # the mean follows
         example({REWARD: "-0.33+0.003*120", BEST: "0.85~0.02*120"}, reward_bounds=(-1, 1)),  # slowly, but it does
         example({REWARD: "-0.6~0.1*100", BEST: "-0.3~0.1*100"}, reward_bounds=(-1, 1)),  # nothing better to learn from
@@ -95,10 +94,10 @@ def best_of_n_gap(
     if run.reward_bounds is not None:
         needed = np.full(len(reward), gap_share * (run.reward_bounds[1] - run.reward_bounds[0]))
     else:
-        needed = gap_noise * np.maximum(known.noise, rolling_noise(reward.values, NOISE))
+        needed = gap_noise * step_noise(reward)
     late = reward.steps >= max(int(reward.steps[0]) + min_steps, known_best.known_from)
     late[: BASELINE + WINDOW - 1] = False
-    for metric in KL:
+    for metric in KL_TOKEN:
         kl = run.get(metric)
         late &= ~(joined(kl, rolling_mean(kl.values, WINDOW), reward.steps) > moved)
     holds = late & (gap > needed) & (gain < converted * gap) & (top >= known_best.level - known_best.noise)
@@ -119,8 +118,8 @@ def _told(run: RunHistory, reward: MetricSeries, gap: np.ndarray, gain: np.ndarr
 
 def _remedy(run: RunHistory, gain: float) -> Prescription:
     """The page's list, in its order."""
-    if (setting(run, "kl_coef") or 0) >= 0.5:
+    if strong(run):
         return looser(REWARD, gain)
-    if (setting(run, "temperature") or 1) > HOT:
+    if hot(run):
         return cooler(REWARD, gain)
     return faster(REWARD, gain, "the good samples are there, and the updates are too small to learn from them")

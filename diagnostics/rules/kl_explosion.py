@@ -6,15 +6,14 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Direction, Evidence, Severity
-from diagnostics.progress import REWARD, WARMUP, joined, progress, recent_median
-from diagnostics.remedies import fewer_epochs, setting, slower, tighter
+from diagnostics.progress import CEILING, KL_TOKEN, NOISE, REWARD, at_ceiling, joined, progress, recent_median
+from diagnostics.remedies import FAR, LOST, fewer_epochs, setting, slower, tighter
 from diagnostics.rule import Alarm, Case, NotApplicable, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, example
 from diagnostics.stats import Mask, rolling_mean, share, sustained
 
-TOKEN = ("kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.unknown.token")
 SEQUENCE = ("kl.reference.k1.sequence", "kl.reference.k3.sequence")
-ZERO_STD, CEILING = "zero_std_share", "zero_std_share_ceiling"
+ZERO_STD, GOOD = "zero_std_share", "zero_std_share_ceiling"
 
 # k3 is heavy-tailed: one step of 13 between steps of 0.9 says nothing, so most of the last points must be high.
 WINDOW = 10
@@ -23,57 +22,61 @@ MOST = 0.8
 FALLS = "-0.2~0.1*3 -0.4~0.1*2 -0.65~0.1*75"
 SLIDES = "-0.2~0.1*20 -0.2-0.01~0.1*60"
 AGREED = {
-    TOKEN[0]: "0 0.3 0.9~0.1*98",
+    KL_TOKEN[0]: "0 0.3 0.9~0.1*98",
     "reward_mean": "-0.5~0.1*100",
     ZERO_STD: "0.1+0.02*40 0.9*60",
 }
-FAR = {TOKEN[0]: "0.6~0.02*80"}
+AWAY = {KL_TOKEN[0]: "0.6~0.02*80"}
 
 
 @rule(
     "KL002",
     Severity.FATAL,
-    needs=[TOKEN + SEQUENCE],
-    uses=["reward_mean", ZERO_STD, CEILING],
-    warmup=WARMUP,
+    needs=[KL_TOKEN + SEQUENCE],
+    uses=[REWARD, ZERO_STD, GOOD],
+    warmup=NOISE,
     lookback=50,
     fires=[
-        Case(example({TOKEN[0]: "0+0.01*260", "reward_mean": "0.3~0.05*262"}), "warning@87"),
-        Case(example({TOKEN[0]: "0+0.01*300"}), "warning@208"),  # no reward to compare with: the published divergence
+        Case(example({KL_TOKEN[0]: "0+0.01*260", "reward_mean": "0.3~0.05*262"}), "warning@87"),
+        Case(
+            example({KL_TOKEN[0]: "0+0.01*300"}), "warning@208"
+        ),  # no reward to compare with: the published divergence
         Case(example({SEQUENCE[0]: "0+0.2*300", "reward_mean": "0.3~0.05*300"}), "warning@87"),
         Case(example({SEQUENCE[0]: "0+0.2*300", "reward_mean": "0.3+0.01~0.05*300"}), "warning@208"),
         Case(
-            example({TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.3~0.05*30 0.3+0.0014~0.05*60"}), "warning@66"
+            example({KL_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.327 0.527 " * 30}), "warning@66"
         ),  # a gain too small for the distance
-        Case(example({TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": FALLS}), "error@19"),
-        Case(example({TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": SLIDES}), "error@41"),
+        Case(example({KL_TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": FALLS}), "error@19"),
+        Case(example({KL_TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": SLIDES}), "warning@48 error@55"),
         Case(example(AGREED, reward_bounds=(-1, 1)), "error@30 fatal@59"),  # groups that agree on bad answers
-        Case(example(AGREED | {CEILING: "0.3*100"}, reward_bounds=(-1, 1)), "error@49 fatal@78"),  # some on good ones
-        Case(example(FAR | {"reward_mean": "0.77~0.01*80"}, reward_bounds=(-1, 1)), "warning@48"),
+        Case(example(AGREED | {GOOD: "0.3*100"}, reward_bounds=(-1, 1)), "error@49 fatal@78"),  # some on good ones
+        Case(example(AWAY | {"reward_mean": "0.76~0.02*80"}, reward_bounds=(-1, 1)), "warning@48"),
     ],
     quiet=[
         example(
-            FAR | {"reward_mean": "0.82~0.02*80", ZERO_STD: "0.8*80"}, reward_bounds=(-1, 1)
+            AWAY | {"reward_mean": "0.82~0.02*80", ZERO_STD: "0.8*80"}, reward_bounds=(-1, 1)
         ),  # resumed, at the top
-        example({TOKEN[0]: "0+0.006*100", "reward_mean": "-0.3+0.007~0.1*100"}),  # distance that bought reward
-        example({TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.3~0.05*30 0.3+0.0012~0.05*60"}),  # bought a little
-        example({TOKEN[0]: "0.02~0.005*60 13 0.02~0.005*40", "reward_mean": "0.3~0.05*101"}),  # one spike
+        example({KL_TOKEN[0]: "0+0.006*100", "reward_mean": "-0.3+0.007~0.1*100"}),  # distance that bought reward
+        example(
+            {KL_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.356 0.556 " * 30}
+        ),  # bought a little
+        example({KL_TOKEN[0]: "0.02~0.005*60 13 0.02~0.005*40", "reward_mean": "0.3~0.05*101"}),  # one spike
         example({SEQUENCE[0]: "0+0.1*60 6*60", "reward_mean": "0.3~0.05*120"}),  # a sum over tokens is larger
-        example({TOKEN[0]: "0*80", "reward_mean": "-0.6~0.1*80"}, settings={"kl_coef": 0.0}),  # not measured
+        example({KL_TOKEN[0]: "0*80", "reward_mean": "-0.6~0.1*80"}, settings={"kl_coef": 0.0}),  # not measured
     ],
 )
 def kl_explosion(
     run: RunHistory,
     *,
-    token_limit: float = 0.5,
+    token_limit: float = FAR,
     token_diverged: float = 2.0,
     sequence_limit: float = 10.0,
     sequence_diverged: float = 40.0,
     gain: float = 1.0,
     patience: int = 30,
-    loss: float = 3.0,
+    loss: float = LOST,
     dead: float = 0.6,
-    ceiling: float = 0.1,
+    ceiling: float = CEILING,
 ) -> Iterator[Alarm]:
     """The policy has left the reference far behind without a better reward to show for it.
 
@@ -113,19 +116,21 @@ def kl_explosion(
     - `sequence_limit` = 10: TRL's PPO guide (keep the summed KL between 0 and 10). `sequence_diverged` = 40: house
       default, the same ratio as per token.
     - `gain` = 1.0: house default; the mean of ten points against the mean of ten has a standard error of 0.45.
-    - `loss` = 3.0: house default; a flat run stands 1.2 below the best of its first five points, give or take 0.6.
+    - `loss` = 4.0: measured on flat runs of Gaussian noise at a KL of 0.6 per token. They stand 1.16 times the noise
+      below the best of their first five points, with a standard deviation of 0.74; 0.17 % of 10,000 runs of 100 steps
+      raised an ERROR, and 0.75 % of 4,000 runs of 1,000 steps.
     - `dead` = 0.6: house default, between the 0.5 and 0.75 at which public dashboards warn.
     - `ceiling` = 0.1: house default, as for a plateau.
     - `patience` = 30: house default; runs that gain from their KL show it within so many steps.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
     """
-    present = [run[metric] for metric in TOKEN + SEQUENCE if metric in run]
+    present = [run[metric] for metric in KL_TOKEN + SEQUENCE if metric in run]
     if not any(series.values.any() for series in present):
         raise NotApplicable("the KL to the reference is 0 throughout: it is not measured (a KL coefficient of 0?)")
     reward, standing = run.get(REWARD), None
     for series in present:
         limit, diverged = (
-            (token_limit, token_diverged) if series.metric in TOKEN else (sequence_limit, sequence_diverged)
+            (token_limit, token_diverged) if series.metric in KL_TOKEN else (sequence_limit, sequence_diverged)
         )
         above = np.isfinite(series.values) & (series.values > limit)
         if not above.any():
@@ -134,9 +139,8 @@ def kl_explosion(
             reward, standing = progress(run)
         far = share(above, WINDOW) >= MOST
         very_far = share(above & (series.values > diverged), WINDOW) >= MOST
-        top = np.inf if run.reward_bounds is None else np.dot(run.reward_bounds, (ceiling, 1 - ceiling))
         recent = joined(reward, standing.recent, series.steps)
-        fruitless = far & (joined(reward, standing.gain, series.steps) < gain) & (recent < top)
+        fruitless = far & (joined(reward, standing.gain, series.steps) < gain) & ~at_ceiling(run, recent, ceiling)
         lower = joined(reward, standing.loss, series.steps) > loss
         wrecked = fruitless & (_agree_on_bad(run, recent, lower, series.steps) >= dead)
         harmful = wrecked | (far & lower)
@@ -156,7 +160,7 @@ def _agree_on_bad(run: RunHistory, recent: Values, lower: Mask, steps: Steps) ->
     By the metric that counts the good ones; without it all of them, where the reward is in the lower half of its range
     or, without bounds, has fallen.
     """
-    groups, good = run.get(ZERO_STD), run.get(CEILING)
+    groups, good = run.get(ZERO_STD), run.get(GOOD)
     share_equal = joined(groups, rolling_mean(groups.values, WINDOW), steps)
     share_good = joined(good, rolling_mean(good.values, WINDOW), steps)
     bad = lower if run.reward_bounds is None else recent < np.mean(run.reward_bounds)

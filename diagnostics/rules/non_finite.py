@@ -5,7 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from diagnostics.finding import Direction, Evidence, Hypothesis, Prescription, Safety, Scale, Severity
+from diagnostics.finding import Direction, Evidence, Hypothesis, Prescription, Safety, Scale, Set, Severity
+from diagnostics.progress import REWARD
+from diagnostics.remedies import CLIPPED, setting
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
 from diagnostics.stats import sustained
@@ -18,7 +20,6 @@ CORE = ("total_loss", "policy_loss.token", "grad_norm")
     "NUM001",
     Severity.FATAL,
     needs=[CORE],
-    uses=["entropy.token", "kl.reference.k1.token", "kl.reference.k3.token"],
     lookback=3,
     fires=[
         Case(example({"grad_norm": "1*5 nan 1*5"}), "error@5"),
@@ -47,7 +48,8 @@ def non_finite(run: RunHistory, *, fatal_after: int = 3) -> Iterator[Alarm]:
     whether gradients are clipped; fp16 without loss scaling.
 
     ## What to change
-    A learning rate ten times lower. Clip the gradient norm at 1. Prefer bf16 to fp16. Start again from a checkpoint
+    A learning rate ten times lower. Clip the gradient norm at 1, if it is clipped above that or not at
+    all. Prefer bf16 to fp16. Start again from a checkpoint
     before `first_step`: the weights after it are lost.
 
     ## When this is wrong
@@ -63,32 +65,34 @@ def non_finite(run: RunHistory, *, fatal_after: int = 3) -> Iterator[Alarm]:
         series = run.get(metric)
         bad = ~np.isfinite(series.values)
         if bad.any():
-            yield Alarm(Severity.ERROR, series.steps, bad, partial(_told, series, 1, fatal_after))
+            yield Alarm(Severity.ERROR, series.steps, bad, partial(_told, run, series, 1, fatal_after))
             lasting = sustained(bad, fatal_after)
-            yield Alarm(Severity.FATAL, series.steps, lasting, partial(_told, series, fatal_after, fatal_after))
+            yield Alarm(Severity.FATAL, series.steps, lasting, partial(_told, run, series, fatal_after, fatal_after))
 
 
-def _told(series: MetricSeries, count: int, limit: int, i: int) -> Told:
+def _told(run: RunHistory, series: MetricSeries, count: int, limit: int, i: int) -> Told:
     first, last = int(series.steps[i - count + 1]), int(series.steps[i])
     span = f"at step {last}" if count == 1 else f"from step {first} to {last}"
     return Told(
         f"{series.metric} is {series.values[i]:g} {span}",
         first,
         (Evidence(series.metric, first, last, "non-finite points in a row", count, limit),),
-        (
-            Prescription(
-                "learning_rate",
-                Scale(0.1),
-                Hypothesis(
-                    "grad_norm", Direction.DOWN, 0.0, 1.0, "the updates were too large for the weights to stay finite"
-                ),
-                Safety.UNSAFE,
-            ),
-            Prescription(
-                "max_grad_norm",
-                Scale(0.5),
-                Hypothesis("grad_norm", Direction.DOWN, 0.0, 1.0, "clipping bounds the size of one update"),
-                Safety.ADVICE,
-            ),
-        ),
+        _remedies(run),
     )
+
+
+def _remedies(run: RunHistory) -> tuple[Prescription, ...]:
+    # Judged by the reward: what is not finite cannot be compared.
+    smaller = Hypothesis(
+        REWARD,
+        Direction.UP,
+        0.0,
+        1.0,
+        "updates ten times smaller leave the weights finite, and the policy able to learn",
+    )
+    remedies = [Prescription("learning_rate", Scale(0.1), smaller)]
+    norm = setting(run, "max_grad_norm")
+    if norm is None or not 0 < norm <= CLIPPED:  # 0 clips nothing
+        clipped = Hypothesis(REWARD, Direction.UP, 0.0, 1.0, "clipping bounds the size of one update")
+        remedies.append(Prescription("max_grad_norm", Set(CLIPPED), clipped, Safety.ADVICE))
+    return tuple(remedies)

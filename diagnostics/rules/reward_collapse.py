@@ -6,41 +6,43 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Direction, Evidence, Severity
-from diagnostics.progress import REWARD, WARMUP, Progress, early, progress
-from diagnostics.remedies import fewer_epochs, looser, setting, slower
+from diagnostics.progress import NOISE, REWARD, WARMUP, Progress, early, progress
+from diagnostics.remedies import fewer_epochs, looser, slower, strong
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
 from diagnostics.stats import rolling_max
-
-# How far back a good level counts: a run that was good within so many points and is now no better than at its start.
-MEMORY = 100
 
 
 @rule(
     "RWD002",
     Severity.ERROR,
     needs=[REWARD],
-    warmup=WARMUP,
+    warmup=NOISE,
     lookback=130,
     min_points=20,
     fires=[
         Case(example({REWARD: "0.1~0.1*20 0.1+0.02~0.1*30 0.7~0.1*20 -0.4~0.1*40"}), "error@78"),
         Case(example({REWARD: "0.5~0.1*30 0.5-0.01~0.1*80"}), "error@79"),
         Case(example({REWARD: "-0.2~0.05*2 -0.45 -0.65~0.05*60"}), "error@19"),  # lost within three steps
+        Case(example({REWARD: "-0.6 -0.55 -0.5 -0.42 -0.2 -0.42 -0.65*60"}), "error@19"),  # good at the fifth point
+        Case(example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.3~0.1*80 0~0.1*30"}), "error@127"),  # good 90 points ago
     ],
     quiet=[
         example({REWARD: "0.1~0.1*20 0.1+0.02~0.1*30 0.7~0.1*30 0.4~0.1*40"}),  # lost half of its gain, not all
         example({REWARD: "0.5~0.1*60 0.27~0.1*60"}),  # lower, but within what noise of this size does
         example({REWARD: "0.3~0.3*200"}),  # noise alone
+        example({REWARD: "-0.65 -0.6 -0.55 -0.5 -0.42 -0.2 -0.42 -0.65*60"}),  # good at the sixth point only
+        example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.3~0.1*105 0~0.1*30"}),  # good 115 points ago
     ],
 )
-def reward_collapse(run: RunHistory, *, drop: float = 4.5) -> Iterator[Alarm]:
+def reward_collapse(run: RunHistory, *, drop: float = 4.5, memory: int = 100) -> Iterator[Alarm]:
     """The reward is no better than at the start of the run, and far below what it was.
 
     ## Meaning
     The mean of the last 10 points is at or below the mean of the first 10, and lies at least `drop` times the noise of
     one step under the best this run has shown: the best of its first 5 points, or the best such mean within the last
-    100. Noise is the larger of the early and the recent one, both taken from the differences of neighbouring points.
+    `memory` points. Noise is the larger of that of the first 20 points and of the last 20, both taken from the
+    differences of neighbouring points.
 
     ## Why it matters
     What was learned is gone. Nearly always the updates were too large: the policy jumped out of the region where its
@@ -60,15 +62,17 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5) -> Iterator[Alarm]:
     without any fault of the policy.
 
     ## References
-    - `drop` = 4.5: house default; a flat run stands 1.2 below the best of its first five points, give or take 0.6, so
-      that 4.5 leaves room for a noise that is underestimated by a third.
+    - `drop` = 4.5: measured on flat runs of Gaussian noise. They stand 1.16 times the noise below the best of their
+      first five points, with a standard deviation of 0.74; 0.04 % of 10,000 runs of 100 steps raised this, and 0.15 %
+      of 4,000 runs of 1,000 steps.
+    - `memory` = 100: house default; the runs that are tested here are a few hundred steps long.
     - von Neumann 1941, The mean square successive difference: noise from differences.
     """
     reward, standing = progress(run)
     known = early(reward, WARMUP)
     if known is None:
         return
-    fallen, best = _fallen(standing)
+    fallen, best = _fallen(standing, memory)
     yield Alarm(
         Severity.ERROR,
         reward.steps,
@@ -77,10 +81,10 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5) -> Iterator[Alarm]:
     )
 
 
-def _fallen(standing: Progress) -> tuple[np.ndarray, np.ndarray]:
+def _fallen(standing: Progress, memory: int) -> tuple[np.ndarray, np.ndarray]:
     """How far the reward lies below its best, in units of noise (n,), and that best (n,)."""
     untouched = standing.recent + standing.loss * standing.scale
-    best = np.fmax(untouched, rolling_max(standing.recent, MEMORY))
+    best = np.fmax(untouched, rolling_max(standing.recent, memory))
     return (best - standing.recent) / standing.scale, best
 
 
@@ -96,7 +100,7 @@ def _told(
     epochs = fewer_epochs(run, REWARD, lost / 2)
     if epochs is not None:
         remedies.append(epochs)
-    if (setting(run, "kl_coef") or 0) >= 0.5:
+    if strong(run):
         remedies.insert(0, looser(REWARD, lost / 2))
     return Told(
         f"the reward fell from {top:.3g} to {now:.3g} by step {last}, no better than the {start:.3g} it started from",

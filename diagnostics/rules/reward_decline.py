@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Direction, Evidence, Prescription, Severity
-from diagnostics.progress import NOISE, REWARD, WARMUP, early
-from diagnostics.remedies import fewer_epochs, looser, setting, slower
+from diagnostics.progress import NOISE, REWARD, step_noise
+from diagnostics.remedies import fewer_epochs, looser, slower, strong
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
-from diagnostics.stats import block_trend, lagged, rolling_mean, rolling_noise
+from diagnostics.stats import block_trend, lagged, rolling_mean
 
 BLOCK = 10
 BLOCKS = 5
@@ -20,7 +20,7 @@ BLOCKS = 5
     "RWD003",
     Severity.WARNING,
     needs=[REWARD],
-    warmup=WARMUP,
+    warmup=NOISE,
     lookback=BLOCK * BLOCKS + 5,
     min_points=BLOCK * BLOCKS,
     fires=[
@@ -67,12 +67,9 @@ def reward_decline(run: RunHistory, *, drop: float = 2.0, trend: float = 0.8) ->
     - Mann 1945, Nonparametric tests against trend; Kendall 1975, Rank correlation methods.
     """
     reward = run.get(REWARD)
-    known = early(reward, WARMUP)
-    if known is None:
-        return
     level = rolling_mean(reward.values, BLOCK)
     before = lagged(level, BLOCK * (BLOCKS - 1))
-    scale = np.maximum(known.noise, rolling_noise(reward.values, NOISE))
+    scale = step_noise(reward)
     tau = block_trend(reward.values, BLOCK, BLOCKS)
     holds = (tau <= -trend) & (before - level > drop * scale)
     yield Alarm(Severity.WARNING, reward.steps, holds, partial(_told, run, reward, level, before, scale, drop))
@@ -99,7 +96,7 @@ def _told(
 
 
 def _remedies(run: RunHistory, lost: float) -> tuple[Prescription, ...]:
-    if (setting(run, "kl_coef") or 0) >= 0.5:
+    if strong(run):
         return (looser(REWARD, lost / 2),)
     because = "smaller updates keep what earlier ones have learned"
     epochs = fewer_epochs(run, REWARD, lost / 2)

@@ -6,16 +6,13 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Direction, Evidence, Prescription, Severity
-from diagnostics.progress import NOISE, REWARD, Early, early, recent_median
-from diagnostics.remedies import HOT, cooler, faster, larger_groups, looser, setting, slower
+from diagnostics.progress import CEILING, KL_TOKEN, NOISE, REWARD, Early, at_ceiling, early, recent_median
+from diagnostics.remedies import AGREED, MOVED, cooler, faster, hot, larger_groups, looser, slower, strong
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
 from diagnostics.stats import rolling_mean, rolling_noise
 
-KL = ("kl.reference.k3.token", "kl.reference.k1.token")
 ZERO_STD = "zero_std_share"
-
-MOVED = 0.1  # nats per token; a policy that hardly moves stays below a tenth of this
 
 BASELINE = 20
 WINDOW = 20
@@ -25,7 +22,7 @@ WINDOW = 20
     "RWD004",
     Severity.WARNING,
     needs=[REWARD],
-    uses=[*KL, ZERO_STD],
+    uses=[*KL_TOKEN, ZERO_STD],
     warmup=BASELINE,
     lookback=WINDOW + 5,
     min_points=BASELINE + WINDOW,
@@ -50,7 +47,7 @@ def reward_plateau(
     errors: float = 2.0,
     worthwhile: float = 0.8,
     worthwhile_share: float = 0.15,
-    ceiling: float = 0.1,
+    ceiling: float = CEILING,
 ) -> Iterator[Alarm]:
     """The reward is where it was at the start, and precise enough to say so.
 
@@ -95,16 +92,16 @@ def reward_plateau(
     error = np.sqrt(first**2 / BASELINE + scale**2 / WINDOW)
     gain = level - known.level
     useful = worthwhile * np.maximum(first, scale)
-    saturated = np.zeros(len(reward), dtype=bool)
     if run.reward_bounds is not None:
-        low, high = run.reward_bounds
-        useful = np.full(len(reward), worthwhile_share * (high - known.level))
-        saturated = level >= high - ceiling * (high - low)
+        useful = np.full(len(reward), worthwhile_share * (run.reward_bounds[1] - known.level))
     late = reward.steps >= reward.steps[0] + min_steps
     late[: BASELINE + WINDOW - 1] = False
     flat = gain + errors * error <= useful
     yield Alarm(
-        Severity.WARNING, reward.steps, late & flat & ~saturated, partial(_told, run, reward, level, known, useful)
+        Severity.WARNING,
+        reward.steps,
+        late & flat & ~at_ceiling(run, level, ceiling),
+        partial(_told, run, reward, level, known, useful),
     )
 
 
@@ -116,20 +113,20 @@ def _told(run: RunHistory, reward: MetricSeries, level: np.ndarray, known: Early
         f"{last - start} steps",
         start,
         (Evidence(REWARD, first, last, "gain over the first 20 points", gain, limit),),
-        (_remedy(run, max(limit, 1e-9), last),),
+        (_remedy(run, max(limit, 0.0), last),),
         Confidence.HIGH if run.reward_bounds is not None else Confidence.MEDIUM,
     )
 
 
 def _remedy(run: RunHistory, gain: float, step: int) -> Prescription:
     """The page's list, in its order."""
-    if recent_median(run, KL, step) > MOVED:
+    if recent_median(run, KL_TOKEN, step) > MOVED:
         because = "the policy moves and gains nothing by it, as with updates that are too large"
         return slower(REWARD, Direction.UP, gain, because)
-    if (setting(run, "kl_coef") or 0) >= 0.5:
+    if strong(run):
         return looser(REWARD, gain)
-    if (setting(run, "temperature") or 1) > HOT:
+    if hot(run):
         return cooler(REWARD, gain)
-    if recent_median(run, (ZERO_STD,), step) > 0.5:
+    if recent_median(run, (ZERO_STD,), step) > AGREED:
         return larger_groups(run, REWARD, Direction.UP, gain)
     return faster(REWARD, gain, "the updates are too small to turn the signal that is there into skill")

@@ -1,5 +1,7 @@
 """The engine: following a run and reading the finished one are the same."""
 
+import io
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
+from rich.console import Console
 
 from diagnostics.engine import Watch, diagnose
 from diagnostics.events import MetricsLogged, RunStarted, decode
 from diagnostics.finding import Evidence, Severity
+from diagnostics.metrics import settings as canonical
+from diagnostics.report import terminal
+from diagnostics.report.json import render
 from diagnostics.rule import Alarm, NotApplicable, Told, all_rules, rule
 from diagnostics.series import MetricSeries, RunHistory, example
 
@@ -220,3 +226,49 @@ def test_the_configuration_is_checked_before_the_first_step():
     assert [f.code for f in watch.lint()] == ["CFG001"]
     run = replace(example({"grad_norm": "1*3"}), settings={"num_generations": 8, "batch_size": 60})
     assert [f.code for f in diagnose(run).findings] == ["CFG001"]
+
+
+# ---- logs that lie
+
+ABSURD = [0.0, 1.0, -1.0, 0.6, 1e-320, 1e-6, 1e300, 1e308, -1e308, 1.7e308, -1e306, math.inf, -math.inf, math.nan]
+SETTINGS: list[object] = [*ABSURD, 8, 2**53 + 1, -(10**400), 10**400, "NaN", "8", "", True, None, [1], {}]
+floats = st.one_of(st.sampled_from(ABSURD), st.floats())
+
+
+@st.composite
+def an_absurd_series(draw, metric: str) -> MetricSeries:
+    """Stretches of anything, alternating between two values, so that every rule sees full windows of it."""
+    values: list[float] = []
+    for _ in range(draw(st.integers(1, 4))):
+        values += [draw(floats), draw(floats)] * draw(st.sampled_from([1, 3, 10, 30]))
+    return MetricSeries(metric, np.arange(len(values)), np.array(values))
+
+
+@configured(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.data())
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_no_number_whatever_makes_a_diagnosis_fail(data):
+    names = data.draw(st.lists(st.sampled_from(METRICS), min_size=1, max_size=8, unique=True))
+    run = RunHistory(
+        {name: data.draw(an_absurd_series(name)) for name in names},
+        data.draw(st.dictionaries(st.sampled_from(sorted(canonical())), st.sampled_from(SETTINGS))),
+        reward_bounds=data.draw(st.one_of(st.none(), st.tuples(floats, floats))),
+    )
+    report, watch = diagnose(run), followed(run)
+    assert said(watch.raised) == said(report.raised)
+    assert json.loads(render([report, watch.report(run)]))
+    Console(file=io.StringIO()).print(terminal.render(report, run))
+
+
+@pytest.mark.parametrize("bounds", [(0.0, math.inf), (1.0, 0.0), (1.0, 1.0), (math.nan, 1.0), (-1.7e308, 1.7e308)])
+def test_bounds_that_bound_nothing_are_unknown(bounds):
+    run = example({"reward_mean": "0.2~0.3*100", "zero_std_share": "0.8*100"})
+    assert followed(replace(run, reward_bounds=bounds)).raised == followed(run).raised
+    assert diagnose(replace(run, reward_bounds=bounds)).raised == diagnose(run).raised
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1e300, 2.5, "8", True])
+def test_settings_that_can_be_none_are_unknown(value):
+    odd = {"num_generations": value, "batch_size": 60, "dataset_size": 1000}
+    assert {s.code for s in diagnose(RunHistory({}, odd)).skips} >= {"CFG001"}
+    assert [f.code for f in Watch(settings=odd).lint()] == []

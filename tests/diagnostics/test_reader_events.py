@@ -214,9 +214,49 @@ def test_names_and_settings_that_are_not_canonical_are_said(tmp_path):
     assert run.unmapped == ("kl", "odd", "reward_component_mean[")
     assert run.settings == {"temperature": 0.5}
     assert "setting lr is left out: it is not a canonical one" in run.notes
-    assert "setting learning_rate is left out: 'fast' is not within 0 and inf" in run.notes
-    assert "setting top_p is left out: 1.5 is not within 0 and 1" in run.notes
-    assert "setting kl_coef is left out: True is not within 0 and inf" in run.notes
+    assert "setting learning_rate is left out: 'fast' is not a finite number from 0" in run.notes
+    assert "setting top_p is left out: 1.5 is not a finite number from 0 to 1" in run.notes
+    assert "setting kl_coef is left out: True is not a finite number from 0" in run.notes
+
+
+@pytest.mark.parametrize(
+    ("bounds", "shown"),
+    [
+        ((0.0, math.inf), "0 and inf"),
+        ((math.nan, 1.0), "nan and 1"),
+        ((1.0, 1.0), "1 and 1"),
+        ((1.0, -1.0), "1 and -1"),
+        ((-1.7e308, 1.7e308), "-1.7e+308 and 1.7e+308"),
+    ],
+)
+def test_reward_bounds_that_bound_nothing_are_unknown(bounds, shown, tmp_path):
+    run = events.read(write(tmp_path, RunStarted(0, "trl-grpo", "1", {}, {}, bounds)))
+    assert run.reward_bounds is None
+    assert f"reward bounds {shown} are left out: not two finite numbers, the lower one first" in run.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("num_generations", math.inf, "inf is not a whole number from 1"),
+        ("num_generations", 2.5, "2.5 is not a whole number from 1"),
+        ("num_generations", 1e300, "1e+300 is not a whole number from 1"),
+        ("seed", math.nan, "nan is not a whole number"),
+        ("reward_weight", math.inf, "inf is not a finite number"),
+        ("kl_coef", math.inf, "inf is not a finite number from 0"),
+        ("loss_type", 3, "3 is not one of grpo, bnpo, dr_grpo, dapo, cispo, sapo, luspo, vespo"),
+        ("peft", 1, "1 is not true or false"),
+    ],
+)
+def test_settings_that_can_be_none_are_unknown(name, value, expected, tmp_path):
+    run = events.read(write(tmp_path, RunStarted(0, "trl-grpo", "1", {name: value})))
+    assert run.settings == {}
+    assert f"setting {name} is left out: {expected}" in run.notes
+
+
+def test_settings_of_a_framework_that_knows_more_are_kept(tmp_path):
+    given = {"loss_type": "novel", "num_generations": 8.0, "seed": -1, "temperature": None, "peft": False}
+    assert events.read(write(tmp_path, RunStarted(0, "trl-grpo", "2", given))).settings == given
 
 
 def test_a_log_without_its_beginning(tmp_path):

@@ -1,4 +1,6 @@
 import json
+import math
+from sys import float_info
 
 import pytest
 
@@ -131,10 +133,21 @@ def test_any_terminal_can_show_it():
     assert not any(ord(c) < 32 for c in text.replace("\n", ""))
 
 
-def test_a_number_that_json_does_not_have_is_a_bug_and_not_written():
-    odd = Hypothesis("grad_norm", Direction.DOWN, float("nan"), 0.25, "")
+def test_a_number_that_json_does_not_have_is_written_as_one_that_it_has():
+    odd = Hypothesis("grad_norm", Direction.DOWN, math.nan, 0.25, "")
+    evidence = Evidence("grad_norm", 0, 0, "", math.inf, -math.inf)
     finding = Finding(
-        "A1", "a", Severity.INFO, Confidence.LOW, 0, 0, 0, "", (), (Prescription("kl_coef", Set(1), odd),)
+        "A1", "a", Severity.INFO, Confidence.LOW, 0, 0, 0, "", (evidence,), (Prescription("kl_coef", Set(1), odd),)
+    )
+    written = json.loads(render([Report("a", "b", 0, (finding,), (), (), (), ())]))["runs"][0]["findings"][0]
+    assert (written["evidence"][0]["value"], written["evidence"][0]["limit"]) == (float_info.max, -float_info.max)
+    assert written["prescriptions"][0]["hypothesis"]["amount"] == 0
+
+
+def test_a_change_to_nothing_is_a_bug_and_not_written():
+    same = Hypothesis("grad_norm", Direction.DOWN, 0.0, 0.25, "")
+    finding = Finding(
+        "A1", "a", Severity.INFO, Confidence.LOW, 0, 0, 0, "", (), (Prescription("kl_coef", Set(math.nan), same),)
     )
     with pytest.raises(ValueError):
         render([Report("a", "b", 0, (finding,), (), (), (), ())])

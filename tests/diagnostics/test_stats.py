@@ -101,7 +101,7 @@ def test_progress_in_units_of_noise():
     # +-0.1 about 0.3: differences of 0.2, noise 0.2 / sqrt(2)
     _, standing = progress(example({"reward_mean": "0.2 0.4 " * 10 + "0.5 0.7 " * 10}))
     assert np.isnan(standing.gain[:19]).all()
-    scale = 1.4826 * 0.2 / math.sqrt(2)
+    scale = 0.2 / math.sqrt(2)
     assert standing.scale[19] == pytest.approx(scale)
     assert standing.gain[19] == pytest.approx(0)
     assert standing.loss[19] == pytest.approx(0.1 / scale)

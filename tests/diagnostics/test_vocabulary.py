@@ -51,6 +51,8 @@ def test_a_name_that_needs_no_metric_has_none(framework: str) -> None:
         ("reward", "1.16.0", "reward_mean"),
         ("reward_std", "0.26.2", "reward_std.group"),  # the meaning changed in 0.27 and the name did not
         ("reward_std", "0.27.0", "reward_std.batch"),
+        ("kl", "1.9.2", "kl.reference.k3.token"),
+        ("kl", "1.10.0", "kl.reference.unknown.token"),  # multiplied by the ratio before it is logged
         ("rewards/format/mean", "1.16.0", "reward_component_mean[format]"),
         ("rewards/a/b/mean", "1.16.0", "reward_component_mean[a/b]"),
         ("rewards/format", "0.16.0", "reward_component_mean[format]"),

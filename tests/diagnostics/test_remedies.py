@@ -1,0 +1,119 @@
+"""What a finding prescribes first: a run on both sides of each limit that chooses between remedies."""
+
+import pytest
+
+from diagnostics.engine import rises
+from diagnostics.finding import Finding
+from diagnostics.rule import all_rules
+from diagnostics.series import RunHistory, example
+
+KL = "kl.reference.k3.token"
+
+SLOWER, FASTER = ("learning_rate", "/ 8"), ("learning_rate", "x 10")
+LOOSER, USUAL = ("kl_coef", "/ 10"), ("temperature", "= 1")
+LARGER, EIGHT = ("num_generations", "x 2"), ("num_generations", "= 8")
+
+# A noise of sqrt(2) / 10 exactly, the best of the first points at 0.4 and the late level below it by so many times it.
+STEADY = "0.2 0.4 " * 15
+
+
+def lost(times: float) -> dict[str, str]:
+    late = 0.4 - times * 0.02**0.5
+    return {"reward_mean": STEADY + f"{late - 0.1} {late + 0.1} " * 60}
+
+
+AGREE = {"zero_std_share": "0.2*60 0.8*90"}
+STILL = {"grad_norm": "1*60 0*90"}
+FLAT = {"reward_mean": "-0.33~0.1*120", "reward_best_of_n": "0.85~0.1*120"}
+COLLAPSED = {KL: "0 0.3 0.9~0.1*98", "reward_mean": "-0.2~0.05*2 -0.65~0.05*98"}
+DECLINE = {"reward_mean": "0.5~0.05*30 0.5-0.01~0.05*80"}
+UNSURE = {"entropy.token": "1*20 0.005*20"}
+CLIPPED = {"clip_fraction.token": "0.3*20"}
+BLOWN_UP = {"grad_norm": "1*5 nan*5"}
+
+TABLE = [
+    # contrast: lost, far, cold, and the size of the groups; one answer for both rules that see it
+    *(
+        (code, symptom | companions, settings, remedy)
+        for code, symptom in (("RWD001", AGREE), ("GRD002", STILL))
+        for companions, settings, remedy in (
+            (lost(4.1), {}, SLOWER),
+            (lost(3.9), {}, LARGER),
+            ({KL: "0.51*150"}, {}, SLOWER),
+            ({KL: "0.49*150"}, {}, LARGER),
+            ({"kl.reference.k1.token": "0.51*150"}, {}, SLOWER),
+            ({"kl.reference.unknown.token": "0.51*150"}, {}, SLOWER),
+            ({KL: "0.51*150"}, {"temperature": 0.69}, SLOWER),
+            ({}, {"temperature": 0.69}, USUAL),
+            ({}, {"temperature": 0.71}, LARGER),
+            ({}, {"num_generations": 7}, EIGHT),
+            ({}, {"num_generations": 8}, LARGER),
+        )
+    ),
+    # a reward that stands still
+    ("RWD004", FLAT | {KL: "0.105*120"}, {}, SLOWER),
+    ("RWD004", FLAT | {KL: "0.095*120"}, {}, FASTER),
+    ("RWD004", FLAT | {"kl.reference.unknown.token": "0.105*120"}, {}, SLOWER),
+    ("RWD004", FLAT, {"kl_coef": 0.51}, LOOSER),
+    ("RWD004", FLAT, {"kl_coef": 0.5}, LOOSER),
+    ("RWD004", FLAT, {"kl_coef": 0.49}, FASTER),
+    ("RWD004", FLAT, {"temperature": 1.31}, USUAL),
+    ("RWD004", FLAT, {"temperature": 1.29}, FASTER),
+    ("RWD004", FLAT | {"zero_std_share": "0.51*120"}, {}, LARGER),
+    ("RWD004", FLAT | {"zero_std_share": "0.49*120"}, {}, FASTER),
+    ("RWD007", FLAT, {}, FASTER),
+    ("RWD007", FLAT, {"kl_coef": 0.5}, LOOSER),
+    ("RWD007", FLAT, {"kl_coef": 0.49}, FASTER),
+    ("RWD007", FLAT, {"temperature": 1.31}, USUAL),
+    ("RWD007", FLAT, {"temperature": 1.29}, FASTER),
+    # a reward that falls
+    ("RWD002", COLLAPSED, {}, SLOWER),
+    ("RWD002", COLLAPSED, {"kl_coef": 0.5}, LOOSER),
+    ("RWD002", COLLAPSED, {"kl_coef": 0.49}, SLOWER),
+    ("RWD003", DECLINE, {}, SLOWER),
+    ("RWD003", DECLINE, {"kl_coef": 0.5}, LOOSER),
+    ("RWD003", DECLINE, {"kl_coef": 0.49}, SLOWER),
+    ("KL002", COLLAPSED, {}, SLOWER),
+    # the policy
+    ("ENT001", UNSURE, {}, SLOWER),
+    ("ENT001", UNSURE, {"temperature": 0.69}, USUAL),
+    ("ENT001", UNSURE, {"temperature": 0.71}, SLOWER),
+    ("UPD002", CLIPPED, {"update_epochs": 2}, ("update_epochs", "/ 2")),
+    ("UPD002", CLIPPED, {"update_epochs": 1}, ("learning_rate", "/ 2")),
+    ("NUM001", BLOWN_UP, {}, ("learning_rate", "/ 10")),
+    ("LEN001", {"truncated_share": "0.5*20"}, {}, ("max_completion_length", "x 2")),
+]
+
+
+def found(code: str, run: RunHistory) -> list[Finding]:
+    return [f for f in rises(all_rules()[code], run) if f.prescriptions]
+
+
+@pytest.mark.parametrize(("code", "metrics", "settings", "expected"), TABLE)
+def test_the_first_prescription(code, metrics, settings, expected):
+    first = [f.prescriptions[0] for f in found(code, example(metrics, settings=settings, reward_bounds=(-1, 1)))]
+    assert {(p.knob, str(p.change)) for p in first} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("code", "metrics", "settings", "expected"),
+    [
+        ("KL002", COLLAPSED, {"kl_coef": 0.04}, [("kl_coef", "x 4")]),
+        ("KL002", COLLAPSED, {}, [("kl_coef", "= 0.04")]),
+        ("KL002", COLLAPSED, {"kl_coef": 0.0}, []),  # a choice, and a larger one would change the objective
+        ("KL002", COLLAPSED, {"kl_coef": 0.0, "update_epochs": 2}, [("update_epochs", "/ 2")]),
+        ("KL002", COLLAPSED, {"kl_coef": 0.0, "update_epochs": 1}, []),
+        ("RWD002", COLLAPSED, {"update_epochs": 2}, [("update_epochs", "/ 2")]),
+        ("RWD003", DECLINE, {"update_epochs": 2}, [("update_epochs", "/ 2")]),
+        ("ENT001", UNSURE, {"kl_coef": 0.0}, [("kl_coef", "= 0.04")]),
+        ("ENT001", UNSURE, {"kl_coef": 0.01}, []),
+        ("NUM001", BLOWN_UP, {}, [("max_grad_norm", "= 1")]),
+        ("NUM001", BLOWN_UP, {"max_grad_norm": 1.01}, [("max_grad_norm", "= 1")]),
+        ("NUM001", BLOWN_UP, {"max_grad_norm": 0.0}, [("max_grad_norm", "= 1")]),  # 0 clips nothing
+        ("NUM001", BLOWN_UP, {"max_grad_norm": 1.0}, []),  # clipped already
+        ("NUM001", BLOWN_UP, {"max_grad_norm": 0.99}, []),
+    ],
+)
+def test_the_other_prescriptions(code, metrics, settings, expected):
+    for finding in found(code, example(metrics, settings=settings, reward_bounds=(-1, 1))):
+        assert [(p.knob, str(p.change)) for p in finding.prescriptions[1:]] == expected
