@@ -241,6 +241,7 @@ class EventLog:
 
     def __init__(self, path: Path, *, attempt: int = 1, clock: Callable[[], float] = time.time) -> None:
         self._attempt, self._clock = attempt, clock
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._seq = _lines_in(path)
         self._file = path.open("a", encoding="utf-8", errors="surrogatepass", buffering=1)
         if _is_torn(path):  # an earlier writer was killed in mid-line: leave its line to be counted as unreadable

@@ -203,3 +203,34 @@ def test_a_study_of_a_newer_version_is_one_line(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "has version 99, this autotune reads version 1. Upgrade autotune-rl" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_one_study_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    from studies.record import StudyLog
+    from studies.spec import load
+
+    for name in ("a", "c"):
+        (tmp_path / name).mkdir()
+        log = StudyLog(tmp_path / name)
+        log.started(load("arithmetic-grpo"))
+        log.close()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "study.jsonl").write_text('{"v": 99, "type": "study_started"}\n')
+    done = autotune("study", "list", ".", cwd=tmp_path)
+    assert done.returncode == 0
+    first, second, third = done.stdout.splitlines()
+    assert first == "a  0/8 trials  running or killed  no feasible trial"
+    assert second.startswith("b  b/study.jsonl has version 99")
+    assert third.startswith("c  0/8 trials")
+
+
+@pytest.mark.parametrize(("before", "after"), [(signal.SIG_IGN, "SIG_IGN"), (signal.SIG_DFL, "default_int_handler")])
+def test_a_closed_terminal_ends_it_but_not_under_nohup(before: signal.Handlers, after: str) -> None:
+    code = "import signal; from autotune.cli import main; main(['--version']); print(signal.getsignal(signal.SIGHUP))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, before),
+    )
+    assert after in done.stdout
