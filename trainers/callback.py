@@ -7,6 +7,7 @@ instrument(trainer, EventLog(Path("events.jsonl")).emit)
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 import trl
+from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer
@@ -36,6 +38,15 @@ from trainers.measure import Meter, Metrics, completion_hashes, loss_sums, weigh
 
 FRAMEWORK = "trl-grpo"
 _CLIPPED_LOSSES = {"grpo", "bnpo", "dr_grpo", "dapo", "luspo"}  # the others have no clipped surrogate
+_MEASURED_BETTER = {"kl.reference.unknown.token": "kl.reference.k3.token"}  # TRL's, and ours of the same tokens
+DIVERGED = "the policy's probabilities are not finite: it has diverged"
+# What torch says when it samples from such on a CPU. On a GPU a kernel asserts it without saying what, as it does for
+# an index out of range, so there the error is passed on as it is.
+_CANNOT_SAMPLE = "probability tensor contains either"
+
+
+class Diverged(RuntimeError):
+    """The probabilities are not finite after a step was taken: nothing can be sampled any more."""
 
 
 @dataclass(slots=True)
@@ -73,7 +84,7 @@ def instrument(
     relative to; `ends=False` leaves RunEnded to the caller.
     """
     recorder = Recorder(trainer, emit, reward_bounds, stop_on, stop or Stop(), tuple(notes), folder, ends)
-    _wrap_generation(trainer, recorder.meter)
+    _wrap_generation(trainer, recorder)
     _wrap_rewards(trainer, recorder)
     _wrap_loss(trainer, recorder.meter)
     trainer.add_callback(recorder)
@@ -106,6 +117,7 @@ class Recorder(TrainerCallback):
         self._metrics: Metrics = {}
         self._unmapped: Metrics = {}
         self._began = 0.0
+        self.last_step = 0  # that anything was told of
 
     def add(self, metrics: Mapping[str, float]) -> None:
         """Add canonical metrics to the current step."""
@@ -147,9 +159,9 @@ class Recorder(TrainerCallback):
         for name, value in (logs or {}).items():
             number = float("nan") if value is None else float(value)  # TRL writes None where every value was NaN
             metric = self._vocabulary.metric(name, self._version)
-            if metric is not None:
+            if metric is not None and _MEASURED_BETTER.get(metric) not in self._metrics:
                 self._metrics.setdefault(metric, number)
-            elif name not in self._vocabulary.understood:
+            elif metric is None and name not in self._vocabulary.understood:
                 self._unmapped[name] = number
         self._flush(state.global_step, control)
 
@@ -165,15 +177,41 @@ class Recorder(TrainerCallback):
         if self.ends and self._main:
             self.emit(RunEnded(state.global_step, self.stop.outcome or Outcome.FINISHED, self.stop.reason))
 
+    def diverged(self) -> None:
+        """Close the step that could not be sampled: its loss and gradient are no numbers, and the run has failed."""
+        step = self.trainer.state.global_step
+        if not self._metrics:  # the step before is closed, so this is the next one's rollout
+            step += 1
+        for metric in ("total_loss", "grad_norm"):
+            self._metrics.setdefault(metric, math.nan)
+        self._close(step)
+        self.stop.outcome, self.stop.reason = Outcome.FAILED, DIVERGED
+
     def _flush(self, step: int, control: TrainerControl) -> None:
-        if not (self._metrics or self._unmapped):
-            return
+        if self._metrics or self._unmapped:
+            self._close(step)
+            control.should_training_stop = self.agree() or control.should_training_stop
+
+    def _close(self, step: int) -> None:
         if self._watch is not None:
             self.emit(MetricsLogged(step, self._metrics, self._unmapped))
             self._tell(self._watch.add(step, self._metrics) + self._watch.close(), step)
+        self.last_step = step
         self._metrics, self._unmapped = {}, {}
-        if self._any_process(self.stop.outcome is not None):
-            control.should_training_stop = True
+
+    def agree(self) -> bool:
+        """Whether to stop, and why, the same in every process: all must leave the loop at the same step.
+
+        What the first process that wants to stop wants holds for all, be it a finding, which only the main process
+        knows of, or a signal that reached one of them. Every process must call it.
+        """
+        accelerator = self.trainer.accelerator
+        if accelerator.num_processes > 1:
+            wish = torch.tensor([float(self.stop.outcome is not None)], device=accelerator.device)
+            if accelerator.reduce(wish, reduction="sum").item():  # seldom, so that a step costs one small reduction
+                wishes: list[tuple[Outcome | None, str]] = gather_object([(self.stop.outcome, self.stop.reason)])
+                self.stop.outcome, self.stop.reason = next(w for w in wishes if w[0] is not None)
+        return self.stop.outcome is not None
 
     def _tell(self, findings: Sequence[Finding], step: int) -> None:
         for finding in findings:
@@ -181,14 +219,6 @@ class Recorder(TrainerCallback):
             if self.stop_on is not None and finding.severity >= self.stop_on and self.stop.outcome is None:
                 self.stop.outcome = Outcome.STOPPED
                 self.stop.reason = f"{finding.code} {finding.name}: {finding.message}"
-
-    def _any_process(self, flag: bool) -> bool:
-        """Whether any process wants to stop. All must leave the loop at the same step, or the others wait for ever."""
-        accelerator = self.trainer.accelerator
-        if accelerator.num_processes == 1:
-            return flag
-        wish = torch.tensor([float(flag)], device=accelerator.device)
-        return bool(accelerator.reduce(wish, reduction="sum").item())
 
 
 def run_settings(trainer: GRPOTrainer, max_steps: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -234,12 +264,18 @@ def _is_plain(value: Any) -> bool:
 # ---- wrappers around bound methods of one trainer; evaluation passes through untouched
 
 
-def _wrap_generation(trainer: GRPOTrainer, meter: Meter) -> None:
-    generate = trainer._generate
+def _wrap_generation(trainer: GRPOTrainer, recorder: Recorder) -> None:
+    generate, meter = trainer._generate, recorder.meter
 
     def timed(*args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()
-        generated = generate(*args, **kwargs)
+        try:
+            generated = generate(*args, **kwargs)
+        except RuntimeError as error:
+            if trainer.state.global_step == 0 or _CANNOT_SAMPLE not in str(error):
+                raise  # a model that could not be sampled from the start has not diverged
+            recorder.diverged()
+            raise Diverged(DIVERGED) from error
         if trainer.model.training:
             meter.seconds["generation_seconds"] += time.perf_counter() - began
         return generated

@@ -17,19 +17,21 @@ from diagnostics.events import EVENTS_FILE, SAMPLES_FILE, CheckpointSaved, Emit,
 from studies.trial import TrialSpec, read
 
 if TYPE_CHECKING:
-    from trainers.callback import Stop
+    from trainers.callback import Recorder, Stop
     from trainers.tasks import Task
 
 CHECKPOINTS = "checkpoints"
 FINAL = "final"
+PARENT_SECONDS = 1.0  # between two looks for the parent process
 _SIGNALS = {signal.SIGINT: Outcome.INTERRUPTED, signal.SIGTERM: Outcome.STOPPED}
 
 
-def run_trial(directory: Path, *, attempt: int = 1) -> RunEnded:
+def run_trial(directory: Path, *, attempt: int = 1, parent: int | None = None) -> RunEnded:
     """Train what `directory/config.json` says; write events.jsonl, samples.jsonl and checkpoints/ beside it.
 
     Returns the last event. Raises UserError for what the user can mend, and whatever training raises; both are told as
-    RunEnded(failed) first. Under `accelerate launch` every process calls it, and only the main one writes files.
+    RunEnded(failed) first. Under `accelerate launch` every process calls it, and only the main one writes files. With
+    `parent`, the id of the process that started this one, the trial ends after its step once that one is gone.
     """
     spec = read(directory)
     require_training_extra()
@@ -45,12 +47,12 @@ def run_trial(directory: Path, *, attempt: int = 1) -> RunEnded:
         events = EventLog(directory / EVENTS_FILE, attempt=attempt)
         samples = EventLog(directory / SAMPLES_FILE, attempt=attempt)
         try:
-            ended = _run(spec, directory, events.emit, samples.emit)
+            ended = _run(spec, directory, events.emit, samples.emit, parent)
         finally:
             events.close()
             samples.close()
     else:
-        ended = _run(spec, directory, _silent, _silent)
+        ended = _run(spec, directory, _silent, _silent, parent)
     if state.num_processes > 1:  # one that leaves while others still talk to it brings them all down
         state.wait_for_everyone()
         state.destroy_process_group()
@@ -88,31 +90,39 @@ def task_of(spec: TrialSpec) -> Task:
     return Task(str(spec.model), train, data.few(validation), data.few(test), reward, spec.reward_bounds, notes=notes)
 
 
-def _run(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit) -> RunEnded:
+def _run(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, parent: int | None) -> RunEnded:
     """Train between the first event and the last, whatever happens."""
+    from accelerate import PartialState
+
     from trainers.callback import Stop
 
-    stop, trainer = Stop(), None
+    stop, recorder, several = Stop(), None, PartialState().num_processes > 1
     try:
-        with _Signals(stop) as signals:
-            trainer = _prepare(spec, directory, emit, emit_samples, stop)
+        with _Signals(stop, together=several) as signals, _with_parent(stop, parent):
+            recorder = _prepare(spec, directory, emit, emit_samples, stop)
+            trainer = recorder.trainer
             with signals.deferred():
                 trainer.train()
-            if spec.save_model and stop.outcome is None:
+            if not recorder.agree() and spec.save_model:  # saving is done by all processes together, or by none
                 trainer.save_model(str(directory / CHECKPOINTS / FINAL))
                 emit(CheckpointSaved(trainer.state.global_step, f"{CHECKPOINTS}/{FINAL}"))
+            recorder.agree()
     except KeyboardInterrupt:
         stop.outcome = stop.outcome or Outcome.INTERRUPTED
+        if several:  # the others may wait for this one, and their launcher ends them only when it sees it fail
+            emit(RunEnded(_step(recorder), stop.outcome, stop.reason))
+            raise
     except BaseException as error:
-        emit(RunEnded(_step(trainer), Outcome.FAILED, f"{type(error).__name__}: {error}"))
+        reason = stop.reason if stop.outcome is Outcome.FAILED else f"{type(error).__name__}: {error}"
+        emit(RunEnded(_step(recorder), Outcome.FAILED, reason))
         raise
-    ended = RunEnded(_step(trainer), stop.outcome or Outcome.FINISHED, stop.reason)
+    ended = RunEnded(_step(recorder), stop.outcome or Outcome.FINISHED, stop.reason)
     emit(ended)
     return ended
 
 
-def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, stop: Stop) -> Any:
-    """The trainer of a trial, ready to train and to tell of it."""
+def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, stop: Stop) -> Recorder:
+    """The recorder of a trial, whose trainer is ready to train and to tell of it."""
     if spec.algorithm != "grpo":
         raise UserError(f"there is no algorithm {spec.algorithm!r}", "Choose grpo.")
     from accelerate import PartialState
@@ -143,25 +153,44 @@ def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, s
         emit_samples=emit_samples,
     )
     trainer.add_callback(evaluator)
-    return trainer
+    return recorder
 
 
-def _step(trainer: Any) -> int:
-    return trainer.state.global_step if trainer is not None else 0
+def _step(recorder: Recorder | None) -> int:
+    return max(recorder.trainer.state.global_step, recorder.last_step) if recorder is not None else 0
 
 
 def _silent(event: Event) -> None:
     """What the other processes emit to."""
 
 
+@contextmanager
+def _with_parent(stop: Stop, parent: int | None) -> Iterator[None]:
+    """Ask for a stop once the process `parent` is not the parent of this one any more; None asks for nothing."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(PARENT_SECONDS):
+            if os.getppid() != parent and stop.outcome is None:
+                stop.outcome, stop.reason = Outcome.INTERRUPTED, "the process that started it is gone"
+
+    if parent is not None:
+        threading.Thread(target=watch, name="parent", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
 class _Signals:
     """SIGINT and SIGTERM end a trial in order: at once, or after the step when one is under way.
 
-    A second signal ends it at once in any case. Only the main thread may handle signals; elsewhere nothing changes.
+    Among several processes (`together`) always after the step: one that left alone would leave the others waiting. A
+    second signal ends it at once in any case. Only the main thread may handle signals; elsewhere nothing changes.
     """
 
-    def __init__(self, stop: Stop) -> None:
-        self._stop, self._deferred = stop, False
+    def __init__(self, stop: Stop, *, together: bool) -> None:
+        self._stop, self._together, self._deferred, self._asked = stop, together, together, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Signals:
@@ -180,10 +209,11 @@ class _Signals:
         try:
             yield
         finally:
-            self._deferred = False
+            self._deferred = self._together
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        again = self._stop.outcome is not None
-        self._stop.outcome, self._stop.reason = _SIGNALS[signal.Signals(number)], signal.Signals(number).name
+        again, self._asked = self._asked, True
+        if self._stop.outcome is None:
+            self._stop.outcome, self._stop.reason = _SIGNALS[signal.Signals(number)], signal.Signals(number).name
         if again or not self._deferred:
             raise KeyboardInterrupt

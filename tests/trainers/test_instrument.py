@@ -81,6 +81,7 @@ def test_it_tells_a_whole_run(stranger: Callable[..., GRPOTrainer]) -> None:
     for row in rows:
         assert all(is_metric(name) for name in row.metrics), row.metrics
         assert not row.unmapped
+        assert "kl.reference.unknown.token" not in row.metrics  # TRL's, which k3 stands for
         assert {
             "reward_mean", "reward_std.group", "reward_std.batch", "zero_std_share", "zero_std_share_ceiling",
             "zero_std_share_floor", "reward_best_of_n", "reward_worst_of_n", "unique_share", "kl.reference.k1.token",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from diagnostics.events import (
 from diagnostics.finding import Severity
 from studies import trial as trials
 from trainers import run
+from trainers.callback import Diverged
 from trainers.run import run_trial
 
 from .conftest import envelopes, events
@@ -218,6 +221,19 @@ def test_weights_beyond_repair_are_told_and_not_sampled_from(trial: Trial, monke
     assert rows(folder)[-1].metrics["validation_reward"] != rows(folder)[-1].metrics["validation_reward"]
 
 
+@pytest.mark.parametrize("eval_every", [1, 100])  # it is the evaluation that cannot sample, or the next rollout
+def test_probabilities_that_are_not_finite_are_told_as_divergence(trial: Trial, eval_every: int) -> None:
+    knobs = {"learning_rate": 1e30, "kl_coef": 0.04, "num_generations": 4}  # finite weights, whose products are not
+    folder = trial(knobs=knobs, trl={"max_grad_norm": 1e9}, completions=640, eval_every=eval_every)
+    with pytest.raises(Diverged):
+        run_trial(folder)
+    *_, last, finding, end = events(folder)
+    assert isinstance(last, MetricsLogged) and math.isnan(last.metrics["grad_norm"])
+    assert isinstance(finding, FindingRaised) and finding.finding.code == "NUM001"
+    assert finding.finding.severity >= Severity.ERROR
+    assert end == RunEnded(last.step, Outcome.FAILED, "the policy's probabilities are not finite: it has diverged")
+
+
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run([sys.executable, "-P", *arguments], env=env, capture_output=True, text=True, timeout=240)
@@ -245,6 +261,46 @@ def test_two_processes_write_one_run(trial: Trial) -> None:
     start = told[0]
     assert isinstance(start, RunStarted) and start.settings["batch_size"] == 16
     assert start.raw_settings["per_device_train_batch_size"] == 8
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_of_two_processes_ends_both(trial: Trial, reward_module: str, tmp_path: Path) -> None:
+    Path(f"{reward_module}.py").write_text(
+        "import os, signal\ncalls = []\n"
+        "def signals(completions, **columns):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 4 and os.environ['RANK'] == '1': os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return [0.0] * len(completions)\n"
+    )
+    folder = trial(function="signals", eval_every=100, save_model=True)
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    done = python(*launch, "-m", "trainers", str(folder))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert events(folder)[-1] == RunEnded(2, Outcome.STOPPED, "SIGTERM")
+    assert not (folder / "checkpoints" / "final").exists()
+
+
+@pytest.mark.slow
+def test_a_trial_ends_when_the_process_that_started_it_is_killed(trial: Trial) -> None:
+    folder = trial(completions=16 * 100_000, eval_every=100_000)
+    start = "import subprocess, sys; subprocess.run([sys.executable, '-P', '-m', 'trainers', *sys.argv[1:]])"
+    command = [sys.executable, "-P", "-c", start, str(folder), "--with-parent"]
+    parent = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    wait(lambda: (folder / "events.jsonl").exists() and bool(rows(folder)))
+    parent.kill()
+    parent.wait()
+    wait(lambda: isinstance(events(folder)[-1], RunEnded))
+    end = events(folder)[-1]
+    assert isinstance(end, RunEnded) and end.outcome is Outcome.INTERRUPTED
+    assert end.reason == "the process that started it is gone"
+
+
+def wait(until: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for something to be so; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
