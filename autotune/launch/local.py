@@ -23,7 +23,7 @@ class LocalTrial:
         # trainer itself appends it for the user's reward function. A session of its own keeps Ctrl-C from reaching the
         # trainer before the loop has decided what to do about it.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "trainers", str(directory), "--attempt", str(attempt)],
+            [sys.executable, "-P", "-m", "trainers", str(directory), "--attempt", str(attempt), "--with-parent"],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

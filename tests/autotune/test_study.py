@@ -226,7 +226,7 @@ def test_one_study_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) 
 
 @pytest.mark.parametrize(("before", "after"), [(signal.SIG_IGN, "SIG_IGN"), (signal.SIG_DFL, "default_int_handler")])
 def test_a_closed_terminal_ends_it_but_not_under_nohup(before: signal.Handlers, after: str) -> None:
-    code = "import signal; from autotune.cli import main; main(['--version']); print(signal.getsignal(signal.SIGHUP))"
+    code = "import signal as s; from autotune.cli import main; main(['--version']); print(repr(s.getsignal(s.SIGHUP)))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
