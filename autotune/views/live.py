@@ -84,7 +84,7 @@ class LiveView:
         running = [t for t in trials if t.state is State.RUNNING and t.max_steps]
         total = len(done) + sum(t.steps / t.max_steps for t in running)
         elapsed = time.monotonic() - self._began
-        left = f", about {words.duration(elapsed / total * (spec.trials - total))} left" if total > 0.2 else ""
+        left = f", about {words.duration(elapsed / total * (spec.trials - total))} left" if 0.2 < total < spec.trials else ""
         line = Table.grid(padding=(0, 1))
         line.add_row(
             ProgressBar(total=spec.trials, completed=total, width=max(10, min(40, width - 44))),
@@ -103,7 +103,7 @@ def trials_table(study: StudyRecord, width: int) -> RenderableType:
     )
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("changed", ratio=1, overflow="fold")
-    if width >= 60:
+    if width >= 70:
         table.add_column("curve", no_wrap=True)
     table.add_column(study.spec.objective.replace("_", "\n"), justify="right", no_wrap=True)
     if width >= 72:
@@ -114,7 +114,7 @@ def trials_table(study: StudyRecord, width: int) -> RenderableType:
             Text(f"{'★ ' if best is trial else ''}{trial.number}", style="bold green" if best is trial else ""),
             Text(words.change(study, trial).replace(", ", "\n")),
         ]
-        if width >= 60:
+        if width >= 70:
             row.append(Text(sparkline([e.value for e in trial.evaluations], 11), style="blue"))
         row.append(Text(f"{trial.value:+.3f}" if trial.value is not None else "-"))
         if width >= 72:
