@@ -15,7 +15,7 @@ from diagnostics.series import RunHistory
 GROUP = 8
 COLD = 0.7  # sampling below this temperature makes a group repeat its most likely answer: house default
 HOT = 1.3  # sampling above it makes most tokens noise: house default
-STRONG = 0.5  # a KL coefficient from which the penalty outweighs a reward of unit size: ten times TRL's usual 0.04
+STRONG = 0.5  # a KL coefficient that outweighs a reward of unit size: house default, DeepSeekMath used 0.04
 FAR = 0.5  # nats per token above which a policy is far from the reference: axolotl's GRPO guide
 MOVED = 0.1  # nats per token above which it is away from it: ten times what a policy that hardly moves was measured at
 LOST = 4.0  # times its noise that a reward lies below its start when it is lost: kl_explosion has the measurements
