@@ -32,6 +32,7 @@ WINDOW = 20
         Case(
             example({GRAD: "0*6 0.001*4 1.4e-8-1e-10*120"}), "warning@59"
         ),  # nothing from the start: the absolute limit
+        Case(example({GRAD: "1*5 100*5 0.03*40"}), "warning@19"),  # against the first ten, no fewer and no more
     ],
     quiet=[
         example({GRAD: "1 0 1 1 0.5 1 0 1 1 1 0 1 1 0 1 1 0 1 1 1 0 1 0 1 1 1 0 1 1 0 1"}),  # a group a row: some are 0

@@ -48,6 +48,8 @@ STALL = 40  # points over which a reward that no longer climbs counts as stalled
             example({ENTROPY: "0.04-0.0005*78 0.001*60", REWARD: "0.3+0.005~0.05*70 0.65~0.05*68"}),
             "info@65 warning@110",
         ),
+        Case(example({ENTROPY: "0.005*120", REWARD: "0.81~0.01*120"}, reward_bounds=(-1, 1)), "info@9"),
+        Case(example({ENTROPY: "0.005*120", REWARD: "0.79~0.01*120"}, reward_bounds=(-1, 1)), "info@9 warning@19"),
         Case(example({ENTROPY: "0.005*30", REWARD: "0.3~0.05*10 0.3+0.04~0.05*20"}), "info@9"),  # too young to stall
         Case(
             example({ENTROPY: "1*20 1-0.01*95 0.05*40", REWARD: "0.81~0.01*155"}, reward_bounds=(-1, 1)), "info@105"
