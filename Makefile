@@ -26,5 +26,6 @@ bench: $(READY)
 	$(PYTHON) -m venv .venv
 
 $(READY): pyproject.toml constraints.txt | .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	# --no-compile: bytecode of what is imported is made then; that of all of torch and transformers takes half a minute
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $(READY)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autotune import journal
-from autotune.launch.local import LOG_FILE, LocalTrial
+from autotune.launch.local import LOG_FILE, LocalLauncher, LocalTrial
 from autotune.prescribe import prescribe, settled
 from diagnostics.errors import UserError
 from diagnostics.events import Event, Outcome
@@ -93,8 +93,9 @@ def _run_trials(spec: StudySpec, directory: Path, log: StudyLog, view: View) -> 
     trials: list[TrialRecord] = []
     outcome = Outcome.FINISHED
     try:
-        while len(trials) < spec.trials:
-            trials.append(_run_trial(study, spec, directory, trials, log, view))
+        with LocalLauncher() as launcher:
+            while len(trials) < spec.trials:
+                trials.append(_run_trial(study, spec, directory, trials, launcher, log, view))
     except KeyboardInterrupt:
         outcome = Outcome.INTERRUPTED
         raise
@@ -110,6 +111,7 @@ def _run_trial(
     spec: StudySpec,
     directory: Path,
     trials: Sequence[TrialRecord],
+    launcher: LocalLauncher,
     log: StudyLog,
     view: View,
 ) -> TrialRecord:
@@ -123,7 +125,7 @@ def _run_trial(
             record = replace(record, attempt=attempt)
             log.proposed(record.number, attempt, record.seed, proposal)
             view.began(record)
-            record = _follow(record, folder, spec, log, view)
+            record = _follow(record, folder, spec, launcher, log, view)
             if record.state is not State.FAILED:
                 break
     except (KeyboardInterrupt, UserError) as error:
@@ -169,11 +171,14 @@ def _start(spec: StudySpec) -> Proposal:
     return Proposal(dict(spec.start), Origin.START, f"where the study {spec.name} starts")
 
 
-def _follow(record: TrialRecord, folder: Path, spec: StudySpec, log: StudyLog, view: View) -> TrialRecord:
+def _follow(
+    record: TrialRecord, folder: Path, spec: StudySpec, launcher: LocalLauncher, log: StudyLog, view: View
+) -> TrialRecord:
     """Launch the trial and follow its events until it ends; returns what became of it."""
     began = time.monotonic()
     events = TrialLog(folder, spec.objective)
-    running = LocalTrial(folder, attempt=record.attempt)
+    last = record.number + 1 == spec.trials
+    running = launcher.start(folder, attempt=record.attempt, last=last)
     condemned_at: float | None = None
     try:
         while running.poll() is None:

@@ -188,9 +188,9 @@ def _bounds(text: str) -> tuple[float, float]:
 
 def _train_in_a_process(directory: Path, *, plain: bool) -> bool:
     """Train in a process of its own; whether it was interrupted. UserError where it failed."""
-    from autotune.launch.local import LOG_FILE, LocalTrial
+    from autotune.launch.local import LOG_FILE, LocalLauncher
 
-    running = LocalTrial(directory)
+    running = LocalLauncher().start(directory, last=True)
     try:
         with _view(plain) as view:
             _follow(directory, view, lambda: running.poll() is None)

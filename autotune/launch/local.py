@@ -1,35 +1,58 @@
-"""Runs a trial as a process on this machine: `python -P -m trainers FOLDER`."""
+"""Runs trials as processes on this machine, each `python -P -m trainers` in a session of its own."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import TracebackType
+from typing import IO
 
 LOG_FILE = "trainer.log"
 GRACE_SECONDS = 2.0  # what a trainer gets to end its step and write its last event; Ctrl-C must end within 3 s
 
 
-class LocalTrial:
-    """A trial under way. Raises OSError where its folder cannot be written."""
+class LocalLauncher:
+    """Starts trials one after another; a context manager.
 
-    def __init__(self, directory: Path, *, attempt: int = 1) -> None:
-        self.directory = directory
-        self._log = (directory / LOG_FILE).open("a", encoding="utf-8")
-        # -P keeps the current folder off the path, so that a user's own `trainers/` cannot take the place of ours; the
-        # trainer itself appends it for the user's reward function. A session of its own keeps Ctrl-C from reaching the
-        # trainer before the loop has decided what to do about it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "trainers", str(directory), "--attempt", str(attempt), "--with-parent"],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
-        )
+    While a trial runs, the process of the next one is made ready: it pays for its imports (torch, transformers, TRL: 5
+    to 9 s) on the other core and waits. One that is not needed ends with the launcher.
+    """
+
+    def __init__(self) -> None:
+        self._ready: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> LocalLauncher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ready is not None:
+            _kill(self._ready, signal.SIGKILL)
+            self._ready.wait()
+
+    def start(self, directory: Path, *, attempt: int = 1, last: bool = False) -> LocalTrial:
+        """Start the trial of `directory`; `last` says that none will follow. OSError where it cannot be written."""
+        with (directory / LOG_FILE).open("ab") as log:
+            process, self._ready = self._ready, None
+            if process is None or not _order(process, directory, attempt):
+                process = _spawn(log)  # its log says what goes wrong with the imports, too
+                _order(process, directory, attempt)
+        if not last:
+            self._ready = _spawn(subprocess.DEVNULL)
+        return LocalTrial(directory, process)
+
+
+class LocalTrial:
+    """A trial under way."""
+
+    def __init__(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
+        self.directory, self._process = directory, process
 
     def poll(self) -> int | None:
         """The exit status, None while it runs."""
@@ -38,20 +61,46 @@ class LocalTrial:
     def stop(self) -> int:
         """End it: ask, wait, then kill it with all its children. Returns the exit status."""
         if self._process.poll() is None:
-            self._signal(signal.SIGTERM)
+            _kill(self._process, signal.SIGTERM)
             try:
                 self._process.wait(GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
-        status = self._process.wait()
-        self._log.close()
-        return status
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):  # it may have ended in between
-            os.killpg(self._process.pid, number)
+                _kill(self._process, signal.SIGKILL)
+        return self._process.wait()
 
     def last_words(self) -> str:
         """The last line the trainer wrote, which for an error is what went wrong."""
         lines = (self.directory / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "it wrote nothing"
+
+
+def _spawn(output: IO[bytes] | int) -> subprocess.Popen[bytes]:
+    """A trainer that imports all it needs and then waits for its order."""
+    # -P keeps the current folder off the path, so that a user's own `trainers/` cannot take the place of ours; the
+    # trainer itself appends it for the user's reward function. A session of its own keeps Ctrl-C from reaching the
+    # trainer before the loop has decided what to do about it.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "trainers", "--wait", "--with-parent"],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+    )
+
+
+def _order(process: subprocess.Popen[bytes], directory: Path, attempt: int) -> bool:
+    """Tell a waiting trainer what to run; whether it was there to hear it."""
+    assert process.stdin is not None
+    order = {"directory": str(directory.absolute()), "attempt": attempt, "log": LOG_FILE}
+    try:
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.close()
+    except BrokenPipeError:
+        return False
+    return process.poll() is None
+
+
+def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it may have ended in between
+        os.killpg(process.pid, number)

@@ -84,7 +84,11 @@ class LiveView:
         running = [t for t in trials if t.state is State.RUNNING and t.max_steps]
         total = len(done) + sum(t.steps / t.max_steps for t in running)
         elapsed = time.monotonic() - self._began
-        left = f", about {words.duration(elapsed / total * (spec.trials - total))} left" if 0.2 < total < spec.trials else ""
+        left = (
+            f", about {words.duration(elapsed / total * (spec.trials - total))} left"
+            if 0.2 < total < spec.trials
+            else ""
+        )
         line = Table.grid(padding=(0, 1))
         line.add_row(
             ProgressBar(total=spec.trials, completed=total, width=max(10, min(40, width - 44))),

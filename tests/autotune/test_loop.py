@@ -44,13 +44,18 @@ class Scripted:
     """A launcher whose trials are over at once; `script` writes their events and returns their exit status."""
 
     script: Callable[[TrialSpec, EventLog], int]
-    launched: list[Path]
 
-    def __init__(self, directory: Path, *, attempt: int = 1) -> None:
-        self.launched.append(directory)
+    def __enter__(self) -> "Scripted":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def start(self, directory: Path, *, attempt: int = 1, last: bool = False) -> "Scripted":
         log = EventLog(directory / "events.jsonl", attempt=attempt)
         self._status = type(self).script(trial.read(directory), log)
         log.close()
+        return self
 
     def poll(self) -> int:
         return self._status
@@ -82,8 +87,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StudyR
     def start(
         script: Callable[[TrialSpec, EventLog], int], *, trials: int = 3, out: io.StringIO | None = None
     ) -> StudyRecord:
-        launcher = type("Launcher", (Scripted,), {"script": staticmethod(script), "launched": []})
-        monkeypatch.setattr(loop, "LocalTrial", launcher)
+        monkeypatch.setattr(loop, "LocalLauncher", type("Launcher", (Scripted,), {"script": staticmethod(script)}))
         spec = replace(load("arithmetic-grpo"), trials=trials)
         return loop.run_study(spec, tmp_path / "study", PlainView(spec, tmp_path / "study", out or io.StringIO()))
 
@@ -136,7 +140,7 @@ def test_every_trial_is_named_with_its_reason_before_it_begins(run: Callable[...
 
 def test_equal_studies_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        loop, "LocalTrial", type("L", (Scripted,), {"script": staticmethod(learns_below_1e_3), "launched": []})
+        loop, "LocalLauncher", type("Launcher", (Scripted,), {"script": staticmethod(learns_below_1e_3)})
     )
     spec = replace(load("arithmetic-grpo"), trials=7)
     knobs = []
