@@ -177,14 +177,15 @@ def _follow(
     """Launch the trial and follow its events until it ends; returns what became of it."""
     began = time.monotonic()
     events = TrialLog(folder, spec.objective)
-    last = record.number + 1 == spec.trials
-    running = launcher.start(folder, attempt=record.attempt, last=last)
+    running = launcher.start(folder, attempt=record.attempt)
     condemned_at: float | None = None
     try:
         while running.poll() is None:
             news = events.poll()
             record = replace(with_log(record, events), seconds=time.monotonic() - began)
             view.moved(record, events, news)
+            if record.max_steps and record.number + 1 < spec.trials:  # it has begun, and its own imports are over
+                launcher.prepare()
             fatal = _fatal(record.findings, spec)
             if fatal and condemned_at is None:
                 condemned_at = time.monotonic()

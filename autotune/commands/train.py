@@ -190,7 +190,7 @@ def _train_in_a_process(directory: Path, *, plain: bool) -> bool:
     """Train in a process of its own; whether it was interrupted. UserError where it failed."""
     from autotune.launch.local import LOG_FILE, LocalLauncher
 
-    running = LocalLauncher().start(directory, last=True)
+    running = LocalLauncher().start(directory)
     try:
         with _view(plain) as view:
             _follow(directory, view, lambda: running.poll() is None)

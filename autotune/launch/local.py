@@ -19,8 +19,8 @@ GRACE_SECONDS = 2.0  # what a trainer gets to end its step and write its last ev
 class LocalLauncher:
     """Starts trials one after another; a context manager.
 
-    While a trial runs, the process of the next one is made ready: it pays for its imports (torch, transformers, TRL: 5
-    to 9 s) on the other core and waits. One that is not needed ends with the launcher.
+    While a trial runs, the process of the next one can be made ready: it pays for its imports (torch, transformers,
+    TRL: 5 to 9 s) on another core and waits. One that is not needed ends with the launcher.
     """
 
     def __init__(self) -> None:
@@ -36,15 +36,17 @@ class LocalLauncher:
             _kill(self._ready, signal.SIGKILL)
             self._ready.wait()
 
-    def start(self, directory: Path, *, attempt: int = 1, last: bool = False) -> LocalTrial:
-        """Start the trial of `directory`; `last` says that none will follow. OSError where it cannot be written."""
+    def prepare(self) -> None:
+        """Make the process of the next trial ready, where it is not."""
+        self._ready = self._ready or _spawn(subprocess.DEVNULL)
+
+    def start(self, directory: Path, *, attempt: int = 1) -> LocalTrial:
+        """Start the trial of `directory`. OSError where it cannot be written."""
         with (directory / LOG_FILE).open("ab") as log:
             process, self._ready = self._ready, None
             if process is None or not _order(process, directory, attempt):
                 process = _spawn(log)  # its log says what goes wrong with the imports, too
                 _order(process, directory, attempt)
-        if not last:
-            self._ready = _spawn(subprocess.DEVNULL)
         return LocalTrial(directory, process)
 
 

@@ -36,8 +36,9 @@ def folder(root: Path, name: str) -> Path:
 
 def test_each_trial_has_its_own_log_whether_it_was_waited_for_or_stood_ready(tmp_path: Path) -> None:
     with LocalLauncher() as launcher:
-        for name, last in (("first", False), ("second", True)):
-            trial = launcher.start(folder(tmp_path, name), last=last)
+        for name in ("first", "second"):
+            trial = launcher.start(folder(tmp_path, name))
+            launcher.prepare()
             assert ended(trial) == 2
             assert trial.last_words().startswith("trainers: error: ")
             assert f"{name}/config.json has version 99" in trial.last_words()
@@ -45,29 +46,28 @@ def test_each_trial_has_its_own_log_whether_it_was_waited_for_or_stood_ready(tmp
 
 def test_a_ready_process_that_died_is_replaced(tmp_path: Path) -> None:
     with LocalLauncher() as launcher:
-        launcher.start(folder(tmp_path, "first"))
+        launcher.prepare()
         ready = launcher._ready
         assert ready is not None
         ready.kill()
         ready.wait()
-        trial = launcher.start(folder(tmp_path, "second"), last=True)
+        trial = launcher.start(folder(tmp_path, "second"))
         assert ended(trial) == 2
         assert "second/config.json has version 99" in (tmp_path / "second" / LOG_FILE).read_text()
 
 
-def test_a_ready_process_ends_with_the_launcher_and_with_whoever_started_it(tmp_path: Path) -> None:
+def test_a_ready_process_ends_with_the_launcher_and_with_whoever_started_it() -> None:
     with LocalLauncher() as launcher:
-        launcher.start(folder(tmp_path, "first"))
+        launcher.prepare()
         ready = launcher._ready
         assert ready is not None and ready.poll() is None
     assert ready.poll() == -signal.SIGKILL
 
     code = (
-        "import sys, time; from pathlib import Path; from autotune.launch.local import LocalLauncher; "
-        "launcher = LocalLauncher(); launcher.start(Path(sys.argv[1])); "
-        "print(launcher._ready.pid, flush=True); time.sleep(60)"
+        "import time; from autotune.launch.local import LocalLauncher; launcher = LocalLauncher(); "
+        "launcher.prepare(); print(launcher._ready.pid, flush=True); time.sleep(60)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code, str(folder(tmp_path, "other"))], stdout=subprocess.PIPE)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     orphan = int(parent.stdout.readline())
     parent.kill()

@@ -51,11 +51,14 @@ class Scripted:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def start(self, directory: Path, *, attempt: int = 1, last: bool = False) -> "Scripted":
+    def start(self, directory: Path, *, attempt: int = 1) -> "Scripted":
         log = EventLog(directory / "events.jsonl", attempt=attempt)
         self._status = type(self).script(trial.read(directory), log)
         log.close()
         return self
+
+    def prepare(self) -> None:
+        pass
 
     def poll(self) -> int:
         return self._status
