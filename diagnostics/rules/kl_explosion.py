@@ -173,7 +173,7 @@ def _told(run: RunHistory, series: MetricSeries, limit: float, points: int, i: i
     reward, standing = progress(run)
     where = np.searchsorted(reward.steps, last, side="right") - 1
     message = f"{series.metric} is {level:.3g} (limit {limit:g}) from step {first} to {last}"
-    if where >= 0 and np.isfinite(standing.recent[where]):
+    if where >= 0 and np.isfinite(standing.gain[where]):
         message += f", while the reward stands at {standing.recent[where]:.3g}, {_compared(standing.gain[where])}"
     because = "the updates are so large that the policy is carried off faster than the reward can guide it"
     remedies = [slower(series.metric, Direction.DOWN, level / 2, because)]

@@ -117,3 +117,16 @@ def test_the_first_prescription(code, metrics, settings, expected):
 def test_the_other_prescriptions(code, metrics, settings, expected):
     for finding in found(code, example(metrics, settings=settings, reward_bounds=(-1, 1))):
         assert [(p.knob, str(p.change)) for p in finding.prescriptions[1:]] == expected
+
+
+def test_no_message_says_nan() -> None:
+    """A finding may be raised before the noise of the reward is known; it then says nothing of it."""
+    from pathlib import Path
+
+    from diagnostics.engine import diagnose
+    from diagnostics.readers import events
+
+    runs = Path(__file__).parent.parent / "data" / "runs"
+    for folder in sorted(runs.iterdir()):
+        for finding in diagnose(events.read(folder)).raised:
+            assert "nan" not in finding.message.replace("is nan", "").split(), (folder.name, finding.message)
