@@ -107,6 +107,7 @@ def test_an_interrupt_ends_soon_and_says_what_is_kept(tmp_path: Path, number: si
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell ignores it for what runs behind it
     )
     assert running.stdout is not None
     for line in running.stdout:
