@@ -192,7 +192,8 @@ def _follow(
                 log.stopped(record.number, fatal)
             if condemned_at is not None and time.monotonic() - condemned_at > PATIENCE_SECONDS:
                 running.stop()
-            if events.ended is not None and events.ended.outcome in (Outcome.FINISHED, Outcome.STOPPED):
+            ended = events.ended if events.attempt == record.attempt else None  # an earlier attempt's says nothing
+            if ended is not None and ended.outcome in (Outcome.FINISHED, Outcome.STOPPED):
                 break  # all is written: what is left is the interpreter taking two seconds to leave
             if not news:
                 time.sleep(POLL_SECONDS)

@@ -150,6 +150,7 @@ class TrialLog:
     evaluations: list[Evaluation] = field(default_factory=list)
     findings: dict[str, Finding] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    attempt: int = 0
     step: int = 0
     completions: int = 0
     ended: RunEnded | None = None
@@ -163,7 +164,7 @@ class TrialLog:
         events = []
         for envelope in self._tail.poll():
             self.first_time = self.first_time or envelope.time
-            self.last_time = envelope.time
+            self.last_time, self.attempt = envelope.time, envelope.attempt
             self._take(envelope.event)
             events.append(envelope.event)
         return events

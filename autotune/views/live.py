@@ -18,11 +18,11 @@ from rich.text import Text
 from autotune.views import words
 from diagnostics.events import Event
 from diagnostics.finding import Finding, Severity
+from diagnostics.report.terminal import STYLES
 from diagnostics.text import sparkline, visible
 from studies.record import State, StudyRecord, TrialLog, TrialRecord
 from studies.spec import StudySpec
 
-STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red", Severity.FATAL: "bold red"}
 STATES = {State.RUNNING: "bold cyan", State.COMPLETE: "green", State.PRUNED: "yellow", State.FAILED: "red"}
 # What a person looks at first, in this order; those that a run does not log are left out.
 CURVES = (

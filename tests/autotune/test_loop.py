@@ -218,6 +218,38 @@ def test_what_a_broken_attempt_said_is_not_told_to_optuna(run: Callable[..., Stu
     assert told(study)[0].intermediate_values == {0: -0.3, 12800: 0.4}
 
 
+def test_the_end_of_an_earlier_attempt_does_not_end_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class SecondTakesTime(Scripted):
+        """The first attempt was stopped from outside; the second has said nothing when it is first looked at."""
+
+        def start(self, directory: Path, *, attempt: int = 1) -> "Scripted":
+            self._folder, self._polls, self._attempt = directory, 0, attempt
+            if attempt == 1:
+                log = EventLog(directory / "events.jsonl")
+                log.emit(RunStarted(0, "trl-grpo", "1.16.0", {"max_steps": 100}))
+                log.emit(RunEnded(3, Outcome.STOPPED, "SIGTERM"))
+                log.close()
+            return self
+
+        def poll(self) -> int | None:  # type: ignore[override]
+            self._polls += 1
+            if self._attempt == 1 or self._polls > 2:
+                return 0
+            if self._polls == 2:
+                log = EventLog(self._folder / "events.jsonl", attempt=2)
+                learns_below_1e_3(replace(trial.read(self._folder), knobs={"learning_rate": 3e-4}), log)
+                log.close()
+            return None
+
+        def stop(self) -> int:
+            return 0
+
+    monkeypatch.setattr(loop, "LocalLauncher", SecondTakesTime)
+    spec = replace(load("arithmetic-grpo"), trials=1)
+    study = loop.run_study(spec, tmp_path / "study", PlainView(spec, tmp_path / "study", io.StringIO()))
+    assert (study.trials[0].state, study.trials[0].attempt) == (State.COMPLETE, 2)
+
+
 def test_the_trainers_word_for_a_mistake_of_the_user_is_passed_on(
     run: Callable[..., StudyRecord], tmp_path: Path
 ) -> None:
