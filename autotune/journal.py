@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from autotune.views import words
 from diagnostics.events import dumps
 from diagnostics.finding import Finding, Severity, finding_to_json, hypothesis_to_json
 from diagnostics.text import visible
+from studies import words
 from studies.record import State, StudyRecord, TrialRecord
 
 JOURNAL_FILE = "journal.md"

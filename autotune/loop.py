@@ -16,21 +16,11 @@ from diagnostics.errors import UserError
 from diagnostics.events import Event, Outcome
 from diagnostics.finding import Finding, Severity
 from studies import trial as trial_file
-from studies.record import (
-    Origin,
-    Proposal,
-    State,
-    StudyLog,
-    StudyRecord,
-    TrialLog,
-    TrialRecord,
-    claim,
-    read,
-    trial_directory,
-    with_log,
-)
+from studies.log import StudyLog, claim, read, trial_directory
+from studies.record import Origin, Proposal, Search, State, StudyRecord, TrialRecord
 from studies.space import Choices, Space
 from studies.spec import StudySpec
+from studies.trial_log import TrialLog
 
 if TYPE_CHECKING:
     import optuna
@@ -66,7 +56,7 @@ def run_study(spec: StudySpec, directory: Path, view: View) -> StudyRecord:
 
     claim(directory)
     log = StudyLog(directory)
-    log.started(spec)
+    log.started(spec, Search())
     try:
         _run_trials(spec, directory, log, view)
     except optuna.exceptions.StorageInternalError as error:
@@ -123,7 +113,9 @@ def _run_trial(
         trial_file.write(spec.trial_with(proposal.knobs, record.seed), folder)
         for attempt in range(1, ATTEMPTS + 1):
             record = replace(record, attempt=attempt)
-            log.proposed(record.number, attempt, record.seed, proposal)
+            log.proposed(record.number, record.seed, proposal) if attempt == 1 else log.retried(
+                record.number, attempt, record.reason
+            )
             view.began(record)
             record = _follow(record, folder, spec, launcher, log, view)
             if record.state is not State.FAILED:
@@ -182,14 +174,14 @@ def _follow(
     try:
         while running.poll() is None:
             news = events.poll()
-            record = replace(with_log(record, events), seconds=time.monotonic() - began)
+            record = replace(record.with_log(events), seconds=time.monotonic() - began)
             view.moved(record, events, news)
             if record.max_steps and record.number + 1 < spec.trials:  # it has begun, and its own imports are over
                 launcher.prepare()
             fatal = _fatal(record.findings, spec)
             if fatal and condemned_at is None:
                 condemned_at = time.monotonic()
-                log.stopped(record.number, fatal)
+                log.stopped(record.number, fatal.name, fatal)
             if condemned_at is not None and time.monotonic() - condemned_at > PATIENCE_SECONDS:
                 running.stop()
             ended = events.ended if events.attempt == record.attempt else None  # an earlier attempt's says nothing
@@ -202,7 +194,7 @@ def _follow(
         news = events.poll()
         events.close()
     view.moved(record, events, news)
-    record = replace(with_log(record, events), seconds=time.monotonic() - began)
+    record = replace(record.with_log(events), seconds=time.monotonic() - began)
     if status == 2:  # the trainer's own word for something the user can put right
         raise UserError(running.last_words().removeprefix("trainers: error: "))
     return _judge(record, events, spec, running)

@@ -1,40 +1,18 @@
-"""The record of a study: `study.jsonl`, one line per decision, and what each trial's events say.
-
-The file is append-only and written by the loop alone. Everything else (what `study show` prints, the journal, what the
-next proposal rests on) is derived from it and from the trials' `events.jsonl`, so that a kill at any moment loses
-nothing that was decided.
-"""
+"""What a study has come to: its trials, what each was to show, what came of it. `studies.log` writes and reads it."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from diagnostics.errors import UserError
-from diagnostics.events import (
-    EVENTS_FILE,
-    Event,
-    FindingRaised,
-    MetricsLogged,
-    RunEnded,
-    RunStarted,
-    Tail,
-    dumps,
-)  # fmt: skip
 from diagnostics.finding import Finding, Hypothesis, Severity, hypothesis_from_json, hypothesis_to_json
 from studies.spec import StudySpec
-from studies.spec import from_json as spec_from_json
-from studies.spec import to_json as spec_to_json
 from studies.trial import Knob
-
-VERSION = 1
-STUDY_FILE = "study.jsonl"
-TRIALS = "trials"
+from studies.trial_log import Evaluation, TrialLog
 
 
 class Origin(StrEnum):
@@ -44,6 +22,7 @@ class Origin(StrEnum):
     FINDING = "finding"  # a prescription of a finding
     BRACKET = "bracket"  # between settings of which more is known
     SAMPLER = "sampler"  # Optuna's model
+    CONFIRM = "confirm"  # settings of an earlier trial on another seed
 
 
 class State(StrEnum):
@@ -51,7 +30,7 @@ class State(StrEnum):
 
     RUNNING = "running"
     COMPLETE = "complete"
-    PRUNED = "pruned"  # stopped by a finding; its evaluations count
+    PRUNED = "pruned"  # stopped by a finding or a pruner; its evaluations count
     FAILED = "failed"  # a fault of ours or of the machine; its settings are not judged
 
 
@@ -59,7 +38,7 @@ class State(StrEnum):
 class Proposal:
     """The settings of a trial and why they were chosen.
 
-    `knob`, `before` and `parent` say what was changed from which trial; `code` is the finding behind it.
+    `knob` and `parent` say what was changed from which trial; `code` is the finding behind it.
     """
 
     knobs: Mapping[str, Knob]
@@ -71,13 +50,38 @@ class Proposal:
     hypothesis: Hypothesis | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The objective at one step of a trial; `completions` is the cost until then."""
+class Judgement(StrEnum):
+    """What a trial says of the hypothesis behind it."""
 
-    step: int
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One metric of the runs before a change and after it, at equal cost.
+
+    `before` and `after` are means over `runs` = (seeds before, seeds after); `error` is the standard error of their
+    difference, None where nothing tells the noise between seeds; `completions` is the cost at which they were compared.
+    """
+
+    metric: str
+    before: float
+    after: float
+    error: float | None
+    runs: tuple[int, int]
     completions: int
-    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a proposal did what its hypothesis said; the comparisons are None where a metric was not logged."""
+
+    judgement: Judgement
+    why: str
+    mechanism: Comparison | None = None
+    objective: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,270 +100,183 @@ class TrialRecord:
     max_steps: int = 0
     completions: int = 0
     seconds: float = 0.0
+    verdict: Verdict | None = None
 
     @property
     def value(self) -> float | None:
-        """The objective at the last evaluation, None before the first."""
-        return self.evaluations[-1].value if self.evaluations else None
+        """The objective at the end: the mean of the last tenth of the evaluations, None before the first.
+
+        A trial evaluated ten times counts with its last value; one whose objective is logged at every step would
+        otherwise count with the noise of one.
+        """
+        last = self.evaluations[-max(1, len(self.evaluations) // 10) :]
+        return fmean(e.value for e in last) if last else None
 
     @property
     def feasible(self) -> bool:
         """Whether it ran to its end with no finding at ERROR or above."""
         return self.state is State.COMPLETE and all(f.severity < Severity.ERROR for f in self.findings)
 
+    def with_log(self, log: TrialLog) -> TrialRecord:
+        """This trial with what its events say by now."""
+        return replace(
+            self,
+            evaluations=tuple(log.evaluations),
+            findings=tuple(sorted(log.findings.values(), key=lambda f: (-f.severity, f.raised_at))),
+            steps=log.step,
+            max_steps=log.max_steps,
+            completions=log.completions,
+            seconds=self.seconds or max(0.0, log.last_time - log.first_time),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How a study looks for settings. `storage` is a URL of Optuna's, empty for `study.db` in the study's folder."""
+
+    sampler: str = "autotune"
+    pruner: str = "autotune"
+    storage: str = ""
+    name: str = ""  # of the study in that storage
+    parallel: int = 1
+    timeout: float | None = None  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A line of `study.jsonl`: when, what kind, about which trial, and all that it says."""
+
+    time: float  # seconds since the epoch
+    kind: str
+    trial: int | None
+    data: Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """A study as its files tell it."""
+    """A study as its files tell it; `ended` is empty while it runs, or after a kill."""
 
     directory: Path
     spec: StudySpec
     trials: tuple[TrialRecord, ...] = ()
+    search: Search = field(default_factory=Search)
     started: float = 0.0
     ended: str = ""
     unreadable: int = 0
+    decisions: tuple[Decision, ...] = ()
+
+    def trial(self, number: int | None) -> TrialRecord | None:
+        """The trial of that number, None where there is none."""
+        return next((t for t in self.trials if t.number == number), None)
 
     def changes(self, trial: TrialRecord) -> dict[str, tuple[Knob, Knob]]:
         """What `trial` changed, knob by knob, as (before, after): against its parent, else against the start."""
-        parent = next((t for t in self.trials if t.number == trial.proposal.parent), None)
+        parent = self.trial(trial.proposal.parent)
         before = parent.proposal.knobs if parent else self.spec.start
         return {k: (before[k], v) for k, v in trial.proposal.knobs.items() if k in before and before[k] != v}
 
     def with_trial(self, trial: TrialRecord) -> StudyRecord:
         """The study with `trial` added, or in the place of the trial of that number."""
         others = tuple(t for t in self.trials if t.number != trial.number)
-        return replace(self, trials=(*others, trial))
+        return replace(self, trials=tuple(sorted((*others, trial), key=lambda t: t.number)))
+
+    def replicates(self, trial: TrialRecord) -> tuple[TrialRecord, ...]:
+        """All feasible trials with the settings of `trial`."""
+        return replicates(self.trials, trial)
 
     def best(self) -> TrialRecord | None:
-        """The feasible trial with the highest objective, None where there is none."""
-        candidates = [t for t in self.trials if t.feasible and t.value is not None]
-        return max(candidates, key=lambda t: t.value or 0.0, default=None)
+        """The feasible trial to recommend, None where there is none; see `best`."""
+        return best(self.trials)
 
 
-# ---- what a trial's events say
+def replicates(trials: tuple[TrialRecord, ...] | list[TrialRecord], trial: TrialRecord) -> tuple[TrialRecord, ...]:
+    """The feasible ones of `trials` with the settings of `trial`, whatever their seeds."""
+    return tuple(t for t in trials if t.feasible and t.value is not None and t.proposal.knobs == trial.proposal.knobs)
 
 
-@dataclass(slots=True)
-class TrialLog:
-    """Follows the events of one trial and keeps what the study needs of them."""
+def best(trials: tuple[TrialRecord, ...] | list[TrialRecord]) -> TrialRecord | None:
+    """The first feasible trial with the settings whose mean objective over all their seeds is highest.
 
-    directory: Path
-    objective: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    evaluations: list[Evaluation] = field(default_factory=list)
-    findings: dict[str, Finding] = field(default_factory=dict)
-    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    attempt: int = 0
-    step: int = 0
-    completions: int = 0
-    ended: RunEnded | None = None
-    first_time: float = 0.0
-    last_time: float = 0.0
-    _tail: Tail | None = None
-
-    def poll(self) -> list[Event]:
-        """The events since the last call, already taken in."""
-        self._tail = self._tail or Tail(self.directory / EVENTS_FILE)
-        events = []
-        for envelope in self._tail.poll():
-            self.first_time = self.first_time or envelope.time
-            self.last_time, self.attempt = envelope.time, envelope.attempt
-            self._take(envelope.event)
-            events.append(envelope.event)
-        return events
-
-    @property
-    def max_steps(self) -> int:
-        """The steps that the run will take, 0 before it has begun."""
-        return int(self.settings.get("max_steps") or 0)
-
-    @property
-    def unreadable(self) -> int:
-        """Lines that were no events."""
-        return self._tail.unreadable if self._tail else 0
-
-    def close(self) -> None:
-        """Stop following."""
-        if self._tail:
-            self._tail.close()
-
-    def _forget_from(self, step: int) -> None:
-        """A new attempt starts at `step`: what an earlier one told of that step and later did not happen."""
-        self.evaluations = [e for e in self.evaluations if e.step < step]
-        self.findings = {code: f for code, f in self.findings.items() if f.raised_at < step}
-        self.curves = {name: [p for p in points if p[0] < step] for name, points in self.curves.items()}
-        self.step, self.ended = step, None
-
-    def _take(self, event: Event) -> None:
-        self.step = max(self.step, event.step)
-        match event:
-            case RunStarted():
-                self.settings, self.notes = event.settings, event.notes
-                self._forget_from(event.step)
-            case MetricsLogged():
-                self.completions = int(event.metrics.get("completions_generated", self.completions))
-                for metric, value in event.metrics.items():
-                    self.curves.setdefault(metric, []).append((event.step, value))
-                if self.objective in event.metrics:
-                    self.evaluations.append(Evaluation(event.step, self.completions, event.metrics[self.objective]))
-            case FindingRaised():
-                self.findings[event.finding.code] = event.finding
-            case RunEnded():
-                self.ended = event
-            case _:
-                pass
-
-
-# ---- study.jsonl
-
-
-class StudyLog:
-    """The one writer of `study.jsonl`. Raises OSError where it cannot be written."""
-
-    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._file = (directory / STUDY_FILE).open("a", encoding="utf-8", buffering=1)
-        self._clock, self._seq = clock, 0
-
-    def started(self, spec: StudySpec) -> None:
-        """The first line: everything the study is."""
-        self._write("study_started", {"spec": spec_to_json(spec)})
-
-    def proposed(self, number: int, attempt: int, seed: int, proposal: Proposal) -> None:
-        """A trial is about to begin, for this reason."""
-        h = proposal.hypothesis
-        self._write(
-            "trial_proposed",
-            {
-                "trial": number,
-                "attempt": attempt,
-                "seed": seed,
-                "knobs": dict(proposal.knobs),
-                "origin": str(proposal.origin),
-                "why": proposal.why,
-                "lineage": {"parent": proposal.parent, "forked_at": 0 if proposal.parent is not None else None},
-                "code": proposal.code,
-                "knob": proposal.knob,
-                "hypothesis": h and hypothesis_to_json(h),
-            },
-        )
-
-    def stopped(self, number: int, finding: Finding) -> None:
-        """A finding ended a trial early."""
-        self._write("trial_stopped", {"trial": number, "code": finding.code, "raised_at": finding.raised_at})
-
-    def ended(self, number: int, state: State, reason: str, value: float | None, seconds: float) -> None:
-        """A trial ended and Optuna was told."""
-        self._write(
-            "trial_ended",
-            {"trial": number, "state": str(state), "reason": reason, "value": value, "seconds": round(seconds, 3)},
-        )
-
-    def finished(self, outcome: str) -> None:
-        """The last line of a study that was not killed."""
-        self._write("study_ended", {"outcome": outcome})
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _write(self, kind: str, payload: Mapping[str, Any]) -> None:
-        head = {"v": VERSION, "type": kind, "seq": self._seq, "time": round(self._clock(), 3)}
-        self._file.write(dumps({**head, **payload}) + "\n")
-        self._seq += 1
-
-
-def is_study(directory: Path) -> bool:
-    """Whether `directory` holds the record of a study."""
-    return (directory / STUDY_FILE).is_file()
-
-
-def claim(directory: Path) -> Path:
-    """Make `directory`, or take it where it is empty; returns it. UserError where it holds anything."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if is_study(directory):
-        raise UserError(f"{directory} already holds a study", "Give another --dir, or see `autotune study show`.")
-    if any(directory.iterdir()):
-        raise UserError(f"{directory} is not empty", "Give another --dir: nothing in it shall be overwritten.")
-    return directory
-
-
-def trial_directory(study: Path, number: int) -> Path:
-    """Where the trial `number` of a study writes."""
-    return study / TRIALS / str(number)
-
-
-def read(directory: Path) -> StudyRecord:
-    """The study in `directory`.
-
-    UserError where it is no study, or one that a newer version wrote.
+    Settings that were run on several seeds go before those that were run on one as soon as there are any: of many
+    single runs the highest is the luckiest.
     """
-    try:
-        lines = (directory / STUDY_FILE).read_text(encoding="utf-8").split("\n")
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{directory} is no study: it has no {STUDY_FILE}", "See `autotune study list`.") from None
-    spec: StudySpec | None = None
-    trials: dict[int, TrialRecord] = {}
-    started, ended, unreadable = 0.0, "", 0
-    for position, line in enumerate(lines):
-        if not line.strip() or position == len(lines) - 1:  # a torn last line means "not yet"
-            continue
-        try:
-            data = json.loads(line)
-            version, kind = data["v"], data["type"]
-        except (ValueError, KeyError, TypeError):
-            unreadable += 1
-            continue
-        if version != VERSION:
-            raise UserError(
-                f"{directory / STUDY_FILE} has version {version}, this autotune reads version {VERSION}",
-                "Upgrade autotune-rl, or use the version that wrote it.",
-            )
-        if kind == "study_started":
-            spec, started = spec_from_json(data["spec"], str(directory / STUDY_FILE)), data["time"]
-        elif kind == "trial_proposed" and spec is not None:
-            trials[data["trial"]] = _proposed(data)
-        elif kind == "trial_ended" and data["trial"] in trials:
-            trials[data["trial"]] = _ended(trials[data["trial"]], data)
-        elif kind == "study_ended":
-            ended = data["outcome"]
-    if spec is None:
-        raise UserError(f"{directory / STUDY_FILE} does not say which study it is", "Its first line is damaged.")
-    read_trials = []
-    for record in trials.values():
-        log = TrialLog(trial_directory(directory, record.number), spec.objective)
-        log.poll()
-        log.close()
-        unreadable += log.unreadable
-        read_trials.append(with_log(record, log))
-    return StudyRecord(directory, spec, tuple(read_trials), started, ended, unreadable)
+    groups: dict[int, tuple[TrialRecord, ...]] = {}
+    for t in trials:
+        same = replicates(trials, t)
+        if same:
+            groups[min(s.number for s in same)] = same
+    confirmed = {n: g for n, g in groups.items() if len(g) > 1} or groups
+    if not confirmed:
+        return None
+    number = max(confirmed, key=lambda n: (fmean(t.value or 0.0 for t in confirmed[n]), -n))
+    return next(t for t in trials if t.number == number)
 
 
-def with_log(record: TrialRecord, log: TrialLog) -> TrialRecord:
-    """`record` with what the trial's events say by now."""
-    return replace(
-        record,
-        evaluations=tuple(log.evaluations),
-        findings=tuple(sorted(log.findings.values(), key=lambda f: (-f.severity, f.raised_at))),
-        steps=log.step,
-        max_steps=log.max_steps,
-        completions=log.completions,
-        seconds=record.seconds or max(0.0, log.last_time - log.first_time),
-    )
+# ---- as plain JSON types
 
 
-def _proposed(data: Mapping[str, Any]) -> TrialRecord:
-    proposal = Proposal(
+def proposal_to_json(proposal: Proposal) -> dict[str, Any]:
+    """The proposal as it stands in `study.jsonl` and in a trial's user attributes."""
+    h = proposal.hypothesis
+    return {
+        "knobs": dict(proposal.knobs),
+        "origin": str(proposal.origin),
+        "why": proposal.why,
+        "lineage": {"parent": proposal.parent, "forked_at": 0 if proposal.parent is not None else None},
+        "code": proposal.code,
+        "knob": proposal.knob,
+        "hypothesis": h and hypothesis_to_json(h),
+    }
+
+
+def proposal_from_json(data: Mapping[str, Any]) -> Proposal:
+    """The inverse of `proposal_to_json`. KeyError, TypeError or ValueError where it is none."""
+    h = data["hypothesis"]
+    return Proposal(
         data["knobs"],
         Origin(data["origin"]),
         data["why"],
         data["lineage"]["parent"],
         data["code"],
         data["knob"],
-        data["hypothesis"] and hypothesis_from_json(data["hypothesis"]),
+        h and hypothesis_from_json(h),
     )
-    return TrialRecord(data["trial"], data["attempt"], data["seed"], proposal)
 
 
-def _ended(record: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
-    return replace(record, state=State(data["state"]), reason=data["reason"], seconds=data["seconds"])
+def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as plain JSON types."""
+    return {
+        "judgement": str(verdict.judgement),
+        "why": verdict.why,
+        "mechanism": verdict.mechanism and _comparison_to_json(verdict.mechanism),
+        "objective": verdict.objective and _comparison_to_json(verdict.objective),
+    }
+
+
+def verdict_from_json(data: Mapping[str, Any]) -> Verdict:
+    """The inverse of `verdict_to_json`. KeyError, TypeError or ValueError where it is none."""
+    mechanism, objective = data["mechanism"], data["objective"]
+    return Verdict(
+        Judgement(data["judgement"]),
+        data["why"],
+        mechanism and _comparison_from_json(mechanism),
+        objective and _comparison_from_json(objective),
+    )
+
+
+def _comparison_to_json(c: Comparison) -> dict[str, Any]:
+    return {
+        "metric": c.metric,
+        "before": c.before,
+        "after": c.after,
+        "error": c.error,
+        "runs": list(c.runs),
+        "completions": c.completions,
+    }
+
+
+def _comparison_from_json(data: Mapping[str, Any]) -> Comparison:
+    before, after = data["runs"]
+    return Comparison(
+        data["metric"], data["before"], data["after"], data["error"], (before, after), data["completions"]
+    )

@@ -110,8 +110,8 @@ def new_directory(root: Path, name: str) -> Path:
 
 
 def _list(args: argparse.Namespace) -> ExitStatus:
-    from autotune.views import words
-    from studies.record import read
+    from studies import words
+    from studies.log import read
 
     folders = _studies(args.root)
     if not folders:
@@ -135,10 +135,10 @@ def _show(args: argparse.Namespace) -> ExitStatus:
     from rich.text import Text
 
     from autotune.output import show
-    from autotune.views import words
     from autotune.views.live import trials_table
     from autotune.views.plain import closing
-    from studies.record import read
+    from studies import words
+    from studies.log import read
 
     study = read(args.study or latest(RUNS))
     lines = []
@@ -157,8 +157,8 @@ def _show(args: argparse.Namespace) -> ExitStatus:
 
 
 def _best(args: argparse.Namespace) -> ExitStatus:
-    from autotune.views import words
-    from studies.record import read
+    from studies import words
+    from studies.log import read
 
     study = read(args.study or latest(RUNS))
     best = study.best()
@@ -179,7 +179,7 @@ def _best(args: argparse.Namespace) -> ExitStatus:
 
 def latest(root: Path) -> Path:
     """The study in `root` that was written to last; UserError where there is none."""
-    from studies.record import STUDY_FILE
+    from studies.log import STUDY_FILE
 
     folders = _studies(root)
     if not folders:
@@ -190,7 +190,7 @@ def latest(root: Path) -> Path:
 
 
 def _studies(root: Path) -> list[Path]:
-    from studies.record import is_study
+    from studies.log import is_study
 
     if not root.is_dir():
         return []

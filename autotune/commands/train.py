@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
     spec, name = _spec(args)
     require("torch", "transformers", "trl")
     from studies import trial
-    from studies.record import claim
+    from studies.log import claim
 
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks > 1 and args.dir is None:
@@ -113,7 +113,7 @@ def _spec(args: argparse.Namespace) -> tuple[TrialSpec, str]:
     """What is to be trained, and a name for its folder."""
     from dataclasses import replace
 
-    from studies.record import read
+    from studies.log import read
     from studies.spec import load
     from studies.trial import TrialSpec
 
@@ -235,7 +235,7 @@ def _view(plain: bool) -> LiveRun | PlainRun:
 
 def _follow(directory: Path, view: LiveRun | PlainRun, alive: Callable[[], bool]) -> None:
     """Show events until the run is no longer alive and all it wrote was seen."""
-    from studies.record import TrialLog
+    from studies.trial_log import TrialLog
 
     log = TrialLog(directory, "validation_reward")
     while True:

@@ -15,13 +15,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autotune.views import words
 from diagnostics.events import Event
 from diagnostics.finding import Finding, Severity
 from diagnostics.report.terminal import STYLES
 from diagnostics.text import sparkline, visible
-from studies.record import State, StudyRecord, TrialLog, TrialRecord
+from studies import words
+from studies.record import State, StudyRecord, TrialRecord
 from studies.spec import StudySpec
+from studies.trial_log import TrialLog
 
 STATES = {State.RUNNING: "bold cyan", State.COMPLETE: "green", State.PRUNED: "yellow", State.FAILED: "red"}
 # What a person looks at first, in this order; those that a run does not log are left out.

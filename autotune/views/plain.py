@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from autotune.views import words
 from diagnostics.events import Event, FindingRaised, MetricsLogged
 from diagnostics.text import visible
-from studies.record import State, StudyRecord, TrialLog, TrialRecord
+from studies import words
+from studies.record import State, StudyRecord, TrialRecord
 from studies.spec import StudySpec
+from studies.trial_log import TrialLog
 
 
 class PlainView:

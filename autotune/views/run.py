@@ -12,11 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autotune.views import words
 from autotune.views.live import REFRESH_PER_SECOND, curves, findings
 from diagnostics.events import Event, FindingRaised, MetricsLogged, RunStarted
 from diagnostics.text import visible
-from studies.record import TrialLog
+from studies import words
+from studies.trial_log import TrialLog
 
 
 class PlainRun:

@@ -28,7 +28,8 @@ from diagnostics.finding import (
     Severity,
 )
 from studies import trial
-from studies.record import Origin, State, StudyRecord, read
+from studies.log import read
+from studies.record import Origin, State, StudyRecord
 from studies.spec import load
 from studies.trial import TrialSpec
 

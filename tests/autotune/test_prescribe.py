@@ -18,9 +18,10 @@ from diagnostics.finding import (
     Set,
     Severity,
 )
-from studies.record import Evaluation, Origin, Proposal, State, TrialRecord
+from studies.record import Origin, Proposal, State, TrialRecord
 from studies.space import Choices, Range
 from studies.trial import Knob
+from studies.trial_log import Evaluation
 
 SPACE = {
     "learning_rate": Range(1e-6, 1e-2, log=True),

@@ -15,7 +15,8 @@ from diagnostics.engine import diagnose
 from diagnostics.events import FindingRaised, Tail
 from diagnostics.finding import Severity
 from diagnostics.readers import events
-from studies.record import Origin, State, read
+from studies.log import read
+from studies.record import Origin, State
 
 AUTOTUNE = [sys.executable, "-P", "-m", "autotune"]
 
@@ -207,13 +208,14 @@ def test_a_study_of_a_newer_version_is_one_line(tmp_path: Path) -> None:
 
 
 def test_one_study_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
-    from studies.record import StudyLog
+    from studies.log import StudyLog
+    from studies.record import Search
     from studies.spec import load
 
     for name in ("a", "c"):
         (tmp_path / name).mkdir()
         log = StudyLog(tmp_path / name)
-        log.started(load("arithmetic-grpo"))
+        log.started(load("arithmetic-grpo"), Search())
         log.close()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "study.jsonl").write_text('{"v": 99, "type": "study_started"}\n')

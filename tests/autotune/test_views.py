@@ -7,13 +7,14 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.console import RenderableType as Renderable
 
-from autotune.views import words
 from autotune.views.live import LiveView, trials_table
 from autotune.views.run import LiveRun, PlainRun
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, RunStarted
 from diagnostics.finding import Confidence, Evidence, Finding, Severity
-from studies.record import Evaluation, Origin, Proposal, State, StudyRecord, TrialLog, TrialRecord
+from studies import words
+from studies.record import Origin, Proposal, State, StudyRecord, TrialRecord
 from studies.spec import load
+from studies.trial_log import Evaluation, TrialLog
 
 FINDING = Finding(
     "KL002", "kl_explosion", Severity.FATAL, Confidence.HIGH, 3, 20, 20, "KL to the reference is 2.1 nats per token",

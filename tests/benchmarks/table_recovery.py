@@ -15,7 +15,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from studies.record import StudyRecord, TrialLog, is_study, read
+from studies.log import is_study, read
+from studies.record import StudyRecord
+from studies.trial_log import TrialLog
 
 STARTS = ("3e-3", "1e-6")
 SEEDS = (0, 1, 2)

@@ -6,18 +6,10 @@ import pytest
 from diagnostics.errors import UserError
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
 from diagnostics.finding import Confidence, Direction, Evidence, Finding, Hypothesis, Severity
-from studies.record import (
-    STUDY_FILE,
-    Evaluation,
-    Origin,
-    Proposal,
-    State,
-    StudyLog,
-    TrialLog,
-    read,
-    trial_directory,
-)
+from studies.log import STUDY_FILE, StudyLog, read, trial_directory
+from studies.record import Origin, Proposal, Search, State
 from studies.spec import load
+from studies.trial_log import Evaluation, TrialLog
 
 KNOBS = {"learning_rate": 3e-3, "kl_coef": 0.04, "update_epochs": 1, "temperature": 1.0, "num_generations": 8}
 
@@ -48,13 +40,13 @@ def test_a_study_is_read_back_from_its_files(tmp_path: Path) -> None:
         {**KNOBS, "learning_rate": 3.75e-4}, Origin.FINDING, "it fell", 0, "RWD002", "learning_rate", hypothesis
     )
     log = StudyLog(tmp_path)
-    log.started(spec)
-    log.proposed(0, 1, 7, start)
+    log.started(spec, Search())
+    log.proposed(0, 7, start)
     fatal = finding(Severity.FATAL, 12)
     write_trial(trial_directory(tmp_path, 0), [-0.3, -0.9], finding(Severity.WARNING, 9), fatal)
-    log.stopped(0, fatal)
+    log.stopped(0, fatal.name, fatal)
     log.ended(0, State.PRUNED, "RWD002", -0.9, 4.0)
-    log.proposed(1, 1, 8, second)
+    log.proposed(1, 8, second)
     write_trial(trial_directory(tmp_path, 1), [-0.3, 0.1, 0.4])
     log.ended(1, State.COMPLETE, "ran to its end", 0.4, 9.0)
     log.finished("finished")
@@ -76,9 +68,9 @@ def test_a_study_is_read_back_from_its_files(tmp_path: Path) -> None:
 
 def test_a_finding_at_error_keeps_a_trial_from_being_best(tmp_path: Path) -> None:
     log = StudyLog(tmp_path)
-    log.started(load("arithmetic-grpo"))
+    log.started(load("arithmetic-grpo"), Search())
     for number, (value, severity) in enumerate([(0.9, Severity.ERROR), (0.2, Severity.WARNING)]):
-        log.proposed(number, 1, number, Proposal(KNOBS, Origin.START, ""))
+        log.proposed(number, number, Proposal(KNOBS, Origin.START, ""))
         write_trial(trial_directory(tmp_path, number), [-0.3, value], finding(severity, 5))
         log.ended(number, State.COMPLETE, "", value, 1.0)
     best = read(tmp_path).best()
@@ -89,9 +81,9 @@ def test_a_finding_at_error_keeps_a_trial_from_being_best(tmp_path: Path) -> Non
 @pytest.mark.parametrize("keep", [1, 40, -20])
 def test_a_kill_at_any_byte_leaves_a_readable_study(tmp_path: Path, keep: int) -> None:
     log = StudyLog(tmp_path)
-    log.started(load("arithmetic-grpo"))
+    log.started(load("arithmetic-grpo"), Search())
     first = (tmp_path / STUDY_FILE).stat().st_size
-    log.proposed(0, 1, 0, Proposal(KNOBS, Origin.START, "why"))
+    log.proposed(0, 0, Proposal(KNOBS, Origin.START, "why"))
     log.close()
     whole = (tmp_path / STUDY_FILE).read_bytes()
     (tmp_path / STUDY_FILE).write_bytes(whole[: first + keep] if keep > 0 else whole[:keep])
@@ -102,7 +94,7 @@ def test_a_kill_at_any_byte_leaves_a_readable_study(tmp_path: Path, keep: int) -
 
 def test_damaged_lines_are_counted(tmp_path: Path) -> None:
     log = StudyLog(tmp_path)
-    log.started(load("arithmetic-grpo"))
+    log.started(load("arithmetic-grpo"), Search())
     log.close()
     with (tmp_path / STUDY_FILE).open("a") as file:
         file.write("{not json}\n[1]\n")
@@ -155,8 +147,8 @@ def test_a_second_attempt_takes_the_place_of_the_first_from_where_it_starts(tmp_
 
 def test_a_result_that_is_not_finite_is_valid_json(tmp_path: Path) -> None:
     log = StudyLog(tmp_path)
-    log.started(load("arithmetic-grpo"))
-    log.proposed(0, 1, 0, Proposal(KNOBS, Origin.START, ""))
+    log.started(load("arithmetic-grpo"), Search())
+    log.proposed(0, 0, Proposal(KNOBS, Origin.START, ""))
     log.ended(0, State.PRUNED, "", float("nan"), 1.0)
     last = (tmp_path / STUDY_FILE).read_text().splitlines()[-1]
     assert json.loads(last, parse_constant=lambda name: pytest.fail(f"bare {name}"))["value"] == "NaN"

@@ -1,0 +1,275 @@
+"""`study.jsonl`: one line per decision of a study, written by the loop alone and followed by anyone.
+
+The file is append-only. Everything else (what `study show` and the monitor show, the journal, what the next proposal
+rests on) is derived from it and from the trials' `events.jsonl`, so that a kill at any moment loses nothing that was
+decided. Whoever writes it holds a lock on it, which ends with the process however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any
+
+from diagnostics.errors import UserError
+from diagnostics.events import dumps
+from diagnostics.finding import Finding
+from studies.record import (
+    Decision,
+    Proposal,
+    Search,
+    State,
+    StudyRecord,
+    TrialRecord,
+    Verdict,
+    proposal_from_json,
+    proposal_to_json,
+    verdict_from_json,
+    verdict_to_json,
+)
+from studies.spec import StudySpec
+from studies.spec import from_json as spec_from_json
+from studies.spec import to_json as spec_to_json
+from studies.trial_log import TrialLog
+
+VERSION = 1
+STUDY_FILE = "study.jsonl"
+TRIALS = "trials"
+
+
+class StudyLog:
+    """The one writer of `study.jsonl`.
+
+    UserError where another process writes it, OSError where it cannot be written.
+    """
+
+    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
+        path = directory / STUDY_FILE
+        self._file = path.open("a+", encoding="utf-8", buffering=1)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise UserError(
+                f"the study in {directory} is running in another process",
+                f"Watch it with `autotune monitor {directory}`, or end it with `autotune study stop {directory}`.",
+            ) from None
+        self._file.seek(0)
+        text = self._file.read()
+        self._clock, self._seq = clock, text.count("\n")
+        if text and not text.endswith("\n"):  # a writer was killed in mid-line: its line is counted as unreadable
+            self._file.write("\n")
+            self._seq += 1
+
+    def started(self, spec: StudySpec, search: Search) -> None:
+        """The first line: everything the study is."""
+        self._write("study_started", {"spec": spec_to_json(spec), "search": asdict(search)})
+
+    def resumed(self, spec: StudySpec, search: Search) -> None:
+        """The study goes on, with a budget that may have changed."""
+        self._write("study_resumed", {"spec": spec_to_json(spec), "search": asdict(search)})
+
+    def proposed(self, number: int, seed: int, proposal: Proposal) -> None:
+        """A trial is about to begin, for this reason."""
+        self._write("trial_proposed", {"trial": number, "attempt": 1, "seed": seed, **proposal_to_json(proposal)})
+
+    def retried(self, number: int, attempt: int, reason: str) -> None:
+        """A trial that broke off is about to begin again, or to go on from its last checkpoint."""
+        self._write("trial_retried", {"trial": number, "attempt": attempt, "reason": reason})
+
+    def stopped(self, number: int, reason: str, finding: Finding | None = None) -> None:
+        """A trial is ended early, by a finding or for another reason."""
+        about = {"code": finding.code, "raised_at": finding.raised_at} if finding else {}
+        self._write("trial_stopped", {"trial": number, "reason": reason, **about})
+
+    def ended(self, number: int, state: State, reason: str, value: float | None, seconds: float) -> None:
+        """A trial ended and Optuna was told."""
+        self._write(
+            "trial_ended",
+            {"trial": number, "state": str(state), "reason": reason, "value": value, "seconds": round(seconds, 3)},
+        )
+
+    def judged(self, number: int, verdict: Verdict) -> None:
+        """What a trial says of its hypothesis; a later line, with more seeds, takes the place of an earlier one."""
+        self._write("trial_judged", {"trial": number, **verdict_to_json(verdict)})
+
+    def answered(self, request: str, action: str, answer: str, *, trial: int | None = None) -> None:
+        """What became of a request of a person's."""
+        self._write("request_answered", {"request": request, "action": action, "answer": answer, "trial": trial})
+
+    def noted(self, text: str, *, trial: int | None = None) -> None:
+        """Something a person should know of this study."""
+        self._write("noted", {"text": text, "trial": trial})
+
+    def finished(self, outcome: str) -> None:
+        """The last line of a study that was not killed."""
+        self._write("study_ended", {"outcome": outcome})
+
+    def close(self) -> None:
+        """Close the file and give up the lock."""
+        self._file.close()
+
+    def _write(self, kind: str, payload: Mapping[str, Any]) -> None:
+        head = {"v": VERSION, "type": kind, "seq": self._seq, "time": round(self._clock(), 3)}
+        self._file.write(dumps({**head, **payload}) + "\n")
+        self._seq += 1
+
+
+class StudyFollower:
+    """Follows a study in its folder, while it runs or afterwards; reads files and writes none.
+
+    UserError where the folder is no study, or one that a newer version wrote. A torn last line means "not yet".
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        try:
+            self._file: IO[str] = (directory / STUDY_FILE).open(encoding="utf-8", errors="replace", newline="\n")
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{directory} is no study: it has no {STUDY_FILE}", "See `autotune study list`.") from None
+        self._rest = ""
+        self._record: StudyRecord | None = None
+        self._trials: dict[int, TrialRecord] = {}
+        self._decisions: list[Decision] = []
+        self._unreadable = 0
+        self.logs: dict[int, TrialLog] = {}
+
+    def poll(self) -> bool:
+        """Read what is new, in the study's record and in its trials' events; whether there was anything."""
+        *lines, self._rest = (self._rest + self._file.read()).split("\n")
+        for line in lines:
+            if line.strip():
+                self._take(line)
+        if self._record is None:
+            if lines:
+                raise UserError(
+                    f"{self.directory / STUDY_FILE} does not say which study it is", "Its first line is damaged."
+                )
+            return False
+        moved = bool(lines)
+        for number, trial in self._trials.items():
+            log = self.logs.get(number)
+            if log is None:
+                log = self.logs[number] = TrialLog(trial_directory(self.directory, number), self._record.spec.objective)
+            if log.poll():
+                moved = True
+                self._trials[number] = trial.with_log(log)
+        return moved
+
+    def record(self) -> StudyRecord | None:
+        """The study as far as read, None while its first line is not there yet."""
+        if self._record is None:
+            return None
+        return replace(
+            self._record,
+            trials=tuple(self._trials[number] for number in sorted(self._trials)),
+            unreadable=self._unreadable + sum(log.unreadable for log in self.logs.values()),
+            decisions=tuple(self._decisions),
+        )
+
+    def close(self) -> None:
+        """Stop following."""
+        self._file.close()
+        for log in self.logs.values():
+            log.close()
+
+    def _take(self, line: str) -> None:
+        try:
+            data = json.loads(line)
+            version, kind = data["v"], data["type"]
+            if version == VERSION:
+                self._apply(kind, data)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self._unreadable += 1
+            return
+        if version != VERSION:
+            raise UserError(
+                f"{self.directory / STUDY_FILE} has version {version}, this autotune reads version {VERSION}",
+                "Upgrade autotune-rl, or use the version that wrote it.",
+            )
+
+    def _apply(self, kind: str, data: Mapping[str, Any]) -> None:
+        if kind in ("study_started", "study_resumed"):
+            spec = spec_from_json(data["spec"], str(self.directory / STUDY_FILE))
+            search = Search(**data["search"])
+            started = self._record.started if self._record else data["time"]
+            self._record = StudyRecord(self.directory, spec, search=search, started=started)
+        elif self._record is None:
+            return  # the first line is damaged, which is said once all is read
+        elif kind == "trial_proposed":
+            proposal = proposal_from_json(data)
+            self._trials[data["trial"]] = TrialRecord(data["trial"], data["attempt"], data["seed"], proposal)
+        elif kind == "study_ended":
+            self._record = replace(self._record, ended=data["outcome"])
+        elif kind in _OF_A_TRIAL:
+            self._trials[data["trial"]] = _OF_A_TRIAL[kind](self._trials[data["trial"]], data)
+        self._decisions.append(Decision(data["time"], kind, data.get("trial"), data))
+
+
+def _retried(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
+    return replace(trial, attempt=data["attempt"], state=State.RUNNING, reason="", seconds=0.0)
+
+
+def _ended(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
+    return replace(trial, state=State(data["state"]), reason=data["reason"], seconds=data["seconds"])
+
+
+def _judged(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
+    return replace(trial, verdict=verdict_from_json(data))
+
+
+_OF_A_TRIAL: Mapping[str, Callable[[TrialRecord, Mapping[str, Any]], TrialRecord]] = {
+    "trial_retried": _retried,
+    "trial_ended": _ended,
+    "trial_judged": _judged,
+}
+
+
+def read(directory: Path) -> StudyRecord:
+    """The study in `directory` as it stands now.
+
+    UserError where it is no study, or one that a newer version wrote.
+    """
+    follower = StudyFollower(directory)
+    follower.poll()
+    follower.close()
+    record = follower.record()
+    if record is None:
+        raise UserError(f"{directory / STUDY_FILE} does not say which study it is", "Its first line is damaged.")
+    return record
+
+
+def is_study(directory: Path) -> bool:
+    """Whether `directory` holds the record of a study."""
+    return (directory / STUDY_FILE).is_file()
+
+
+def is_running(directory: Path) -> bool:
+    """Whether some process writes the record of the study in `directory` now."""
+    with (directory / STUDY_FILE).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def claim(directory: Path) -> Path:
+    """Make `directory`, or take it where it is empty; returns it. UserError where it holds anything."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if is_study(directory):
+        raise UserError(
+            f"{directory} already holds a study", f"Give another --dir, or go on: `autotune study resume {directory}`."
+        )
+    if any(directory.iterdir()):
+        raise UserError(f"{directory} is not empty", "Give another --dir: nothing in it shall be overwritten.")
+    return directory
+
+
+def trial_directory(study: Path, number: int) -> Path:
+    """Where the trial `number` of a study writes."""
+    return study / TRIALS / str(number)

@@ -1,0 +1,92 @@
+"""What the events of one trial say, followed while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diagnostics.events import EVENTS_FILE, Event, FindingRaised, MetricsLogged, RunEnded, RunStarted, Tail
+from diagnostics.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The objective at one step of a trial; `completions` is the cost until then."""
+
+    step: int
+    completions: int
+    value: float
+
+
+@dataclass(slots=True)
+class TrialLog:
+    """Follows the events of one trial and keeps what the study needs of them."""
+
+    directory: Path
+    objective: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    evaluations: list[Evaluation] = field(default_factory=list)
+    findings: dict[str, Finding] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    attempt: int = 0
+    step: int = 0
+    completions: int = 0
+    ended: RunEnded | None = None
+    first_time: float = 0.0
+    last_time: float = 0.0
+    _tail: Tail | None = None
+
+    def poll(self) -> list[Event]:
+        """The events since the last call, already taken in."""
+        self._tail = self._tail or Tail(self.directory / EVENTS_FILE)
+        events = []
+        for envelope in self._tail.poll():
+            self.first_time = self.first_time or envelope.time
+            self.last_time, self.attempt = envelope.time, envelope.attempt
+            self._take(envelope.event)
+            events.append(envelope.event)
+        return events
+
+    @property
+    def max_steps(self) -> int:
+        """The steps that the run will take, 0 before it has begun."""
+        return int(self.settings.get("max_steps") or 0)
+
+    @property
+    def unreadable(self) -> int:
+        """Lines that were no events."""
+        return self._tail.unreadable if self._tail else 0
+
+    def close(self) -> None:
+        """Stop following."""
+        if self._tail:
+            self._tail.close()
+
+    def _forget_from(self, step: int) -> None:
+        """A new attempt starts at `step`: what an earlier one told of that step and later did not happen."""
+        self.evaluations = [e for e in self.evaluations if e.step < step]
+        self.findings = {code: f for code, f in self.findings.items() if f.raised_at < step}
+        self.curves = {name: [p for p in points if p[0] < step] for name, points in self.curves.items()}
+        self.step, self.ended = step, None
+
+    def _take(self, event: Event) -> None:
+        self.step = max(self.step, event.step)
+        match event:
+            case RunStarted():
+                self.settings, self.notes = event.settings, event.notes
+                self._forget_from(event.step)
+            case MetricsLogged():
+                self.completions = int(event.metrics.get("completions_generated", self.completions))
+                for metric, value in event.metrics.items():
+                    self.curves.setdefault(metric, []).append((event.step, value))
+                if self.objective in event.metrics:
+                    self.evaluations.append(Evaluation(event.step, self.completions, event.metrics[self.objective]))
+            case FindingRaised():
+                self.findings[event.finding.code] = event.finding
+            case RunEnded():
+                self.ended = event
+            case _:
+                pass
