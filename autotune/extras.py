@@ -12,6 +12,7 @@ EXTRAS: Mapping[str, str] = {
     "datasets": "train",
     "optuna": "train,tune",  # whoever starts a study wants to train as well
     "peft": "train",
+    "textual": "tui",
     "torch": "train",
     "transformers": "train",
     "trl": "train",

@@ -61,11 +61,11 @@ def test_the_wheel_holds_our_five_packages_with_their_data_and_no_tests(wheel: P
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.partition("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == set(OURS)
-    shipped = {name for name in names if name.endswith((".py", ".toml"))}
+    shipped = {name for name in names if name.endswith((".py", ".toml", ".tcss"))}
     there = {
         str(path.relative_to(HOME))
         for package in OURS
-        for pattern in ("*.py", "*.toml")
+        for pattern in ("*.py", "*.toml", "*.tcss")
         for path in (HOME / package).rglob(pattern)
     }
     assert shipped == there
