@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from diagnostics.finding import Finding, Hypothesis
-from studies.record import State, StudyRecord, TrialRecord
+from studies.record import Comparison, Decision, Origin, State, StudyRecord, TrialRecord
+from studies.requests import Action
 from studies.trial import Knob
 
 
@@ -53,6 +54,68 @@ def hypothesis(claim: Hypothesis) -> str:
     moves = "rises" if claim.direction == "up" else "falls"
     by = f" by {number(claim.amount)}" if claim.amount else ""
     return f"{claim.because}; so {claim.metric} {moves}{by} within {claim.by:.0%} of the run"
+
+
+def comparison(compared: Comparison) -> str:
+    """One metric before a change and after it, with the noise and the cost of the comparison."""
+    noise = f" ± {number(compared.error)}" if compared.error is not None else ", noise unknown"
+    runs = f"{compared.runs[0]} against {compared.runs[1]} {'run' if compared.runs == (1, 1) else 'runs'}"
+    return (
+        f"{compared.metric} {number(compared.before)} → {number(compared.after)}{noise} "
+        f"({runs}, at {compared.completions:,} completions)"
+    )
+
+
+_ORIGINS = {
+    Origin.START: "as the study starts",
+    Origin.FINDING: "after a finding",
+    Origin.BRACKET: "between settings that were tried",
+    Origin.SAMPLER: "by the sampler's model",
+    Origin.CONFIRM: "once more on another seed",
+}
+
+
+def decision(study: StudyRecord, taken: Decision) -> str:
+    """A line of the study's record, without its time; the kind alone where this version does not know it."""
+    data, trial = taken.data, study.trial(taken.trial)
+    about = f"trial {taken.trial}"
+    match taken.kind:
+        case "study_started":
+            spec = study.spec
+            return f"study {spec.name} begins: {spec.trials} trials, maximising {spec.objective}"
+        case "study_resumed":
+            return f"the study goes on: {study.spec.trials} trials in all"
+        case "trial_proposed" if trial is not None:
+            return f"{about} proposed {_ORIGINS[trial.proposal.origin]}: {change(study, trial)}"
+        case "trial_retried":
+            return f"{about} begins again, attempt {data.get('attempt')}: {data.get('reason')}"
+        case "trial_stopped":
+            return f"{about} is stopped: {data.get('reason')}"
+        case "trial_ended":
+            value = data.get("value")
+            objective = study.spec.objective
+            return f"{about} {data.get('state')}: {data.get('reason')}; {objective} {number(value)}"
+        case "trial_judged":
+            return f"{about} {data.get('judgement')}: {data.get('why')}"
+        case "request_answered":
+            return f"{asked(data.get('action'), taken.trial)}: {data.get('answer')}"
+        case "noted":
+            return f"{f'{about}: ' if taken.trial is not None else ''}{data.get('text')}"
+        case "study_ended":
+            return f"the study ended: {data.get('outcome')}"
+        case _:
+            return taken.kind
+
+
+def asked(action: object, trial: int | None) -> str:
+    """What a person asked of a study."""
+    match action:
+        case Action.STOP_STUDY:
+            return "asked to stop the study"
+        case Action.STOP_TRIAL:
+            return f"asked to stop trial {trial}"
+        case _:
+            return f"asked: {action}"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,207 @@
+"""What the monitor knows of a study: read in a thread of its own, handed over as one frozen snapshot.
+
+The thread is the only one that touches files, so that a slow disk never makes a key wait. It is a daemon and nobody
+joins it: a read that hangs keeps the monitor from nothing, from closing least of all.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from diagnostics.errors import UserError
+from studies.log import StudyFollower, is_running, is_study
+from studies.record import StudyRecord
+from studies.requests import Action, Request, ask, pending
+from studies.trial_log import TrialLog
+
+INTERVAL = 0.5  # seconds between looks at the files
+LOCK_INTERVAL = 2.0  # the lock is probed by taking it, which a study that starts in that instant would notice
+LAST_WORDS = 4  # lines of a loop that died
+LOG_TAIL = 1 << 14  # bytes
+
+Points = tuple[tuple[int, float], ...]  # (step, value)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFeed:
+    """The curves of one trial, and when its lines came (seconds since the epoch, 0 before the first)."""
+
+    curves: Mapping[str, Points] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    first_time: float = 0.0
+    last_time: float = 0.0
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A study at one moment; `study` is None before its first line.
+
+    `running` says whether some process writes it. `requests` are those without an answer. `trouble` is what keeps us
+    from reading or asking. `last_words` are the last lines of a loop that died.
+    """
+
+    study: StudyRecord | None = None
+    trials: Mapping[int, TrialFeed] = field(default_factory=dict)
+    running: bool = True
+    requests: tuple[Request, ...] = ()
+    trouble: str = ""
+    last_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The process that runs the study, where it is ours: whether it lives, and the file that holds what it said."""
+
+    alive: Callable[[], bool]
+    log: Path
+
+
+class Feed:
+    """Follows the study in `directory` and calls `publish`, from its own thread, with each snapshot that is news.
+
+    `failed` is called with an error that is a bug of ours, after which the thread is over.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        publish: Callable[[Snapshot], None],
+        failed: Callable[[BaseException], None],
+        loop: Loop | None = None,
+    ) -> None:
+        self.directory = directory
+        self._publish, self._failed, self._loop = publish, failed, loop
+        self._inbox: queue.SimpleQueue[tuple[Action, int | None] | None] = queue.SimpleQueue()
+        self._follower: StudyFollower | None = None
+        self._trials: dict[int, TrialFeed] = {}
+        self._running, self._probed = True, 0.0
+        self._refused = ""
+        self._known = Snapshot()
+        self._over = False
+
+    def start(self) -> None:
+        """Begin to read."""
+        threading.Thread(target=self._run, name="feed", daemon=True).start()
+
+    def ask(self, action: Action, trial: int | None = None) -> None:
+        """Leave a request with the study, soon; what becomes of it is told by the snapshots."""
+        self._inbox.put((action, trial))
+
+    def stop(self) -> None:
+        """Publish nothing more; does not wait for the thread."""
+        self._over = True
+        self._inbox.put(None)
+
+    def read(self) -> Snapshot:
+        """Look at the files once; where they cannot be read, what is known stays, and the next look begins anew."""
+        try:
+            self._known = self._read()
+        except UserError as error:
+            self._known = self._troubled(str(error))
+        except OSError as error:
+            self._known = self._troubled(f"cannot read {self.directory}: {error.strerror or error}")
+        return self._known
+
+    def _troubled(self, trouble: str) -> Snapshot:
+        if self._follower:
+            self._follower.close()
+            self._follower = None
+        return replace(self._known, trouble=trouble)
+
+    def _run(self) -> None:
+        last: Snapshot | None = None
+        try:
+            while not self._over:
+                snapshot = self.read()
+                if snapshot != last and not self._over:
+                    last = snapshot
+                    self._publish(snapshot)
+                self._wait()
+        except BaseException as error:
+            if not self._over:  # an app that is closing no longer takes messages
+                self._failed(error)
+                raise
+        finally:
+            if self._follower:
+                self._follower.close()
+
+    def _wait(self) -> None:
+        """Until the next look; a request or the end wakes at once."""
+        try:
+            request = self._inbox.get(timeout=INTERVAL)
+        except queue.Empty:
+            return
+        if request is not None:
+            action, trial = request
+            try:
+                ask(self.directory, action, trial=trial)
+                self._refused = ""
+            except OSError as error:
+                self._refused = f"cannot ask: {self.directory}: {error.strerror or error}"
+
+    def _read(self) -> Snapshot:
+        if self._follower is None:
+            if not is_study(self.directory):
+                return self._absent()
+            self._follower = StudyFollower(self.directory)
+        moved = self._follower.poll()
+        study = self._follower.record()
+        if study is None:
+            return self._absent()
+        for number, log in self._follower.logs.items():
+            if moved:
+                self._trials[number] = _frozen(log, self._trials.get(number))
+        self._look_for_the_writer(study, moved)
+        answered = {str(d.data.get("request")) for d in study.decisions if d.kind == "request_answered"}
+        requests = tuple(r for r in pending(self.directory, answered) if isinstance(r, Request))
+        died = bool(self._loop) and not self._running and study.ended in ("", "failed")
+        return Snapshot(
+            study,
+            dict(self._trials),
+            self._running,
+            requests,
+            self._refused,
+            self._last_words() if died else (),
+        )
+
+    def _absent(self) -> Snapshot:
+        if self._loop is None or self._loop.alive():
+            return Snapshot()
+        return Snapshot(running=False, last_words=self._last_words())
+
+    def _look_for_the_writer(self, study: StudyRecord, moved: bool) -> None:
+        """News come from a writer; without any, the lock tells whether there still is one."""
+        now = time.monotonic()
+        if study.ended or (self._loop is not None and not self._loop.alive()):
+            self._running = False
+        elif moved and self._probed:
+            self._running = True
+        elif now - self._probed >= LOCK_INTERVAL or not self._probed:
+            self._running, self._probed = is_running(self.directory), now
+
+    def _last_words(self) -> tuple[str, ...]:
+        assert self._loop is not None
+        try:
+            with self._loop.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, 2) - LOG_TAIL))
+                text = file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ()
+        return tuple(line for line in text.splitlines() if line.strip())[-LAST_WORDS:]
+
+
+def _frozen(log: TrialLog, known: TrialFeed | None) -> TrialFeed:
+    """What `log` holds now; curves that did not grow keep their identity, which is what drawing them is cached by."""
+    before = known.curves if known else {}
+    curves = {}
+    for metric, points in log.curves.items():
+        old = before.get(metric, ())
+        same = len(old) == len(points) and old[-1:] == tuple(points[-1:])
+        curves[metric] = old if same else tuple(points)
+    return TrialFeed(curves, log.notes, log.first_time, log.last_time, log.ended is not None)

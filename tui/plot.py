@@ -1,0 +1,111 @@
+"""A curve as braille, two dots wide and four high in a cell; pure, no Textual.
+
+A curve of any length is reduced to what can be seen: for each column of dots the first, the lowest, the highest and
+the last value (Jugel et al., "M4: a visualization-oriented time series data aggregation", VLDB 2014), so that a spike
+of a single step is never hidden.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+Points = Sequence[tuple[int, float]]  # (step, value), by step
+
+BLANK = 0x2800
+# The bit of each dot of a cell, [row][column] from the top left.
+DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+WIDE, HIGH = 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a plot shows: steps and values, both inclusive, on `width` x `height` cells."""
+
+    first: int
+    last: int
+    low: float
+    high: float
+    width: int
+    height: int
+
+    def column(self, step: int) -> int:
+        """The column of cells that a step falls into, kept within the plot."""
+        return self._dot(step) // WIDE
+
+    def _dot(self, step: int) -> int:
+        across = self.width * WIDE - 1
+        span = max(1, self.last - self.first)
+        return min(across, max(0, round((step - self.first) / span * across)))
+
+    def _height(self, value: float) -> int:
+        """The row of dots, 0 at the top."""
+        down = self.height * HIGH - 1
+        if self.high <= self.low:
+            return down // 2
+        # Halves, so that the distance of the lowest and the highest float has a size.
+        share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        return down - min(down, max(0, round(share * down)))
+
+
+def frame(curves: Sequence[Points], last: int, width: int, height: int) -> Frame:
+    """The frame that holds all of `curves`, and the steps up to `last` at least."""
+    finite = [value for points in curves for _, value in points if math.isfinite(value)]
+    steps = [points[-1][0] for points in curves if points]
+    return Frame(0, max([last, *steps]), min(finite, default=0.0), max(finite, default=0.0), width, height)
+
+
+def braille(points: Points, where: Frame) -> list[list[int]]:
+    """The dots of the curve as bits, [row of cells][column of cells]; values that are not finite leave a gap."""
+    cells = [[0] * where.width for _ in range(where.height)]
+
+    def dot(x: int, y: int) -> None:
+        cells[y // HIGH][x // WIDE] |= DOTS[y % HIGH][x % WIDE]
+
+    before: tuple[int, int] | None = None
+    for x, y in _seen(points, where):
+        if y is None:
+            before = None
+            continue
+        if before is None:
+            dot(x, y)
+        else:
+            for there in _line(before, (x, y)):
+                dot(*there)
+        before = (x, y)
+    return cells
+
+
+def gaps(points: Points, where: Frame) -> list[int]:
+    """The columns of cells in which a value is not finite."""
+    return sorted({where.column(step) for step, value in points if not math.isfinite(value)})
+
+
+def _seen(points: Points, where: Frame) -> Iterator[tuple[int, int | None]]:
+    """The dots a line has to pass, in order: first, lowest, highest and last of each column; None at a gap."""
+    steps = [step for step, _ in points]
+    values = [value for _, value in points]
+    across, span = where.width * WIDE - 1, max(1, where.last - where.first)
+    start = 0
+    while start < len(points):
+        x = where._dot(steps[start])
+        border = where.first + (x + 0.5) / across * span if across else math.inf
+        end = max(start + 1, bisect_left(steps, border, start)) if x < across else len(points)
+        stretch = values[start:end]
+        finite = [value for value in stretch if math.isfinite(value)]
+        if finite:
+            for value in (finite[0], min(finite), max(finite), finite[-1]):
+                yield x, where._height(value)
+        if not math.isfinite(stretch[-1]):
+            yield x, None
+        start = end
+
+
+def _line(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The dots from `start` to `end`, both included."""
+    (x0, y0), (x1, y1) = start, end
+    n = max(abs(x1 - x0), abs(y1 - y0), 1)
+    for i in range(n + 1):
+        yield round(x0 + (x1 - x0) * i / n), round(y0 + (y1 - y0) * i / n)
