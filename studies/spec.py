@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from studies.space import Space, check_knob, parse_space, write_space
 from studies.trial import Knob, TrialSpec
 
 DEFAULT_PRESET = "arithmetic-grpo"
-_KEYS = {"name", "description", "trials", "seed", "objective", "trial", "space", "start"}
+_KEYS = {"name", "description", "trials", "seed", "objective", "trial", "space", "start", "noise"}
 
 
 @dataclass(frozen=True, slots=True)
 class StudySpec:
     """A study: at most `trials` runs of `trial`, whose knobs begin at `start` and stay inside `space`.
 
-    `objective` is the canonical metric to maximise, taken from a trial's last evaluation.
+    `objective` is the canonical metric to maximise, taken from a trial's last evaluation. `noise` says how far runs
+    that differ in nothing but the seed lie apart at equal cost: metric -> standard deviation, in the metric's unit.
     """
 
     name: str
@@ -34,6 +36,7 @@ class StudySpec:
     trial: TrialSpec
     space: Mapping[str, Space]
     start: Mapping[str, Knob]
+    noise: Mapping[str, float] = field(default_factory=dict)
 
     def with_start(self, start: Mapping[str, Knob]) -> StudySpec:
         """The same study with some knobs starting elsewhere."""
@@ -115,7 +118,22 @@ def from_json(data: Mapping[str, Any], where: str) -> StudySpec:
         trial.from_json({"v": trial.VERSION, **data["trial"]}, f"{where}: trial"),
         space,
         start,
+        _noise(data.get("noise", {}), objective, where),
     )
+
+
+def _noise(table: Any, objective: str, where: str) -> dict[str, float]:
+    if not isinstance(table, Mapping):
+        raise UserError(f"{where}: noise is {table!r}", "It is a table: [noise].")
+    for metric, value in table.items():
+        if not is_metric(metric) and metric != objective:
+            raise UserError(
+                f"{where}: noise of {metric!r}, which is no canonical metric",
+                'Names with dots need quotes: "kl.reference.k3.token" = 0.01.',
+            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise UserError(f"{where}: noise of {metric} is {value!r}", "It takes a finite number above 0.")
+    return dict(table)
 
 
 def to_json(spec: StudySpec) -> dict[str, Any]:
@@ -129,4 +147,5 @@ def to_json(spec: StudySpec) -> dict[str, Any]:
         "trial": {key: value for key, value in trial.to_json(spec.trial).items() if key != "v"},
         "space": {knob: write_space(space) for knob, space in spec.space.items()},
         "start": dict(spec.start),
+        "noise": dict(spec.noise),
     }

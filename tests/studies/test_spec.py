@@ -51,6 +51,10 @@ def test_unknown_preset_names_the_nearest() -> None:
         ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[1]\n[space]\n[start]", "reward_bounds are two numbers"),
         ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[1,1]\n[space]\n[start]", "reward_bounds are 1 and 1"),
         ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[0,inf]\n[space]\n[start]", "two finite numbers"),
+        ("name='x'\nnoise=3\n[trial]\ntask='arithmetic'\n[space]\n[start]", "noise is 3"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward=1", "noise of 'reward', which is no"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward_mean=0", "reward_mean is 0"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward_mean='a'", "reward_mean is 'a'"),
     ],
 )
 def test_bad_files_say_the_file_and_the_key(text: str, said: str, tmp_path: Path) -> None:
