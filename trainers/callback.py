@@ -117,7 +117,13 @@ class Recorder(TrainerCallback):
         self._metrics: Metrics = {}
         self._unmapped: Metrics = {}
         self._began = 0.0
+        self._past: Sequence[MetricsLogged] = ()
         self.last_step = 0  # that anything was told of
+
+    def recall(self, rows: Sequence[MetricsLogged]) -> None:
+        """Take up what earlier attempts told, up to the checkpoint that training is about to go on from."""
+        self._past = rows
+        self.meter.generated = int(max((row.metrics.get("completions_generated", 0) for row in rows), default=0))
 
     def add(self, metrics: Mapping[str, float]) -> None:
         """Add canonical metrics to the current step."""
@@ -132,8 +138,13 @@ class Recorder(TrainerCallback):
         if not self._main:
             return
         self._watch = Watch(settings=settings, reward_bounds=self.reward_bounds)
-        self.emit(RunStarted(state.global_step, FRAMEWORK, trl.__version__, settings, raw, self.reward_bounds, notes))
-        self._tell(self._watch.lint(), state.global_step)
+        for row in self._past:
+            self._watch.add(row.step, row.metrics)
+            self._watch.close()
+        # The first step it will tell of: one that goes on from a checkpoint does not tell of the checkpoint's again.
+        step = state.global_step + 1 if state.global_step else 0
+        self.emit(RunStarted(step, FRAMEWORK, trl.__version__, settings, raw, self.reward_bounds, notes))
+        self._tell(self._watch.lint(), step)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Close what is left of the step before."""

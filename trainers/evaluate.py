@@ -82,7 +82,8 @@ class Evaluator(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """What the model can do before it learns anything."""
-        self._evaluate(state.global_step, tuple(self._splits))
+        if state.global_step == 0:  # else it goes on from a checkpoint
+            self._evaluate(0, tuple(self._splits))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """What it can do now, where it is time to ask; the test split is asked at the end only."""

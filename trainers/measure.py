@@ -124,7 +124,7 @@ class Meter:
 
     def __init__(self, reward_bounds: tuple[float, float] | None = None) -> None:
         self._bounds = reward_bounds
-        self._generated = 0
+        self.generated = 0  # completions, over the whole run
         self._rewards: list[NDArray[np.float64]] = []
         self._hashes: list[NDArray[np.int64]] = []
         self._sums: dict[str, Tensor] = {}
@@ -132,7 +132,7 @@ class Meter:
 
     def rollout(self, rewards: NDArray[np.float64], hashes: NDArray[np.int64]) -> None:
         """One batch of completions of all processes: raw rewards (groups, n) and `completion_hashes` (groups, n)."""
-        self._generated += rewards.size
+        self.generated += rewards.size
         self._rewards.append(rewards)
         self._hashes.append(hashes)
 
@@ -147,7 +147,7 @@ class Meter:
         if self._rewards:
             metrics |= group_statistics(np.concatenate(self._rewards), self._bounds)
             metrics["unique_share"] = unique_share(np.concatenate(self._hashes))
-        metrics["completions_generated"] = float(self._generated)
+        metrics["completions_generated"] = float(self.generated)
         metrics |= {name: float(seconds) for name, seconds in self.seconds.items()}
         self._rewards, self._hashes, self._sums, self.seconds = [], [], {}, Counter()
         return metrics
