@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 
 from diagnostics.errors import UserError
@@ -203,5 +204,5 @@ def _frozen(log: TrialLog, known: TrialFeed | None) -> TrialFeed:
     for metric, points in log.curves.items():
         old = before.get(metric, ())
         same = len(old) == len(points) and old[-1:] == tuple(points[-1:])
-        curves[metric] = old if same else tuple(points)
+        curves[metric] = old if same else tuple(sorted(points, key=itemgetter(0)))
     return TrialFeed(curves, log.notes, log.first_time, log.last_time, log.ended is not None)

@@ -1,0 +1,141 @@
+"""The monitor: attaches to a study in a folder, running or over, reads its files and never disturbs it.
+
+Files -> thread -> one frozen snapshot -> one message -> reactives: see `tui.feed`. The app owns the thread and the
+screens and knows nothing of what they show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from diagnostics.errors import UserError
+from tui.feed import Feed, Loop, Snapshot
+from tui.screens.monitor import MonitorScreen
+
+
+class MonitorResult(Enum):
+    """How a person closed the monitor."""
+
+    LEFT = "left"  # the study goes on
+    INTERRUPT = "interrupt"  # with ctrl+c: the study is meant as well, where this terminal started it
+
+
+class SnapshotReady(Message):
+    """The newest that is known of the study."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        """A flood of snapshots comes to its last one."""
+        return isinstance(message, SnapshotReady)
+
+
+class FeedFailed(Message):
+    """The thread that reads met a bug of ours."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+class MonitorApp(App[MonitorResult]):
+    """Watches the study in `directory`; `loop` is the process that runs it, where that is ours."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "autotune monitor"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True),
+        Binding("ctrl+q", "leave", "Leave", show=False, priority=True),
+    ]
+
+    def __init__(self, directory: Path, loop: Loop | None = None) -> None:
+        super().__init__()
+        self._monitor: MonitorScreen | None = None
+        self.feed = Feed(
+            directory,
+            lambda snapshot: self._tell(SnapshotReady(snapshot)),
+            lambda error: self._tell(FeedFailed(error)),
+            loop,
+        )
+
+    def get_default_screen(self) -> MonitorScreen:
+        """The study."""
+        self._monitor = MonitorScreen(self.feed.directory, self.feed)
+        return self._monitor
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        self.feed.start()
+
+    def on_unmount(self) -> None:
+        """Whatever the thread is doing, nobody waits for it."""
+        self.feed.stop()
+
+    def _tell(self, message: Message) -> None:
+        """Post `message` from the thread that reads."""
+        try:
+            self.post_message(message)
+        except RuntimeError:  # the event loop was closed in this instant
+            if self.is_running:
+                raise
+
+    def on_snapshot_ready(self, message: SnapshotReady) -> None:
+        """The only place where what the screen knows is written."""
+        if self._monitor is not None:
+            self._monitor.snapshot = message.snapshot
+
+    def on_feed_failed(self, message: FeedFailed) -> None:
+        """A bug shows its traceback."""
+        raise message.error
+
+    def action_leave(self) -> None:
+        """Close; the study goes on."""
+        self.exit(MonitorResult.LEFT)
+
+    def action_interrupt(self) -> None:
+        """Close, and say that ctrl+c did it."""
+        self.exit(MonitorResult.INTERRUPT)
+
+    def listen_to_signals(self) -> None:
+        """Ctrl+c from elsewhere is ctrl+c; a kill or a closed terminal leaves."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.action_leave)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_monitor(directory: Path, *, loop: Loop | None = None) -> MonitorResult:
+    """Show the study in `directory` until a person leaves; returns how.
+
+    With `loop` the study may not have written its first line yet, and
+    when that process dies without an end its last words are shown. UserError where there is no terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+        raise UserError("the monitor needs a terminal", f"Elsewhere: autotune study show {directory}")
+    app = MonitorApp(directory, loop)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+
+    async def run() -> MonitorResult | None:
+        app.listen_to_signals()
+        return await app.run_async()
+
+    try:
+        return asyncio.run(run()) or MonitorResult.LEFT
+    finally:
+        for number, handler in handlers.items():  # asyncio leaves the system's own behind
+            signal.signal(number, handler)

@@ -1,0 +1,215 @@
+"""The one screen of a study: trials, the selected one in words and curves, and the log of decisions."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import DataTable, Footer
+
+from diagnostics.text import visible
+from studies import words
+from studies.record import State, TrialRecord
+from studies.requests import Action
+from tui.feed import Feed, Snapshot
+from tui.screens.confirm import Confirm
+from tui.screens.help import Help
+from tui.screens.zoom import Zoom
+from tui.widgets.about import About, about
+from tui.widgets.curves import Curves, plots
+from tui.widgets.decisions import Decisions
+from tui.widgets.headline import Headline
+from tui.widgets.trials import Trials
+
+NARROW = 110  # cells; below, the panes stand one upon the other, and the log shares its place with the curves
+PANES = ("trials", "about", "curves", "decisions")  # in the order of the tab key
+
+
+class MonitorScreen(Screen[None]):
+    """Shows the newest snapshot; all that it knows comes from there."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,down,j,k", "nothing", "Trial", key_display="↑↓"),
+        Binding("tab", "pane(1)", "Pane"),
+        Binding("shift+tab", "pane(-1)", "Pane before", show=False),
+        Binding("b", "before", "Before", tooltip="Show or hide, in grey, the trial that was changed"),
+        Binding("s", "stop_study", "Stop study", tooltip="Ask the study to end after the running steps"),
+        Binding("x", "stop_trial", "Stop trial", tooltip="Ask the selected trial to end after its step"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "app.leave", "Leave", tooltip="Close the monitor; the study goes on"),
+    ]
+
+    snapshot: reactive[Snapshot | None] = reactive(None, always_update=True)
+    selected: reactive[int | None] = reactive(None)
+    before: reactive[bool] = reactive(True)
+
+    def __init__(self, directory: Path, feed: Feed) -> None:
+        super().__init__()
+        self._directory, self._feed = directory, feed
+        self._lower = "curves"  # which of the curves and the log is shown where there is room for one
+
+    def compose(self) -> ComposeResult:
+        """The panes and the keys."""
+        yield Headline(self._directory, id="headline")
+        with Container(id="panes"):
+            yield Trials(id="trials")
+            yield About(id="about")
+            yield Decisions(id="decisions")
+            yield Curves(id="curves")
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """The clock moves though no file does."""
+        self.set_interval(1.0, self._tick)
+        self._tick()
+        self.query_one(Trials).focus()
+
+    def _tick(self) -> None:
+        self.query_one(Headline).show(self.snapshot, time.time())
+
+    # ---- what is shown
+
+    @property
+    def trial(self) -> TrialRecord | None:
+        """The selected trial."""
+        study = self.snapshot.study if self.snapshot else None
+        return study.trial(self.selected) if study else None
+
+    def watch_snapshot(self, old: Snapshot | None, new: Snapshot | None) -> None:
+        """Show what is new; the selection follows the newest trial as long as it is on the newest."""
+        if new is None:
+            return
+        self._tick()
+        table = self.query_one(Trials)
+        table.show(new)
+        self.query_one(Decisions).show(new)
+        numbers = [t.number for t in new.study.trials] if new.study else []
+        known = [t.number for t in old.study.trials] if old and old.study else []
+        if numbers and self.selected is None:
+            self._select(new, numbers)
+        elif known and self.selected == known[-1] != numbers[-1]:
+            table.move_cursor(row=len(numbers) - 1)
+            self.selected = numbers[-1]
+        self._show_trial(anew=False)
+
+    def _select(self, snapshot: Snapshot, numbers: list[int]) -> None:
+        """At first: the trial that runs, else the best, else the last."""
+        assert snapshot.study is not None
+        best = snapshot.study.best()
+        number = best.number if best and not snapshot.running else numbers[-1]
+        self.query_one(Trials).move_cursor(row=numbers.index(number))
+        self.selected = number
+
+    def watch_selected(self) -> None:
+        """Another trial."""
+        self._show_trial(anew=True)
+
+    def watch_before(self) -> None:
+        """With or without the trial before the change."""
+        self._show_trial(anew=False)
+
+    def _show_trial(self, *, anew: bool) -> None:
+        trial = self.trial
+        if trial is None or self.snapshot is None or self.snapshot.study is None:
+            return
+        changed = visible(words.change(self.snapshot.study, trial))
+        self.query_one(About).show(about(self.snapshot, trial), f"Trial {trial.number}: {changed}", anew=anew)
+        curves, drawn = self.query_one(Curves), plots(self.snapshot, trial, before=self.before)
+        curves.show(drawn, anew=anew)
+        for screen in self.app.screen_stack:
+            if isinstance(screen, Zoom):
+                screen.show(drawn)
+        parent = trial.proposal.parent
+        grey = f"  (grey: trial {parent}, before the change)" if parent is not None and self.before else ""
+        curves.border_title = Text(f"Curves of trial {trial.number}{grey}")  # type: ignore[assignment]
+
+    @on(DataTable.RowHighlighted)
+    def _highlighted(self, event: DataTable.RowHighlighted) -> None:
+        study = self.snapshot.study if self.snapshot else None
+        if study and event.cursor_row < len(study.trials):
+            self.selected = study.trials[event.cursor_row].number
+
+    # ---- where things stand
+
+    def on_resize(self, event: events.Resize) -> None:
+        """One column or two."""
+        self.set_class(event.size.width < NARROW, "narrow")
+        self._arrange()
+        self.call_after_refresh(self._tick)
+
+    def _arrange(self) -> None:
+        for name in ("curves", "decisions"):
+            self.query_one(f"#{name}").display = not self.has_class("narrow") or name == self._lower
+
+    def action_pane(self, step: int) -> None:
+        """Move the focus, and show the pane that has it."""
+        focused = self.focused.id if self.focused and self.focused.id in PANES else PANES[-1]
+        name = PANES[(PANES.index(focused) + step) % len(PANES)]
+        if self.maximized is not None:
+            self.minimize()
+        self._turn_to(name)
+        self.set_focus(self.query_one(f"#{name}"))
+
+    def _turn_to(self, name: str) -> None:
+        if name in ("curves", "decisions"):
+            self._lower = name
+            self._arrange()
+
+    def action_zoom_pane(self) -> None:
+        """The focused pane on the whole screen, or back."""
+        pane: Widget | None = self.focused
+        if self.maximized is not None:
+            self.minimize()
+        elif pane is not None:
+            self.maximize(pane)
+
+    @on(Curves.Zoomed)
+    def _zoomed(self, event: Curves.Zoomed) -> None:
+        self.app.push_screen(Zoom(event.metric, self.query_one(Curves).plots))
+
+    def action_before(self) -> None:
+        """Show or hide the trial before the change."""
+        self.before = not self.before
+
+    def action_nothing(self) -> None:
+        """A hint in the footer for keys that the panes answer."""
+
+    def action_help(self) -> None:
+        """All keys and signs."""
+        self.app.push_screen(Help())
+
+    # ---- what is asked of the study
+
+    def action_stop_study(self) -> None:
+        """Ask the study to end, once a person has confirmed it."""
+        if self._can_ask():
+            text = "Stop the study? The running trials end after their step; what was done is kept."
+            self.app.push_screen(Confirm(text), lambda yes: self._feed.ask(Action.STOP_STUDY) if yes else None)
+
+    def action_stop_trial(self) -> None:
+        """Ask the selected trial to end, once a person has confirmed it."""
+        trial = self.trial
+        if trial is None or not self._can_ask():
+            return
+        if trial.state is not State.RUNNING:
+            self.notify(f"trial {trial.number} does not run", markup=False)
+            return
+        text = f"Stop trial {trial.number}? It ends after its step; its evaluations count, and the study goes on."
+        self.app.push_screen(
+            Confirm(text), lambda yes: self._feed.ask(Action.STOP_TRIAL, trial.number) if yes else None
+        )
+
+    def _can_ask(self) -> bool:
+        if self.snapshot and self.snapshot.running and self.snapshot.study:
+            return True
+        self.notify("nothing runs this study, so there is nothing to stop", markup=False)
+        return False

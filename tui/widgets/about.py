@@ -1,0 +1,135 @@
+"""One trial in words: what is wrong and since when, what was changed and why, whether it helped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from diagnostics.finding import Finding
+from diagnostics.report.terminal import STYLES
+from diagnostics.text import visible
+from studies import words
+from studies.record import State, StudyRecord, TrialRecord
+from tui.feed import Snapshot
+from tui.widgets.trials import JUDGEMENTS
+
+Part = tuple[str, Text]
+
+
+def about(snapshot: Snapshot, trial: TrialRecord) -> RenderableType:
+    """All that is known of `trial`, the most urgent first; for any width."""
+    study = snapshot.study
+    assert study is not None
+    parts = [*_wrong(trial), *_next(study, trial), *_change(study, trial), *_helped(trial), *_end(study, trial)]
+    feed = snapshot.trials.get(trial.number)
+    parts += [("note", Text(visible(note))) for note in (feed.notes if feed else ())]
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=8, no_wrap=True, style="dim")
+    table.add_column(ratio=1, overflow="fold")
+    for label, text in parts:
+        table.add_row(label, text)
+    return table
+
+
+def _wrong(trial: TrialRecord) -> Iterator[Part]:
+    if not trial.findings:
+        told = "nothing is found wrong" if trial.state is not State.RUNNING else "nothing is found wrong so far"
+        yield "wrong", Text(told if trial.steps else "no step yet", style="green" if trial.steps else "dim")
+    for i, found in enumerate(trial.findings):
+        yield "wrong" if i == 0 else "", finding(found)
+
+
+def finding(found: Finding) -> Text:
+    """A finding with when it began and when it could first be known."""
+    if found.first_step == found.last_step:
+        when = f" at step {found.first_step}"
+    else:
+        when = f" since step {found.first_step}, known at step {found.raised_at}"
+    return Text.assemble(
+        (f" {found.severity.name} ", STYLES[found.severity]),
+        (f" {visible(found.code)} {visible(found.name)}", "bold"),
+        (when, "bold"),
+        f": {visible(found.message)}",
+    )
+
+
+def _next(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
+    """What was changed in response, in which trials, and whether it helped."""
+    for other in study.trials:
+        if other.proposal.parent == trial.number:
+            verdict = f": {other.verdict.judgement}" if other.verdict else ""
+            style = JUDGEMENTS[other.verdict.judgement] if other.verdict else ""
+            yield (
+                "then",
+                Text.assemble(f"trial {other.number} changed {visible(words.change(study, other))}", (verdict, style)),
+            )
+
+
+def _change(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
+    proposal = trial.proposal
+    origin = f"  (from trial {proposal.parent})" if proposal.parent is not None else ""
+    changed = visible(words.change(study, trial) if origin else words.knobs(proposal.knobs))
+    yield "changed" if origin else "settings", Text.assemble((changed, "bold"), origin)
+    yield "because", Text(visible(proposal.why))
+    if proposal.hypothesis is not None:
+        yield "expected", Text(visible(words.hypothesis(proposal.hypothesis)))
+
+
+def _helped(trial: TrialRecord) -> Iterator[Part]:
+    verdict = trial.verdict
+    if verdict is None:
+        if trial.proposal.hypothesis is not None:
+            running = trial.state is State.RUNNING
+            yield "helped?", Text("not judged before the trial ends" if running else "not judged", style="dim")
+        return
+    yield (
+        "helped?",
+        Text.assemble(
+            (str(verdict.judgement).upper(), JUDGEMENTS[verdict.judgement]),
+            f": {visible(verdict.why)}",
+        ),
+    )
+    for compared in (verdict.mechanism, verdict.objective):
+        if compared is not None:
+            yield "", Text(visible(words.comparison(compared)))
+
+
+def _end(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
+    origin = trial.proposal.parent is not None
+    if trial.reason:
+        first = words.number(trial.evaluations[0].value) if trial.evaluations else "-"
+        value = f"; {study.spec.objective} {first} → {words.number(trial.value)}"
+        yield "end", Text(visible(f"{words.outcome(trial)}: {trial.reason}{value}, {words.duration(trial.seconds)}"))
+    if origin:
+        yield "settings", Text(visible(words.knobs(trial.proposal.knobs)), style="dim")
+    again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
+    yield "", Text(f"seed {trial.seed}{again}, {trial.completions:,} completions", style="dim")
+
+
+class About(VerticalScroll):
+    """The selected trial in words."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll_down", "Down", show=False),
+        Binding("k", "scroll_up", "Up", show=False),
+        Binding("enter", "screen.zoom_pane", "Zoom"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """A text that scrolls."""
+        yield Static(markup=False)
+
+    def show(self, text: RenderableType, title: str, *, anew: bool) -> None:
+        """Show `text`; `anew` goes back to its top."""
+        self.border_title = Text(title)  # type: ignore[assignment]  # a Text is no markup
+        self.query_one(Static).update(Group(text))
+        if anew:
+            self.scroll_home(animate=False)

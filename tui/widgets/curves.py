@@ -1,0 +1,251 @@
+"""The curves of a trial as small plots that line up: the objective first, then what the findings rest on.
+
+Only the lines on the screen are drawn, and each plot once for each change, so that fifty metrics cost what six do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from diagnostics.finding import Finding
+from diagnostics.text import NOT_FINITE, visible
+from studies import words
+from studies.record import StudyRecord, TrialRecord
+from tui.feed import Points, Snapshot, TrialFeed
+from tui.plot import BLANK, braille, frame, gaps
+
+# What a person looks at first, by quantity; the others follow by name.
+FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_loss", "loss")
+LAST = "completions_generated"  # a count of the cost, no sign of health
+LEAST_WIDTH, LOW, TALL = 36, 6, 8  # cells of a plot
+GUTTER = 8  # for the labels of the highest and the lowest value
+OWN, BEFORE, FAINT = Style(color="bright_blue"), Style(color="bright_black"), Style(color="bright_black")
+MARKS = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "red", "FATAL": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One metric of a trial; `before` is the same metric of the trial it was changed from."""
+
+    metric: str
+    points: Points
+    before: Points = ()
+    findings: tuple[Finding, ...] = ()
+    last: int = 0  # the step that the trial is to reach
+
+
+def plots(snapshot: Snapshot, trial: TrialRecord, *, before: bool = True) -> tuple[Plot, ...]:
+    """The plots of `trial` in the order in which a person needs them."""
+    study = snapshot.study
+    curves = snapshot.trials.get(trial.number, TrialFeed()).curves
+    parent = snapshot.trials.get(trial.proposal.parent, TrialFeed()) if trial.proposal.parent is not None else None
+    earlier: Mapping[str, Points] = parent.curves if parent and before else {}
+    found = {m: tuple(f for f in trial.findings if any(e.metric == m for e in f.evidence)) for m in curves}
+    return tuple(
+        Plot(metric, curves[metric], earlier.get(metric, ()), found[metric], trial.max_steps)
+        for metric in sorted(curves, key=lambda metric: _rank(metric, study, trial))
+    )
+
+
+def _rank(metric: str, study: StudyRecord | None, trial: TrialRecord) -> tuple[int, int, str]:
+    if study is not None and metric == study.spec.objective:
+        return 0, 0, metric
+    for i, found in enumerate(trial.findings):  # the worst first
+        if any(e.metric == metric for e in found.evidence):
+            return 1, i, metric
+    quantity = metric.partition(".")[0]
+    if quantity in FIRST:
+        return 2, FIRST.index(quantity), metric
+    return (4 if metric == LAST else 3), 0, metric
+
+
+def draw(plot: Plot, width: int, height: int, *, chosen: bool = False) -> list[list[Segment]]:
+    """The lines of a plot: title, curve, and below it the findings, each from its onset to its last step.
+
+    A mark with the first letter of the severity stands where a finding could first be known; the curve has its colour
+    from the onset on.
+    """
+    across, down = width - GUTTER - 1, height - 2
+    where = frame([plot.points, plot.before], plot.last, across, down)
+    own, before = braille(plot.points, where), braille(plot.before, where)
+    colours: list[Style | None] = [None] * across
+    marks: list[tuple[str, Style]] = [(" ", FAINT)] * across
+    for i, label in ((0, f"{where.first}"), (max(0, across - len(f"{where.last}")), f"{where.last}")):
+        marks[i : i + len(label)] = [(c, FAINT) for c in label[: across - i]]
+    for found in reversed(plot.findings):  # the worst is drawn over the others
+        style = Style(color=MARKS[found.severity.name], bold=True)
+        for x in range(where.column(found.first_step), where.column(found.last_step) + 1):
+            colours[x], marks[x] = style, ("━", style)
+    for found in reversed(plot.findings):
+        marks[where.column(found.raised_at)] = (
+            found.severity.name[0],
+            Style(color=MARKS[found.severity.name], bold=True, reverse=True),
+        )
+    top: dict[int, str] = dict.fromkeys(gaps(plot.points, where), NOT_FINITE)
+
+    lines = [_title(plot, width, chosen)]
+    for y in range(down):
+        label = words.number(where.high) if y == 0 else words.number(where.low) if y == down - 1 else ""
+        line = [Segment(f"{label[: GUTTER - 1]:>{GUTTER - 1}} ", FAINT)]
+        for x in range(across):
+            bits = own[y][x] | before[y][x]
+            if y == 0 and x in top:
+                line.append(Segment(top[x], Style(color="red", bold=True)))
+            elif own[y][x]:
+                line.append(Segment(chr(BLANK | bits), colours[x] or OWN))
+            else:
+                line.append(Segment(chr(BLANK | bits) if bits else " ", BEFORE))
+        lines.append([*line, Segment(" ")])
+    lines.append([Segment(" " * GUTTER), *(Segment(c, style) for c, style in marks), Segment(" ")])
+    return lines
+
+
+def _title(plot: Plot, width: int, chosen: bool) -> list[Segment]:
+    """The name, the newest value and the worst finding's severity and code."""
+    value = f" {words.number(plot.points[-1][1])}" if plot.points else " -"
+    worst = plot.findings[0] if plot.findings else None
+    code = f" {worst.severity.name} {visible(worst.code)}" if worst else ""
+    name = visible(plot.metric)
+    room = width - len(value) - len(code) - 3
+    name = name if len(name) <= room else f"{name[: max(1, room - 1)]}…"
+    style = Style(bold=True, reverse=chosen)
+    mark = Style(color=MARKS[worst.severity.name], bold=True) if worst else FAINT
+    rest = max(0, width - len(name) - len(value) - len(code) - 2)
+    return [
+        Segment("▸ " if chosen else "  "),
+        Segment(name, style),
+        Segment(value, OWN),
+        Segment(code, mark),
+        Segment(" " * rest),
+    ]
+
+
+class Curves(ScrollView, can_focus=True):
+    """All plots of the selected trial; the arrows choose one, enter shows it on the whole screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "choose(0, 1)", "Next plot", show=False),
+        Binding("up,k", "choose(0, -1)", "Previous plot", show=False),
+        Binding("right,l", "choose(1, 0)", "Plot to the right", show=False),
+        Binding("left,h", "choose(-1, 0)", "Plot to the left", show=False),
+        Binding("enter", "zoom", "Zoom"),
+    ]
+
+    class Zoomed(Message):
+        """A plot is to be shown on the whole screen."""
+
+        def __init__(self, metric: str) -> None:
+            super().__init__()
+            self.metric = metric
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.plots: tuple[Plot, ...] = ()
+        self.chosen = 0
+        self._drawn: dict[int, tuple[object, list[list[Segment]]]] = {}
+
+    def show(self, plots: Sequence[Plot], *, anew: bool) -> None:
+        """Draw `plots`; `anew` goes back to the first."""
+        metric = self.metric
+        self.plots = tuple(plots)
+        names = [plot.metric for plot in self.plots]
+        self.chosen = names.index(metric) if metric in names and not anew else 0
+        if anew:
+            self.scroll_home(animate=False)
+        self._measure()
+
+    @property
+    def metric(self) -> str | None:
+        """The metric of the chosen plot."""
+        return self.plots[self.chosen].metric if self.chosen < len(self.plots) else None
+
+    @property
+    def across(self) -> int:
+        """How many plots stand side by side."""
+        return max(1, self.scrollable_content_region.width // LEAST_WIDTH)
+
+    @property
+    def tall(self) -> int:
+        """How many lines a plot has."""
+        return TALL if self.size.height >= 2 * TALL else LOW
+
+    def _measure(self) -> None:
+        rows = -(-len(self.plots) // self.across)
+        self.virtual_size = Size(self.scrollable_content_region.width, rows * self.tall)
+        self.refresh()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Arrange the plots anew."""
+        self._measure()
+
+    def on_focus(self) -> None:
+        """The chosen plot is marked while the keys are ours."""
+        self.refresh()
+
+    on_blur = on_focus
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the screen: a line of each plot that stands in this row."""
+        width = self.scrollable_content_region.width
+        if not self.plots:
+            hint = "  no metrics yet" if y == 0 else ""
+            return Strip([Segment(hint, FAINT)], len(hint)).adjust_cell_length(width)
+        row, line = divmod(y + self.scroll_offset.y, self.tall)
+        start = row * self.across
+        segments = [
+            segment for i in range(start, min(start + self.across, len(self.plots))) for segment in self._lines(i)[line]
+        ]
+        return Strip(segments).adjust_cell_length(width)
+
+    def _lines(self, index: int) -> list[list[Segment]]:
+        """The plot of that index, drawn again only where something of it changed."""
+        plot, width = self.plots[index], self.scrollable_content_region.width // self.across
+        chosen = index == self.chosen and self.has_focus
+        # The points stand for themselves by identity: comparing them would cost as much as drawing.
+        key = (id(plot.points), id(plot.before), replace(plot, points=(), before=()), width, self.tall, chosen)
+        known = self._drawn.get(index)
+        if known is None or known[0] != key:
+            known = self._drawn[index] = key, draw(plot, width, self.tall, chosen=chosen)
+        return known[1]
+
+    def action_choose(self, right: int, down: int) -> None:
+        """Move to a neighbour."""
+        there = self.chosen + right + down * self.across
+        if 0 <= there < len(self.plots):
+            self._choose(there)
+
+    def _choose(self, index: int) -> None:
+        self.chosen = index
+        top = index // self.across * self.tall
+        self.scroll_to_region(Region(0, top, 1, self.tall), animate=False)
+        self.refresh()
+
+    def action_zoom(self) -> None:
+        """Show the chosen plot on the whole screen."""
+        if self.metric is not None:
+            self.post_message(self.Zoomed(self.metric))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click chooses a plot, a second one zooms."""
+        at = event.get_content_offset(self)
+        if at is None:
+            return
+        width = max(1, self.scrollable_content_region.width // self.across)
+        column = min(self.across - 1, at.x // width)
+        index = (at.y + self.scroll_offset.y) // self.tall * self.across + column
+        if index < len(self.plots):
+            if event.chain > 1:
+                self.action_zoom()
+            else:
+                self._choose(index)

@@ -1,0 +1,87 @@
+"""The log of a study: what was decided when, and what was asked and not answered yet."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from diagnostics.text import visible
+from studies import words
+from studies.record import Decision, Judgement
+from studies.requests import Request
+from tui.feed import Snapshot
+from tui.widgets.trials import JUDGEMENTS
+
+KINDS = {
+    "trial_proposed": "bold",
+    "trial_stopped": "yellow",
+    "trial_retried": "yellow",
+    "request_answered": "magenta",
+    "noted": "cyan",
+}
+
+
+def asked_at(request: Request) -> float | None:
+    """When a request was left (seconds since the epoch), which its id begins with; None for another's id."""
+    head = request.id.partition("-")[0]
+    return int(head) / 1e9 if head.isdecimal() and len(head) < 20 else None
+
+
+def decisions(snapshot: Snapshot) -> Table:
+    """A line per decision, the newest last, then the requests without an answer; for any width."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=8, no_wrap=True, style="dim")
+    table.add_column(ratio=1, overflow="fold")
+    study = snapshot.study
+    for taken in study.decisions if study else ():
+        assert study is not None
+        table.add_row(_clock(taken.time), Text(visible(words.decision(study, taken)), style=_style(taken)))
+    for request in snapshot.requests:
+        at = asked_at(request)
+        wait = "no answer yet" if snapshot.running else "no answer: nothing runs this study"
+        told = f"{words.asked(request.action, request.trial)}: {wait}"
+        table.add_row(_clock(at) if at else "", Text(told, style="bold magenta"))
+    return table
+
+
+def _clock(seconds: float) -> str:
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(seconds))
+    except (ValueError, OverflowError, OSError):  # a time that no calendar has
+        return "?"
+
+
+def _style(taken: Decision) -> str:
+    if taken.kind == "trial_judged" and taken.data.get("judgement") in list(Judgement):
+        return JUDGEMENTS[Judgement(taken.data["judgement"])]
+    return KINDS.get(taken.kind, "")
+
+
+class Decisions(VerticalScroll):
+    """The log; it stays at its end until it is scrolled."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll_down", "Down", show=False),
+        Binding("k", "scroll_up", "Up", show=False),
+        Binding("enter", "screen.zoom_pane", "Zoom"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """A text that scrolls."""
+        yield Static(markup=False)
+
+    def on_mount(self) -> None:
+        """Follow the end."""
+        self.border_title = "Log"
+        self.anchor()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show all that was decided until now."""
+        self.query_one(Static).update(decisions(snapshot))

@@ -1,0 +1,127 @@
+"""The table of trials: what each changed, how it stands, its score, its worst finding, its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable
+
+from diagnostics.finding import Severity
+from diagnostics.report.terminal import STYLES
+from diagnostics.text import sparkline, visible
+from studies import words
+from studies.record import Judgement, State, TrialRecord
+from tui.feed import Snapshot
+
+STATES = {State.RUNNING: "bold cyan", State.COMPLETE: "green", State.PRUNED: "yellow", State.FAILED: "red"}
+JUDGEMENTS = {Judgement.CONFIRMED: "bold green", Judgement.REFUTED: "bold red", Judgement.UNDECIDED: "yellow"}
+CURVE = 12  # cells
+ROOMY = 84  # cells from which on the table has room for the curve
+
+Row = tuple[Text, ...]
+
+
+def columns(width: int, objective: str) -> list[tuple[str, int]]:
+    """Names and widths of the columns, a blank behind each included; `changed` takes what is left."""
+    fixed = [("state", 15), ("score", 8), ("finding", 8), ("verdict", 10)]
+    if width >= ROOMY:
+        fixed.insert(1, (objective[:CURVE], CURVE + 1))
+    number = 5
+    return [("#", number), ("changed", max(8, width - number - sum(w for _, w in fixed))), *fixed]
+
+
+def rows(snapshot: Snapshot, width: int) -> Iterator[Row]:
+    """A row per trial, as wide as `columns` says."""
+    study = snapshot.study
+    if study is None:
+        return
+    best = study.best()
+    names = [(name, cells) for name, cells in columns(width, study.spec.objective)]
+    for trial in study.trials:
+        star = trial is best
+        cells = [
+            Text(f"{trial.number} ★" if star else f"{trial.number}", style="bold green" if star else ""),
+            Text(visible(words.change(study, trial))),
+            _state(trial, snapshot.running),
+            Text(words.number(trial.value), justify="right"),
+            _worst(trial),
+            _verdict(trial),
+        ]
+        if width >= ROOMY:
+            cells.insert(3, Text(sparkline([e.value for e in trial.evaluations], CURVE), style="bright_blue"))
+        for cell, (_, room) in zip(cells, names, strict=True):
+            cell.truncate(room - 1, overflow="ellipsis")
+        yield tuple(cells)
+
+
+def _state(trial: TrialRecord, running: bool) -> Text:
+    if trial.state is State.RUNNING and not running:
+        return Text(f"broke off {trial.steps}/{trial.max_steps}" if trial.max_steps else "broke off", style="red")
+    return Text(words.outcome(trial), style=STATES[trial.state])
+
+
+def _worst(trial: TrialRecord) -> Text:
+    worst = trial.findings[0] if trial.findings else None
+    if worst is None or worst.severity < Severity.WARNING:
+        return Text("none", style="dim")
+    return Text(visible(worst.code), style=STYLES[worst.severity])
+
+
+def _verdict(trial: TrialRecord) -> Text:
+    if trial.verdict is None:
+        return Text("-", style="dim")
+    return Text(str(trial.verdict.judgement), style=JUDGEMENTS[trial.verdict.judgement])
+
+
+class Trials(DataTable[Text]):
+    """The trials of a study; the highlighted row is the selected trial."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "Next trial", show=False),
+        Binding("k", "cursor_up", "Previous trial", show=False),
+        Binding("enter", "screen.zoom_pane", "Zoom"),
+    ]
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, cursor_type="row", cell_padding=0, zebra_stripes=False)
+        self._snapshot = Snapshot()
+        self._shown: list[Row] = []
+        self._columns: list[tuple[str, int]] = []
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Bring the table up to date; the highlighted row stays."""
+        self._snapshot = snapshot
+        width = self.scrollable_content_region.width
+        if snapshot.study is None or not width:
+            return
+        new = list(rows(snapshot, width))
+        wanted = columns(width, snapshot.study.spec.objective)
+        with self.prevent(DataTable.RowHighlighted):
+            if wanted != self._columns or len(new) < len(self._shown):
+                at = self.cursor_row
+                self.clear(columns=True)
+                self._columns, self._shown = wanted, []
+                for name, cells in wanted:
+                    self.add_column(Text(name), width=cells, key=name)
+                self._fill(new)
+                self.move_cursor(row=at)
+            else:
+                self._fill(new)
+
+    def _fill(self, new: list[Row]) -> None:
+        for i, row in enumerate(new):
+            if i >= len(self._shown):
+                self.add_row(*row, key=str(i))
+                continue
+            for (name, _), cell, old in zip(self._columns, row, self._shown[i], strict=True):
+                if (cell.plain, cell.style) != (old.plain, old.style):
+                    self.update_cell(str(i), name, cell)
+        self._shown = new
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The widths of the columns follow that of the table."""
+        self.call_after_refresh(lambda: self.show(self._snapshot))
