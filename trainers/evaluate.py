@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trl import GRPOTrainer
 
 from diagnostics.events import Emit, SamplesLogged
-from trainers.callback import Recorder
+from trainers.instrument import Instruments
 from trainers.measure import weighted
 from trainers.tasks import Row
 
@@ -70,7 +70,7 @@ class Evaluator(TrainerCallback):
 
     def __init__(
         self,
-        recorder: Recorder,
+        recorder: Instruments,
         splits: Mapping[str, Sequence[Row]],
         *,
         every: int,

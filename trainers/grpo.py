@@ -20,8 +20,8 @@ from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 from diagnostics.vocabulary import parse_version, vocabulary
 from studies.trial import TrialSpec
-from trainers.callback import FRAMEWORK, canonical_settings
 from trainers.models import load_tokenizer, lora, wants_bf16
+from trainers.recorder import GRPO, canonical_settings
 from trainers.tasks import Task
 
 
@@ -97,7 +97,7 @@ def _lint(options: Mapping[str, Any], spec: TrialSpec, task: Task) -> None:
     if options["generation_batch_size"] is None:
         each = options["per_device_train_batch_size"] * PartialState().num_processes
         options["generation_batch_size"] = each * options["steps_per_generation"]
-    settings = canonical_settings(options, [row["prompt"] for row in task.train])
+    settings = canonical_settings(GRPO, trl.__version__, options, [row["prompt"] for row in task.train])
     settings["peft"] = spec.lora_rank is not None
     findings = Watch(settings=settings, rules={}).lint()
     refused = [finding for finding in findings if finding.severity >= Severity.ERROR]
@@ -110,7 +110,7 @@ def _lint(options: Mapping[str, Any], spec: TrialSpec, task: Task) -> None:
 
 def _knobs(spec: TrialSpec) -> dict[str, Any]:
     """The knobs under TRL's names."""
-    words, version = vocabulary(FRAMEWORK), parse_version(trl.__version__)
+    words, version = vocabulary(GRPO), parse_version(trl.__version__)
     options: dict[str, Any] = {}
     for knob, value in spec.knobs.items():
         name = words.spoken(knob, version)

@@ -89,8 +89,8 @@ def overhead(steps: int, pairs: int) -> float:
 
     from diagnostics.events import EventLog
     from studies.trial import TrialSpec
-    from trainers.callback import instrument
     from trainers.grpo import build
+    from trainers.instrument import instrument
     from trainers.run import task_of
 
     transformers.utils.logging.disable_progress_bar()

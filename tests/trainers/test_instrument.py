@@ -18,7 +18,8 @@ from diagnostics.finding import Severity
 from diagnostics.metrics import is_metric
 from diagnostics.rule import Alarm, Told, rule
 from diagnostics.series import RunHistory
-from trainers.callback import Stop, instrument
+from trainers.instrument import instrument
+from trainers.recorder import Stop
 
 from ..conftest import LETTERS
 from .conftest import likes_a
@@ -164,7 +165,7 @@ def test_a_finding_ends_the_run_at_the_step_that_raised_it(
         steps = run["reward_mean"].steps
         yield Alarm(Severity.ERROR, steps, steps >= 2, lambda i: Told("it is the second step", int(steps[i]), ()))
 
-    monkeypatch.setattr("trainers.callback.Watch", partial(Watch, rules={"TST001": second_step}))
+    monkeypatch.setattr("trainers.recorder.Watch", partial(Watch, rules={"TST001": second_step}))
     seen = told(stranger(max_steps=8), stop_on=Severity.ERROR)
     assert [row.step for row in metrics(seen)] == [1, 2]
     raised = [event for event in seen if isinstance(event, FindingRaised) and event.finding.code == "TST001"]

@@ -34,7 +34,7 @@ from diagnostics.events import (
 from diagnostics.finding import Severity
 from studies import trial as trials
 from trainers import run
-from trainers.callback import Diverged
+from trainers.instrument import Diverged
 from trainers.run import run_trial
 
 from .conftest import envelopes, events
