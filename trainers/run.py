@@ -17,7 +17,8 @@ from diagnostics.events import EVENTS_FILE, SAMPLES_FILE, CheckpointSaved, Emit,
 from studies.trial import TrialSpec, read
 
 if TYPE_CHECKING:
-    from trainers.callback import Recorder, Stop
+    from trainers.instrument import Instruments
+    from trainers.recorder import Stop
     from trainers.tasks import Task
 
 CHECKPOINTS = "checkpoints"
@@ -94,7 +95,7 @@ def _run(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, paren
     """Train between the first event and the last, whatever happens."""
     from accelerate import PartialState
 
-    from trainers.callback import Stop
+    from trainers.recorder import Stop
 
     stop, recorder, several = Stop(), None, PartialState().num_processes > 1
     try:
@@ -121,15 +122,15 @@ def _run(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, paren
     return ended
 
 
-def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, stop: Stop) -> Recorder:
+def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, stop: Stop) -> Instruments:
     """The recorder of a trial, whose trainer is ready to train and to tell of it."""
     if spec.algorithm != "grpo":
         raise UserError(f"there is no algorithm {spec.algorithm!r}", "Choose grpo.")
     from accelerate import PartialState
 
-    from trainers.callback import instrument
     from trainers.evaluate import Evaluator
     from trainers.grpo import build, steps_per_rollout
+    from trainers.instrument import instrument
 
     with PartialState().main_process_first():  # which makes the model of a built-in task, for all
         task = task_of(spec)
@@ -156,7 +157,7 @@ def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, s
     return recorder
 
 
-def _step(recorder: Recorder | None) -> int:
+def _step(recorder: Instruments | None) -> int:
     return max(recorder.trainer.state.global_step, recorder.last_step) if recorder is not None else 0
 
 
