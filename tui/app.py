@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import ClassVar
@@ -60,9 +62,10 @@ class MonitorApp(App[MonitorResult]):
         Binding("ctrl+q", "leave", "Leave", show=False, priority=True),
     ]
 
-    def __init__(self, directory: Path, loop: Loop | None = None) -> None:
+    def __init__(self, directory: Path, loop: Loop | None = None, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
-        self._monitor: MonitorScreen | None = None
+        self._clock = clock
+        self.monitor: MonitorScreen | None = None
         self.feed = Feed(
             directory,
             lambda snapshot: self._tell(SnapshotReady(snapshot)),
@@ -72,11 +75,11 @@ class MonitorApp(App[MonitorResult]):
 
     def get_default_screen(self) -> MonitorScreen:
         """The study."""
-        self._monitor = MonitorScreen(self.feed.directory, self.feed)
-        return self._monitor
+        self.monitor = MonitorScreen(self.feed.directory, self.feed, self._clock)
+        return self.monitor
 
-    def on_mount(self) -> None:
-        """Begin to read."""
+    def on_ready(self) -> None:
+        """Begin to read, once there is a screen to show it."""
         self.feed.start()
 
     def on_unmount(self) -> None:
@@ -93,8 +96,8 @@ class MonitorApp(App[MonitorResult]):
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         """The only place where what the screen knows is written."""
-        if self._monitor is not None:
-            self._monitor.snapshot = message.snapshot
+        if self.monitor is not None:
+            self.monitor.snapshot = message.snapshot
 
     def on_feed_failed(self, message: FeedFailed) -> None:
         """A bug shows its traceback."""

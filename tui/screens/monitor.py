@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,13 +24,14 @@ from tui.feed import Feed, Snapshot
 from tui.screens.confirm import Confirm
 from tui.screens.help import Help
 from tui.screens.zoom import Zoom
-from tui.widgets.about import About, about
+from tui.widgets.about import About, about, beginning
 from tui.widgets.curves import Curves, plots
 from tui.widgets.decisions import Decisions
 from tui.widgets.headline import Headline
 from tui.widgets.trials import Trials
 
 NARROW = 110  # cells; below, the panes stand one upon the other, and the log shares its place with the curves
+TALL = 36  # lines; from here on the panes share the height evenly
 PANES = ("trials", "about", "curves", "decisions")  # in the order of the tab key
 
 
@@ -38,7 +39,6 @@ class MonitorScreen(Screen[None]):
     """Shows the newest snapshot; all that it knows comes from there."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,down,j,k", "nothing", "Trial", key_display="↑↓"),
         Binding("tab", "pane(1)", "Pane"),
         Binding("shift+tab", "pane(-1)", "Pane before", show=False),
         Binding("b", "before", "Before", tooltip="Show or hide, in grey, the trial that was changed"),
@@ -52,9 +52,9 @@ class MonitorScreen(Screen[None]):
     selected: reactive[int | None] = reactive(None)
     before: reactive[bool] = reactive(True)
 
-    def __init__(self, directory: Path, feed: Feed) -> None:
+    def __init__(self, directory: Path, feed: Feed, clock: Callable[[], float]) -> None:
         super().__init__()
-        self._directory, self._feed = directory, feed
+        self._directory, self._feed, self._clock = directory, feed, clock
         self._lower = "curves"  # which of the curves and the log is shown where there is room for one
 
     def compose(self) -> ComposeResult:
@@ -74,7 +74,7 @@ class MonitorScreen(Screen[None]):
         self.query_one(Trials).focus()
 
     def _tick(self) -> None:
-        self.query_one(Headline).show(self.snapshot, time.time())
+        self.query_one(Headline).show(self.snapshot, self._clock())
 
     # ---- what is shown
 
@@ -97,16 +97,16 @@ class MonitorScreen(Screen[None]):
         if numbers and self.selected is None:
             self._select(new, numbers)
         elif known and self.selected == known[-1] != numbers[-1]:
-            table.move_cursor(row=len(numbers) - 1)
+            table.choose(len(numbers) - 1)
             self.selected = numbers[-1]
         self._show_trial(anew=False)
 
     def _select(self, snapshot: Snapshot, numbers: list[int]) -> None:
-        """At first: the trial that runs, else the best, else the last."""
+        """At first: the newest trial, of a study that is finished the best."""
         assert snapshot.study is not None
         best = snapshot.study.best()
-        number = best.number if best and not snapshot.running else numbers[-1]
-        self.query_one(Trials).move_cursor(row=numbers.index(number))
+        number = best.number if best and snapshot.study.ended == "finished" else numbers[-1]
+        self.query_one(Trials).choose(numbers.index(number))
         self.selected = number
 
     def watch_selected(self) -> None:
@@ -120,17 +120,19 @@ class MonitorScreen(Screen[None]):
     def _show_trial(self, *, anew: bool) -> None:
         trial = self.trial
         if trial is None or self.snapshot is None or self.snapshot.study is None:
+            if self.snapshot and self.snapshot.study and not self.snapshot.study.trials:
+                self.query_one(About).show(beginning(self.snapshot.study), "Study", anew=anew)
             return
         changed = visible(words.change(self.snapshot.study, trial))
         self.query_one(About).show(about(self.snapshot, trial), f"Trial {trial.number}: {changed}", anew=anew)
         curves, drawn = self.query_one(Curves), plots(self.snapshot, trial, before=self.before)
+        parent = trial.proposal.parent
+        grey = f"  (grey: trial {parent}, before the change)" if parent is not None and self.before else ""
+        curves.border_title = title = Text(f"Curves of trial {trial.number}{grey}")
         curves.show(drawn, anew=anew)
         for screen in self.app.screen_stack:
             if isinstance(screen, Zoom):
-                screen.show(drawn)
-        parent = trial.proposal.parent
-        grey = f"  (grey: trial {parent}, before the change)" if parent is not None and self.before else ""
-        curves.border_title = Text(f"Curves of trial {trial.number}{grey}")  # type: ignore[assignment]
+                screen.show(drawn, title)
 
     @on(DataTable.RowHighlighted)
     def _highlighted(self, event: DataTable.RowHighlighted) -> None:
@@ -143,6 +145,7 @@ class MonitorScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         """One column or two."""
         self.set_class(event.size.width < NARROW, "narrow")
+        self.set_class(event.size.height >= TALL, "tall")
         self._arrange()
         self.call_after_refresh(self._tick)
 
@@ -174,14 +177,12 @@ class MonitorScreen(Screen[None]):
 
     @on(Curves.Zoomed)
     def _zoomed(self, event: Curves.Zoomed) -> None:
-        self.app.push_screen(Zoom(event.metric, self.query_one(Curves).plots))
+        curves = self.query_one(Curves)
+        self.app.push_screen(Zoom(event.metric, curves.plots, Text(f"Curves of trial {self.selected}")))
 
     def action_before(self) -> None:
         """Show or hide the trial before the change."""
         self.before = not self.before
-
-    def action_nothing(self) -> None:
-        """A hint in the footer for keys that the panes answer."""
 
     def action_help(self) -> None:
         """All keys and signs."""

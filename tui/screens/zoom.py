@@ -51,9 +51,9 @@ class Zoom(Screen[None]):
         Binding("left,up,h,k", "turn(-1)", "Metric before", key_display="←"),
     ]
 
-    def __init__(self, metric: str, plots: tuple[Plot, ...]) -> None:
+    def __init__(self, metric: str, plots: tuple[Plot, ...], title: Text) -> None:
         super().__init__()
-        self.metric, self._plots = metric, plots
+        self.metric, self._plots, self._title = metric, plots, title
 
     def compose(self) -> ComposeResult:
         """Plot, words, keys."""
@@ -63,11 +63,12 @@ class Zoom(Screen[None]):
 
     def on_mount(self) -> None:
         """Draw what there is."""
-        self.show(self._plots)
+        self.show(self._plots, self._title)
 
-    def show(self, plots: tuple[Plot, ...]) -> None:
-        """Take the newest plots of the trial."""
-        self._plots = plots
+    def show(self, plots: tuple[Plot, ...], title: Text) -> None:
+        """Take the newest plots of the trial, which `title` names."""
+        self._plots, self._title = plots, title
+        self.query_one(LargePlot).border_title = title
         plot = next((plot for plot in plots if plot.metric == self.metric), None)
         self.query_one(LargePlot).show(plot)
         known = metrics().get(self.metric.partition("[")[0])
@@ -80,4 +81,4 @@ class Zoom(Screen[None]):
         names = [plot.metric for plot in self._plots]
         if self.metric in names:
             self.metric = names[(names.index(self.metric) + step) % len(names)]
-            self.show(self._plots)
+            self.show(self._plots, self._title)

@@ -28,9 +28,32 @@ def about(snapshot: Snapshot, trial: TrialRecord) -> RenderableType:
     """All that is known of `trial`, the most urgent first; for any width."""
     study = snapshot.study
     assert study is not None
-    parts = [*_wrong(trial), *_next(study, trial), *_change(study, trial), *_helped(trial), *_end(study, trial)]
+    parts = [
+        *_wrong(trial),
+        *_next(study, trial),
+        *_change(study, trial),
+        *_helped(trial),
+        *_reason(trial),
+        *(("also", finding(found)) for found in trial.findings[1:]),
+        *_end(study, trial),
+    ]
     feed = snapshot.trials.get(trial.number)
     parts += [("note", Text(visible(note))) for note in (feed.notes if feed else ())]
+    return _table(parts)
+
+
+def beginning(study: StudyRecord) -> RenderableType:
+    """A study that has no trial yet."""
+    spec = study.spec
+    parts = [
+        ("study", Text(visible(f"{spec.name}: {spec.description}" if spec.description else spec.name))),
+        ("aim", Text(f"{spec.trials} trials of {spec.trial.completions:,} completions, maximising {spec.objective}")),
+        ("start", Text(visible(words.knobs(spec.start)))),
+    ]
+    return _table(parts)
+
+
+def _table(parts: list[Part]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=8, no_wrap=True, style="dim")
     table.add_column(ratio=1, overflow="fold")
@@ -43,8 +66,8 @@ def _wrong(trial: TrialRecord) -> Iterator[Part]:
     if not trial.findings:
         told = "nothing is found wrong" if trial.state is not State.RUNNING else "nothing is found wrong so far"
         yield "wrong", Text(told if trial.steps else "no step yet", style="green" if trial.steps else "dim")
-    for i, found in enumerate(trial.findings):
-        yield "wrong" if i == 0 else "", finding(found)
+    else:
+        yield "wrong", finding(trial.findings[0])
 
 
 def finding(found: Finding) -> Text:
@@ -78,6 +101,10 @@ def _change(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
     origin = f"  (from trial {proposal.parent})" if proposal.parent is not None else ""
     changed = visible(words.change(study, trial) if origin else words.knobs(proposal.knobs))
     yield "changed" if origin else "settings", Text.assemble((changed, "bold"), origin)
+
+
+def _reason(trial: TrialRecord) -> Iterator[Part]:
+    proposal = trial.proposal
     yield "because", Text(visible(proposal.why))
     if proposal.hypothesis is not None:
         yield "expected", Text(visible(words.hypothesis(proposal.hypothesis)))
@@ -118,8 +145,8 @@ class About(VerticalScroll):
     """The selected trial in words."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "Down", show=False),
-        Binding("k", "scroll_up", "Up", show=False),
+        Binding("down,j", "scroll_down", "Scroll", key_display="↑↓"),
+        Binding("up,k", "scroll_up", "Scroll up", show=False),
         Binding("enter", "screen.zoom_pane", "Zoom"),
     ]
 
@@ -129,7 +156,7 @@ class About(VerticalScroll):
 
     def show(self, text: RenderableType, title: str, *, anew: bool) -> None:
         """Show `text`; `anew` goes back to its top."""
-        self.border_title = Text(title)  # type: ignore[assignment]  # a Text is no markup
+        self.border_title = Text(title)  # a Text is no markup
         self.query_one(Static).update(Group(text))
         if anew:
             self.scroll_home(animate=False)

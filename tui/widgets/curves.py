@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from diagnostics.finding import Finding
+from diagnostics.finding import Finding, Severity
 from diagnostics.text import NOT_FINITE, visible
 from studies import words
 from studies.record import StudyRecord, TrialRecord
@@ -29,9 +29,16 @@ from tui.plot import BLANK, braille, frame, gaps
 FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_loss", "loss")
 LAST = "completions_generated"  # a count of the cost, no sign of health
 LEAST_WIDTH, LOW, TALL = 36, 6, 8  # cells of a plot
-GUTTER = 8  # for the labels of the highest and the lowest value
-OWN, BEFORE, FAINT = Style(color="bright_blue"), Style(color="bright_black"), Style(color="bright_black")
-MARKS = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "red", "FATAL": "red"}
+GUTTER = 9  # for the labels of the highest and the lowest value
+# Colours by number: a terminal's own blue and grey are often too dark for thin dots.
+OWN, FAINT = Style(color="#5fafff"), Style(color="#878f97")
+BEFORE = FAINT
+MARKS = {
+    Severity.INFO: "#5fd7d7",
+    Severity.WARNING: "#ffd75f",
+    Severity.ERROR: "#ff8700",
+    Severity.FATAL: "#ff5f5f",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +91,20 @@ def draw(plot: Plot, width: int, height: int, *, chosen: bool = False) -> list[l
     for i, label in ((0, f"{where.first}"), (max(0, across - len(f"{where.last}")), f"{where.last}")):
         marks[i : i + len(label)] = [(c, FAINT) for c in label[: across - i]]
     for found in reversed(plot.findings):  # the worst is drawn over the others
-        style = Style(color=MARKS[found.severity.name], bold=True)
+        style = Style(color=MARKS[found.severity], bold=True)
         for x in range(where.column(found.first_step), where.column(found.last_step) + 1):
             colours[x], marks[x] = style, ("━", style)
     for found in reversed(plot.findings):
         marks[where.column(found.raised_at)] = (
             found.severity.name[0],
-            Style(color=MARKS[found.severity.name], bold=True, reverse=True),
+            Style(color=MARKS[found.severity], bold=True, reverse=True),
         )
     top: dict[int, str] = dict.fromkeys(gaps(plot.points, where), NOT_FINITE)
 
     lines = [_title(plot, width, chosen)]
     for y in range(down):
-        label = words.number(where.high) if y == 0 else words.number(where.low) if y == down - 1 else ""
-        line = [Segment(f"{label[: GUTTER - 1]:>{GUTTER - 1}} ", FAINT)]
+        label = _label(where.high) if y == 0 else _label(where.low) if y == down - 1 else ""
+        line = [Segment(f"{label:>{GUTTER - 1}} ", FAINT)]
         for x in range(across):
             bits = own[y][x] | before[y][x]
             if y == 0 and x in top:
@@ -111,6 +118,11 @@ def draw(plot: Plot, width: int, height: int, *, chosen: bool = False) -> list[l
     return lines
 
 
+def _label(value: float) -> str:
+    """A number that fits into the gutter: digits may be dropped, a power of ten never."""
+    return next((text for digits in (3, 2, 1) if len(text := f"{value:.{digits}g}") < GUTTER), f"{value:.0e}")
+
+
 def _title(plot: Plot, width: int, chosen: bool) -> list[Segment]:
     """The name, the newest value and the worst finding's severity and code."""
     value = f" {words.number(plot.points[-1][1])}" if plot.points else " -"
@@ -120,7 +132,7 @@ def _title(plot: Plot, width: int, chosen: bool) -> list[Segment]:
     room = width - len(value) - len(code) - 3
     name = name if len(name) <= room else f"{name[: max(1, room - 1)]}…"
     style = Style(bold=True, reverse=chosen)
-    mark = Style(color=MARKS[worst.severity.name], bold=True) if worst else FAINT
+    mark = Style(color=MARKS[worst.severity], bold=True) if worst else FAINT
     rest = max(0, width - len(name) - len(value) - len(code) - 2)
     return [
         Segment("▸ " if chosen else "  "),
@@ -135,7 +147,7 @@ class Curves(ScrollView, can_focus=True):
     """All plots of the selected trial; the arrows choose one, enter shows it on the whole screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "choose(0, 1)", "Next plot", show=False),
+        Binding("down,j", "choose(0, 1)", "Plot", key_display="↑↓←→"),
         Binding("up,k", "choose(0, -1)", "Previous plot", show=False),
         Binding("right,l", "choose(1, 0)", "Plot to the right", show=False),
         Binding("left,h", "choose(-1, 0)", "Plot to the left", show=False),

@@ -35,19 +35,19 @@ def asked_at(request: Request) -> float | None:
 
 
 def decisions(snapshot: Snapshot) -> Table:
-    """A line per decision, the newest last, then the requests without an answer; for any width."""
+    """The requests without an answer, then a line per decision, the newest first; for any width."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=8, no_wrap=True, style="dim")
     table.add_column(ratio=1, overflow="fold")
     study = snapshot.study
-    for taken in study.decisions if study else ():
-        assert study is not None
-        table.add_row(_clock(taken.time), Text(visible(words.decision(study, taken)), style=_style(taken)))
-    for request in snapshot.requests:
+    for request in reversed(snapshot.requests):
         at = asked_at(request)
         wait = "no answer yet" if snapshot.running else "no answer: nothing runs this study"
         told = f"{words.asked(request.action, request.trial)}: {wait}"
         table.add_row(_clock(at) if at else "", Text(told, style="bold magenta"))
+    for taken in reversed(study.decisions if study else ()):
+        assert study is not None
+        table.add_row(_clock(taken.time), Text(visible(words.decision(study, taken)), style=_style(taken)))
     return table
 
 
@@ -65,11 +65,11 @@ def _style(taken: Decision) -> str:
 
 
 class Decisions(VerticalScroll):
-    """The log; it stays at its end until it is scrolled."""
+    """The log of the study."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "Down", show=False),
-        Binding("k", "scroll_up", "Up", show=False),
+        Binding("down,j", "scroll_down", "Scroll", key_display="↑↓"),
+        Binding("up,k", "scroll_up", "Scroll up", show=False),
         Binding("enter", "screen.zoom_pane", "Zoom"),
     ]
 
@@ -78,9 +78,8 @@ class Decisions(VerticalScroll):
         yield Static(markup=False)
 
     def on_mount(self) -> None:
-        """Follow the end."""
-        self.border_title = "Log"
-        self.anchor()
+        """Say what it is."""
+        self.border_title = "Log, the newest first"
 
     def show(self, snapshot: Snapshot) -> None:
         """Show all that was decided until now."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
@@ -19,7 +19,7 @@ from tui.feed import Snapshot
 
 STATES = {State.RUNNING: "bold cyan", State.COMPLETE: "green", State.PRUNED: "yellow", State.FAILED: "red"}
 JUDGEMENTS = {Judgement.CONFIRMED: "bold green", Judgement.REFUTED: "bold red", Judgement.UNDECIDED: "yellow"}
-CURVE = 12  # cells
+CURVE, CURVE_STYLE = 12, "#5fafff"  # cells
 ROOMY = 84  # cells from which on the table has room for the curve
 
 Row = tuple[Text, ...]
@@ -47,20 +47,24 @@ def rows(snapshot: Snapshot, width: int) -> Iterator[Row]:
             Text(f"{trial.number} ★" if star else f"{trial.number}", style="bold green" if star else ""),
             Text(visible(words.change(study, trial))),
             _state(trial, snapshot.running),
-            Text(words.number(trial.value), justify="right"),
+            Text(_score(trial.value)),
             _worst(trial),
             _verdict(trial),
         ]
         if width >= ROOMY:
-            cells.insert(3, Text(sparkline([e.value for e in trial.evaluations], CURVE), style="bright_blue"))
+            cells.insert(3, Text(sparkline([e.value for e in trial.evaluations], CURVE), style=CURVE_STYLE))
         for cell, (_, room) in zip(cells, names, strict=True):
             cell.truncate(room - 1, overflow="ellipsis")
         yield tuple(cells)
 
 
+def _score(value: float | None) -> str:
+    return f"{value:+.3f}" if value is not None and abs(value) < 1000 else words.number(value)
+
+
 def _state(trial: TrialRecord, running: bool) -> Text:
     if trial.state is State.RUNNING and not running:
-        return Text(f"broke off {trial.steps}/{trial.max_steps}" if trial.max_steps else "broke off", style="red")
+        return Text(f"cut off {trial.steps}/{trial.max_steps}" if trial.max_steps else "cut off", style="red")
     return Text(words.outcome(trial), style=STATES[trial.state])
 
 
@@ -68,7 +72,7 @@ def _worst(trial: TrialRecord) -> Text:
     worst = trial.findings[0] if trial.findings else None
     if worst is None or worst.severity < Severity.WARNING:
         return Text("none", style="dim")
-    return Text(visible(worst.code), style=STYLES[worst.severity])
+    return Text(f"{worst.severity.name[0]} {visible(worst.code)}", style=STYLES[worst.severity])
 
 
 def _verdict(trial: TrialRecord) -> Text:
@@ -81,16 +85,18 @@ class Trials(DataTable[Text]):
     """The trials of a study; the highlighted row is the selected trial."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Next trial", show=False),
-        Binding("k", "cursor_up", "Previous trial", show=False),
+        Binding("down,j", "cursor_down", "Trial", key_display="↑↓"),
+        Binding("up,k", "cursor_up", "Trial before", show=False),
         Binding("enter", "screen.zoom_pane", "Zoom"),
     ]
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=0, zebra_stripes=False)
+        self.border_title = "Trials"
         self._snapshot = Snapshot()
         self._shown: list[Row] = []
         self._columns: list[tuple[str, int]] = []
+        self._chosen = 0
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring the table up to date; the highlighted row stays."""
@@ -102,15 +108,23 @@ class Trials(DataTable[Text]):
         wanted = columns(width, snapshot.study.spec.objective)
         with self.prevent(DataTable.RowHighlighted):
             if wanted != self._columns or len(new) < len(self._shown):
-                at = self.cursor_row
                 self.clear(columns=True)
                 self._columns, self._shown = wanted, []
                 for name, cells in wanted:
                     self.add_column(Text(name), width=cells, key=name)
-                self._fill(new)
-                self.move_cursor(row=at)
-            else:
-                self._fill(new)
+            self._fill(new)
+            if self.cursor_row != self._chosen:
+                self.move_cursor(row=self._chosen)
+
+    def choose(self, row: int) -> None:
+        """Highlight the row of that index, now or as soon as it is there."""
+        self._chosen = row
+        with self.prevent(DataTable.RowHighlighted):
+            self.move_cursor(row=row)
+
+    @on(DataTable.RowHighlighted)
+    def _highlighted(self, event: DataTable.RowHighlighted) -> None:
+        self._chosen = event.cursor_row
 
     def _fill(self, new: list[Row]) -> None:
         for i, row in enumerate(new):
