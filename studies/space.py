@@ -76,6 +76,7 @@ class Choices:
 
 
 Space = Range | Choices
+_SPACES = "Write for example learning_rate=1e-6..1e-3:log, update_epochs=1..4:int or num_generations=4,8,16."
 
 
 def parse_space(knob: str, table: Mapping[str, Any], where: str) -> Space:
@@ -98,6 +99,38 @@ def parse_space(knob: str, table: Mapping[str, Any], where: str) -> Space:
     if not space.low < space.high or (space.log and space.low <= 0):
         raise UserError(f"{where}: space.{knob} is empty: {space}", "Give low < high; a log space begins above 0.")
     return space
+
+
+def space_from_text(text: str, where: str) -> tuple[str, Space]:
+    """`knob=low..high`, with `:log` or `:int` or both after it, or `knob=a,b,c`, as typed by a person.
+
+    UserError where it is neither, or an empty space.
+    """
+    knob, equals, written = text.partition("=")
+    if not equals or not knob or not written:
+        raise UserError(f"{where}: {text!r} is no space", _SPACES)
+    low, dots, rest = written.partition("..")
+    if not dots:
+        return knob, parse_space(knob, {"choices": [_number(part) for part in written.split(",")]}, where)
+    high, *marks = rest.split(":")
+    if set(marks) - {"log", "int"} or len(set(marks)) != len(marks):
+        raise UserError(f"{where}: {text!r} is no space", _SPACES)
+    integer = "int" in marks
+    ends = {"low": _number(low), "high": _number(high)}
+    if integer and not all(isinstance(end, int) for end in ends.values()):
+        raise UserError(f"{where}: {text!r} does not begin and end with whole numbers", "Write for example 1..4:int.")
+    return knob, parse_space(knob, {**ends, "log": "log" in marks, "integer": integer}, where)
+
+
+def middle(space: Space) -> Knob:
+    """Where a search may begin that knows nothing: the geometric middle where ratios matter, of choices the middle one.
+
+    A range from above 0 over more than a factor of 10 counts as one where ratios matter.
+    """
+    if isinstance(space, Choices):
+        return space.values[(len(space.values) - 1) // 2]
+    ratios = space.log or (space.low > 0 and space.high / space.low > 10)
+    return space.nearest(math.sqrt(space.low * space.high) if ratios else (space.low + space.high) / 2)
 
 
 def write_space(space: Space) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from diagnostics.errors import UserError
 from diagnostics.metrics import is_metric, knobs
-from studies import trial
+from studies import command, trial
+from studies.command import CommandSpec
 from studies.space import Space, check_knob, parse_space, write_space
 from studies.trial import Knob, TrialSpec
 
@@ -24,8 +25,9 @@ _KEYS = {"name", "description", "trials", "seed", "objective", "trial", "space",
 class StudySpec:
     """A study: at most `trials` runs of `trial`, whose knobs begin at `start` and stay inside `space`.
 
-    `objective` is the canonical metric to maximise, taken from a trial's last evaluation. `noise` says how far runs
-    that differ in nothing but the seed lie apart at equal cost: metric -> standard deviation, in the metric's unit.
+    `objective` is the metric to maximise, taken from a trial's last evaluation: canonical, or as a command logs it.
+    `noise` says how far runs that differ in nothing but the seed lie apart at equal cost: metric -> standard deviation,
+    in the metric's unit.
     """
 
     name: str
@@ -33,7 +35,7 @@ class StudySpec:
     trials: int
     seed: int
     objective: str
-    trial: TrialSpec
+    trial: TrialSpec | CommandSpec
     space: Mapping[str, Space]
     start: Mapping[str, Knob]
     noise: Mapping[str, float] = field(default_factory=dict)
@@ -42,9 +44,14 @@ class StudySpec:
         """The same study with some knobs starting elsewhere."""
         return replace(self, start={**self.start, **start})
 
-    def trial_with(self, knobs: Mapping[str, Knob], seed: int) -> TrialSpec:
+    def trial_with(self, knobs: Mapping[str, Knob], seed: int) -> TrialSpec | CommandSpec:
         """The spec of one trial."""
         return replace(self.trial, knobs=dict(knobs), seed=seed)
+
+
+def write_trial(spec: TrialSpec | CommandSpec, directory: Path) -> Path:
+    """Write what a trial is to do as the `config.json` of its folder; returns its path."""
+    return command.write(spec, directory) if isinstance(spec, CommandSpec) else trial.write(spec, directory)
 
 
 def presets() -> dict[str, str]:
@@ -99,10 +106,11 @@ def from_json(data: Mapping[str, Any], where: str) -> StudySpec:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{where}: {key} is {value!r}", f"It takes a whole number from {least} upwards.")
     objective = data.get("objective", "validation_reward")
-    if not isinstance(objective, str) or not is_metric(objective):
+    of_command = "command" in data["trial"]  # whose objective and knobs may have names of their own
+    if not isinstance(objective, str) or not (is_metric(objective) or of_command):
         raise UserError(f"{where}: objective {objective!r} is no canonical metric", "Try validation_reward.")
     space = {knob: parse_space(knob, table, where) for knob, table in data["space"].items()}
-    strange = [knob for knob in space if knob not in knobs()]
+    strange = [knob for knob in space if knob not in knobs() and not of_command]
     if strange:
         raise UserError(f"{where}: space has the unknown knob {strange[0]}", f"The knobs are {', '.join(knobs())}.")
     start = {knob: check_knob(knob, value, space, f"{where}: start") for knob, value in data["start"].items()}
@@ -115,11 +123,19 @@ def from_json(data: Mapping[str, Any], where: str) -> StudySpec:
         data.get("trials", 8),
         data.get("seed", 0),
         objective,
-        trial.from_json({"v": trial.VERSION, **data["trial"]}, f"{where}: trial"),
+        _command(data["trial"], objective, space, where)
+        if of_command
+        else trial.from_json({"v": trial.VERSION, **data["trial"]}, f"{where}: trial"),
         space,
         start,
         _noise(data.get("noise", {}), objective, where),
     )
+
+
+def _command(data: Mapping[str, Any], objective: str, space: Mapping[str, Space], where: str) -> CommandSpec:
+    spec = command.from_json({"v": command.VERSION, "objective": objective, **data}, f"{where}: trial")
+    command.check(spec, space, f"{where}: trial.command")
+    return spec
 
 
 def _noise(table: Any, objective: str, where: str) -> dict[str, float]:
@@ -138,13 +154,14 @@ def _noise(table: Any, objective: str, where: str) -> dict[str, float]:
 
 def to_json(spec: StudySpec) -> dict[str, Any]:
     """The inverse of `from_json`."""
+    one = command.to_json(spec.trial) if isinstance(spec.trial, CommandSpec) else trial.to_json(spec.trial)
     return {
         "name": spec.name,
         "description": spec.description,
         "trials": spec.trials,
         "seed": spec.seed,
         "objective": spec.objective,
-        "trial": {key: value for key, value in trial.to_json(spec.trial).items() if key != "v"},
+        "trial": {key: value for key, value in one.items() if key != "v"},
         "space": {knob: write_space(space) for knob, space in spec.space.items()},
         "start": dict(spec.start),
         "noise": dict(spec.noise),

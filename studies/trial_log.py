@@ -9,11 +9,12 @@ from typing import Any
 
 from diagnostics.events import EVENTS_FILE, Event, FindingRaised, MetricsLogged, RunEnded, RunStarted, Tail
 from diagnostics.finding import Finding
+from diagnostics.vocabulary import meanings
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The objective at one step of a trial; `completions` is the cost until then."""
+    """The objective at one step of a trial; `completions` is the cost until then, in steps where nobody counts them."""
 
     step: int
     completions: int
@@ -38,6 +39,8 @@ class TrialLog:
     first_time: float = 0.0
     last_time: float = 0.0
     _tail: Tail | None = None
+    _objectives: tuple[str, ...] = ()  # the canonical metrics that the run's framework means by the objective
+    _counts: bool = False  # whether it logs how many completions it has generated
 
     def poll(self) -> list[Event]:
         """The events since the last call, already taken in."""
@@ -77,16 +80,27 @@ class TrialLog:
         match event:
             case RunStarted():
                 self.settings, self.notes = event.settings, event.notes
+                self._objectives = meanings(self.objective, event.framework)
                 self._forget_from(event.step)
             case MetricsLogged():
-                self.completions = int(event.metrics.get("completions_generated", self.completions))
-                for metric, value in event.metrics.items():
-                    self.curves.setdefault(metric, []).append((event.step, value))
-                if self.objective in event.metrics:
-                    self.evaluations.append(Evaluation(event.step, self.completions, event.metrics[self.objective]))
+                self._take_row(event)
             case FindingRaised():
                 self.findings[event.finding.code] = event.finding
             case RunEnded():
                 self.ended = event
             case _:
                 pass
+
+    def _take_row(self, event: MetricsLogged) -> None:
+        """Metrics under canonical names, and those of a script under its own."""
+        values = {**event.unmapped, **event.metrics}
+        generated = event.metrics.get("completions_generated")
+        if generated is not None:
+            self.completions, self._counts = int(generated), True
+        elif not self._counts:  # of a script that does not tell, the cost is counted in steps
+            self.completions = event.step
+        for metric, value in values.items():
+            self.curves.setdefault(metric, []).append((event.step, value))
+        objective = next((name for name in (self.objective, *self._objectives) if name in values), None)
+        if objective is not None:
+            self.evaluations.append(Evaluation(event.step, self.completions, values[objective]))

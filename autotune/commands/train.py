@@ -113,6 +113,7 @@ def _spec(args: argparse.Namespace) -> tuple[TrialSpec, str]:
     """What is to be trained, and a name for its folder."""
     from dataclasses import replace
 
+    from studies.command import CommandSpec
     from studies.log import read
     from studies.spec import load
     from studies.trial import TrialSpec
@@ -126,12 +127,18 @@ def _spec(args: argparse.Namespace) -> tuple[TrialSpec, str]:
     knobs: dict[str, Knob]
     if args.preset is not None:
         study = load(args.preset)
+        if isinstance(study.trial, CommandSpec):
+            raise UserError(f"{args.preset} tunes a command", "Start a study with it: `autotune study start`.")
         base, knobs, name = study.trial, dict(study.start), f"train-{study.name}"
     elif args.study is not None:
         record = read(latest(RUNS) if args.study == Path() else args.study)
         best = record.best()
         if best is None:
             raise UserError(f"{record.directory} found no settings to recommend", "See `autotune study show`.")
+        if isinstance(record.spec.trial, CommandSpec):
+            raise UserError(
+                f"{record.directory} tunes a command", "Run it yourself; `autotune study best` has the settings."
+            )
         base, knobs, name = record.spec.trial, dict(best.proposal.knobs), f"train-{record.spec.name}"
     else:
         base = TrialSpec(model=args.model, dataset=args.dataset, validation=args.validation, reward=args.reward)

@@ -153,6 +153,11 @@ def recognised(names: Iterable[str]) -> Vocabulary | None:
     return found[0] if len(found) == 1 else None
 
 
+def meanings(name: str, framework: str) -> tuple[str, ...]:
+    """All canonical metrics that `framework` meant by `name` in any version; none where it is not known."""
+    return vocabulary(framework).meanings(name) if framework in frameworks() else ()
+
+
 def _of_unknown_estimator(metric: str) -> str:
     known = canonical.metrics().get(metric)
     return (
