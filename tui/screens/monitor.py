@@ -96,7 +96,7 @@ class MonitorScreen(Screen[None]):
         known = [t.number for t in old.study.trials] if old and old.study else []
         if numbers and self.selected is None:
             self._select(new, numbers)
-        elif known and self.selected == known[-1] != numbers[-1]:
+        elif numbers and known and self.selected == known[-1] != numbers[-1]:
             table.choose(len(numbers) - 1)
             self.selected = numbers[-1]
         self._show_trial(anew=False)

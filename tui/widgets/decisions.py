@@ -73,6 +73,10 @@ class Decisions(VerticalScroll):
         Binding("enter", "screen.zoom_pane", "Zoom"),
     ]
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._said: object = None
+
     def compose(self) -> ComposeResult:
         """A text that scrolls."""
         yield Static(markup=False)
@@ -82,5 +86,9 @@ class Decisions(VerticalScroll):
         self.border_title = "Log, the newest first"
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show all that was decided until now."""
-        self.query_one(Static).update(decisions(snapshot))
+        """Show all that was decided until now; a long log is laid out again only where it says something new."""
+        count = len(snapshot.study.decisions) if snapshot.study else 0
+        said = (count, snapshot.requests, snapshot.running)
+        if said != self._said:
+            self._said = said
+            self.query_one(Static).update(decisions(snapshot))
