@@ -15,7 +15,8 @@ from diagnostics.series import RunHistory
 GROUP = 8
 COLD = 0.7  # sampling below this temperature makes a group repeat its most likely answer: house default
 HOT = 1.3  # sampling above it makes most tokens noise: house default
-STRONG = 0.5  # a KL coefficient that outweighs a reward of unit size: house default, DeepSeekMath used 0.04
+STRONG = 0.5  # a KL coefficient that outweighs a reward of unit size: house default
+USUAL = 0.04  # a usual KL coefficient for a reward of unit size: DeepSeekMath (arXiv 2402.03300)
 FAR = 0.5  # nats per token above which a policy is far from the reference: axolotl's GRPO guide
 MOVED = 0.1  # nats per token above which it is away from it: ten times what a policy that hardly moves was measured at
 LOST = 4.0  # times its noise that a reward lies below its start when it is lost: kl_explosion has the measurements
@@ -67,24 +68,27 @@ def faster(metric: str, amount: float, because: str) -> Prescription:
 
 
 def looser(metric: str, amount: float) -> Prescription:
-    """A tenth of the KL penalty."""
+    """The usual KL penalty, where it is so strong that steps towards it would each cost a run."""
     because = "the KL penalty outweighs the reward, so the policy stays at the reference"
-    return _to_try("kl_coef", Scale(0.1), metric, Direction.UP, amount, because)
+    return _to_try("kl_coef", Set(USUAL), metric, Direction.UP, amount, because)
 
 
 def tighter(run: RunHistory, metric: str, amount: float) -> Prescription:
     """Four times the KL penalty, or the usual one where there is none."""
-    change = Scale(4) if setting(run, "kl_coef") else Set(0.04)
+    change = Scale(4) if setting(run, "kl_coef") else Set(USUAL)
     because = "a stronger pull to the reference keeps the policy where its samples still make sense"
     return _to_try("kl_coef", change, metric, Direction.DOWN, amount, because)
 
 
 def fewer_epochs(run: RunHistory, metric: str, amount: float) -> Prescription | None:
-    """Half the passes over each batch, None where there is one already or the number is not known."""
+    """A quarter of the passes over each batch, None where there is one already or the number is not known.
+
+    What one pass too few costs is little (GRPO is usually run with one), and every pass too many is paid for in time.
+    """
     if (setting(run, "update_epochs") or 1) < 2:
         return None
     because = "fewer passes over one batch keep the policy near the one that sampled it"
-    return _to_try("update_epochs", Scale(0.5), metric, Direction.DOWN, amount, because)
+    return _to_try("update_epochs", Scale(0.25), metric, Direction.DOWN, amount, because)
 
 
 def warmer(metric: str, direction: Direction, amount: float) -> Prescription:

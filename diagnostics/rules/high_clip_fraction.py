@@ -47,7 +47,7 @@ def high_clip_fraction(run: RunHistory, *, limit: float = 0.2, severe: float = 0
     grows within the epochs; the KL between the policy and the one that sampled.
 
     ## What to change
-    With more than one update epoch: half of them. Otherwise half the learning rate.
+    With more than one update epoch: a quarter of them, at least one. Otherwise half the learning rate.
 
     ## When this is wrong
     The first steps of a run with a warm-started critic may clip much and settle. Very short clip ranges, as in

@@ -104,7 +104,7 @@ def kl_explosion(
     ## What to change
     First an eighth of the learning rate: of the five knobs it alone repairs a run that was carried off. A larger KL
     coefficient at the same learning rate repairs it in part and only slowly, so it comes second. With several update
-    epochs on each batch, halve them as well. Start from the beginning or from a checkpoint before the rise.
+    epochs on each batch, a quarter of them as well. Start from the beginning or from a checkpoint before the rise.
 
     ## When this is wrong
     A long, successful run may earn a KL above the limit: hence the comparison with the reward. A run resumed from a

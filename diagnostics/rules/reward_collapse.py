@@ -54,8 +54,8 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5, memory: int = 100) ->
 
     ## What to change
     An eighth of the learning rate, from a checkpoint before `first_step`. With several update epochs on each batch,
-    halve them. With a KL coefficient of 0.5 and more the penalty itself pulls the policy back to where it started: then
-    a tenth of the coefficient comes first.
+    a quarter of them. With a KL coefficient of 0.5 and more the penalty itself pulls the policy back to where it
+    started: then the usual coefficient, 0.04, comes first.
 
     ## When this is wrong
     A curriculum that becomes harder, a change of the reward function, or a restart with new data lowers the reward

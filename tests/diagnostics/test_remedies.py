@@ -10,7 +10,7 @@ from diagnostics.series import RunHistory, example
 KL = "kl.reference.k3.token"
 
 SLOWER, FASTER = ("learning_rate", "/ 8"), ("learning_rate", "x 10")
-LOOSER, USUAL = ("kl_coef", "/ 10"), ("temperature", "= 1")
+LOOSER, USUAL = ("kl_coef", "= 0.04"), ("temperature", "= 1")
 LARGER, EIGHT = ("num_generations", "x 2"), ("num_generations", "= 8")
 
 # A noise of sqrt(2) / 10 exactly, the best of the first points at 0.4 and the late level below it by so many times it.
@@ -78,7 +78,7 @@ TABLE = [
     ("ENT001", UNSURE, {}, SLOWER),
     ("ENT001", UNSURE, {"temperature": 0.69}, USUAL),
     ("ENT001", UNSURE, {"temperature": 0.71}, SLOWER),
-    ("UPD002", CLIPPED, {"update_epochs": 2}, ("update_epochs", "/ 2")),
+    ("UPD002", CLIPPED, {"update_epochs": 2}, ("update_epochs", "/ 4")),
     ("UPD002", CLIPPED, {"update_epochs": 1}, ("learning_rate", "/ 2")),
     ("NUM001", BLOWN_UP, {}, ("learning_rate", "/ 10")),
     ("LEN001", {"truncated_share": "0.5*20"}, {}, ("max_completion_length", "x 2")),
@@ -101,10 +101,10 @@ def test_the_first_prescription(code, metrics, settings, expected):
         ("KL002", COLLAPSED, {"kl_coef": 0.04}, [("kl_coef", "x 4")]),
         ("KL002", COLLAPSED, {}, [("kl_coef", "= 0.04")]),
         ("KL002", COLLAPSED, {"kl_coef": 0.0}, []),  # a choice, and a larger one would change the objective
-        ("KL002", COLLAPSED, {"kl_coef": 0.0, "update_epochs": 2}, [("update_epochs", "/ 2")]),
+        ("KL002", COLLAPSED, {"kl_coef": 0.0, "update_epochs": 2}, [("update_epochs", "/ 4")]),
         ("KL002", COLLAPSED, {"kl_coef": 0.0, "update_epochs": 1}, []),
-        ("RWD002", COLLAPSED, {"update_epochs": 2}, [("update_epochs", "/ 2")]),
-        ("RWD003", DECLINE, {"update_epochs": 2}, [("update_epochs", "/ 2")]),
+        ("RWD002", COLLAPSED, {"update_epochs": 2}, [("update_epochs", "/ 4")]),
+        ("RWD003", DECLINE, {"update_epochs": 2}, [("update_epochs", "/ 4")]),
         ("ENT001", UNSURE, {"kl_coef": 0.0}, [("kl_coef", "= 0.04")]),
         ("ENT001", UNSURE, {"kl_coef": 0.01}, []),
         ("NUM001", BLOWN_UP, {}, [("max_grad_norm", "= 1")]),
