@@ -1,43 +1,46 @@
-"""The loop: ask, launch, follow, decide, tell. It knows no metric; findings come from the trial's own events."""
+"""The loop: ask, launch, follow, decide, tell. It knows no metric; findings come from the trials' own events.
+
+A study is begun by writing its first line (`create`) and run by `run`, which is also how it goes on after a kill: what
+the records hold is reconciled first (`autotune.recovery`), then trials run until the budget is spent.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from autotune import journal
-from autotune.launch.local import LOG_FILE, LocalLauncher, LocalTrial
-from autotune.prescribe import prescribe, settled
+from autotune import journal, recovery
+from autotune.launch import Launcher, Running
+from autotune.ledger import OURS, Ledger
+from autotune.outcome import conclude, fatal, has_ended
+from autotune.verdict import judge_trial
 from diagnostics.errors import UserError
 from diagnostics.events import Event, Outcome
-from diagnostics.finding import Finding, Severity
-from studies import trial as trial_file
+from studies import requests, trial
 from studies.log import StudyLog, claim, read, trial_directory
 from studies.record import Origin, Proposal, Search, State, StudyRecord, TrialRecord
-from studies.space import Choices, Space
+from studies.requests import Action, Request
 from studies.spec import StudySpec
 from studies.trial_log import TrialLog
 
-if TYPE_CHECKING:
-    import optuna
-
-DATABASE = "study.db"
 POLL_SECONDS = 0.1
 # A trial that fails through no finding is tried once more with the same settings; a second failure is no accident.
 ATTEMPTS = 2
-# What the trainer gets to end by itself at the step of a fatal finding, so that equal studies stop at equal steps.
+# What a trainer gets to end by itself at the step of a fatal finding, so that equal studies stop at equal steps.
 PATIENCE_SECONDS = 30.0
+USER_ERROR = 2  # exit status of a trainer whose settings cannot work
+CANNOT_CATCH_UP = "it cannot catch up with the best trial at equal cost"
 
 
 class View(Protocol):
     """What shows a study while it runs."""
 
     def began(self, trial: TrialRecord) -> None:
-        """A trial was proposed and is about to start."""
+        """A trial was proposed, or is tried again, and is about to start."""
 
     def moved(self, trial: TrialRecord, log: TrialLog, events: Sequence[Event]) -> None:
         """Some time has passed; `events` are new."""
@@ -45,215 +48,284 @@ class View(Protocol):
     def ended(self, trial: TrialRecord) -> None:
         """A trial ended and Optuna was told."""
 
+    def judged(self, trial: TrialRecord) -> None:
+        """There is a verdict on its hypothesis, the first or another than before."""
 
-def run_study(spec: StudySpec, directory: Path, view: View) -> StudyRecord:
-    """Run the whole study in `directory` and return its record.
+    def noted(self, text: str) -> None:
+        """Something a person should know."""
 
-    UserError where `directory` holds anything, or where a trial fails twice. KeyboardInterrupt ends the running
-    trial, is recorded and raised again.
+
+def create(spec: StudySpec, how: Search, directory: Path) -> None:
+    """Make the study: its folder, its place in Optuna's storage, its first line.
+
+    UserError where `directory` holds anything, or where the storage cannot be opened or has a study of that name.
     """
-    import optuna
-
     claim(directory)
+    Ledger.create(spec, how, directory)
     log = StudyLog(directory)
-    log.started(spec, Search())
+    log.started(spec, how)
+    log.close()
+
+
+def run(directory: Path, launcher: Launcher, view: View) -> StudyRecord:
+    """Run the study in `directory` from where it stands to its end, and return its record.
+
+    UserError where another process runs it, where its storage cannot be reached, or where a trial fails twice.
+    KeyboardInterrupt stops the trials under way, which a later call takes up again, and is raised again.
+    """
+    log = StudyLog(directory)
     try:
-        _run_trials(spec, directory, log, view)
-    except optuna.exceptions.StorageInternalError as error:
-        cause = error.__cause__ or error
-        raise UserError(f"cannot write {directory / DATABASE}: {cause}", "Is the disk full or read-only?") from error
+        study = read(directory)
+        with launcher, Ledger.open(study.spec, study.search, directory) as ledger:
+            _Loop(study, ledger, launcher, log, view).run()
     finally:
         log.close()
         journal.write(read(directory))
     return read(directory)
 
 
-def _run_trials(spec: StudySpec, directory: Path, log: StudyLog, view: View) -> None:
-    """All trials of the study; how it ended is the last line of its record."""
-    import optuna
+@dataclass(slots=True)
+class _Live:
+    """A trial under way; `why_stopped` once it was asked to end early."""
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=spec.name,
-        storage=_storage(directory),
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=spec.seed, multivariate=True, n_startup_trials=4),
-        pruner=optuna.pruners.NopPruner(),
-    )
-    trials: list[TrialRecord] = []
-    outcome = Outcome.FINISHED
-    try:
-        with LocalLauncher() as launcher:
-            while len(trials) < spec.trials:
-                trials.append(_run_trial(study, spec, directory, trials, launcher, log, view))
-    except KeyboardInterrupt:
-        outcome = Outcome.INTERRUPTED
-        raise
-    except BaseException:
+    record: TrialRecord
+    log: TrialLog
+    running: Running
+    began: float
+    failures: int = 0
+    reported: int = 0  # evaluations that Optuna knows of
+    why_stopped: str = ""
+    condemned: float = 0.0  # when it was found to have no future
+
+
+class _Loop:
+    def __init__(self, study: StudyRecord, ledger: Ledger, launcher: Launcher, log: StudyLog, view: View) -> None:
+        self._study, self._spec, self._how = study, study.spec, study.search
+        self._directory = study.directory
+        self._ledger, self._launcher, self._log, self._view = ledger, launcher, log, view
+        self._live: dict[int, _Live] = {}
+        self._logs: dict[int, TrialLog] = {}
+        self._answered = {d.data["request"] for d in study.decisions if d.kind == "request_answered"}
+        self._stopping = False
+        self._deadline = math.inf if self._how.timeout is None else time.monotonic() + self._how.timeout
+
+    def run(self) -> None:
+        """Trials until the budget is spent; how it ended is the last line of the record."""
         outcome = Outcome.FAILED
-        raise
-    finally:
-        log.finished(str(outcome))
+        try:
+            self._take_up()
+            while True:
+                self._answer_requests()
+                while self._may_start():
+                    self._start(self._ask())
+                if not self._live:
+                    break
+                moved = [self._follow(live) for live in list(self._live.values())]
+                if not any(moved):
+                    time.sleep(POLL_SECONDS)
+            outcome = Outcome.STOPPED if self._stopping else Outcome.FINISHED
+        except KeyboardInterrupt:
+            outcome = Outcome.INTERRUPTED
+            raise
+        finally:
+            for live in self._live.values():
+                live.running.ask_to_stop()  # all at once, so that ending several takes no longer than ending one
+            for live in self._live.values():
+                live.running.stop()
+                live.log.close()
+            self._log.finished(str(outcome))
 
+    # ---- what is to run
 
-def _run_trial(
-    study: optuna.Study,
-    spec: StudySpec,
-    directory: Path,
-    trials: Sequence[TrialRecord],
-    launcher: LocalLauncher,
-    log: StudyLog,
-    view: View,
-) -> TrialRecord:
-    asked, proposal = _ask(study, spec, trials)
-    record = TrialRecord(asked.number, 0, _seed(spec, asked.number), proposal)
-    folder = trial_directory(directory, record.number)
-    try:
-        folder.mkdir(parents=True)
-        trial_file.write(spec.trial_with(proposal.knobs, record.seed), folder)
-        for attempt in range(1, ATTEMPTS + 1):
-            record = replace(record, attempt=attempt)
-            log.proposed(record.number, record.seed, proposal) if attempt == 1 else log.retried(
-                record.number, attempt, record.reason
-            )
-            view.began(record)
-            record = _follow(record, folder, spec, launcher, log, view)
-            if record.state is not State.FAILED:
-                break
-    except (KeyboardInterrupt, UserError) as error:
-        record = replace(record, state=State.FAILED, reason=str(error) or "interrupted")
-        _tell(study, asked, record)
-        log.ended(record.number, record.state, record.reason, None, record.seconds)
-        raise
-    _tell(study, asked, record)
-    log.ended(record.number, record.state, record.reason, record.value, record.seconds)
-    view.ended(record)
-    if record.state is State.FAILED:
-        raise UserError(
-            f"trial {record.number} failed {ATTEMPTS} times: {record.reason}", f"See {folder / LOG_FILE} and mend it."
+    def _take_up(self) -> None:
+        """Go on where an earlier process stopped."""
+        if not self._study.trials and not self._ledger.trials():
+            return
+        self._log.resumed(self._spec, self._how)
+        for request in requests.pending(self._directory, self._answered):
+            self._answer(request, "came when the study was not running; ask again")
+        ended, broken_off = recovery.reconcile(self._study, self._ledger, self._log)
+        for record in (*ended, *broken_off):
+            self._study = self._study.with_trial(record)
+        for record in ended:
+            if record.verdict is None:
+                self._judge(record)
+        for record in broken_off:
+            again = replace(record, attempt=record.attempt + 1)
+            self._log.retried(again.number, again.attempt, "the study ended while it ran")
+            self._start(again)
+
+    def _may_start(self) -> bool:
+        if self._stopping or len(self._live) >= self._how.parallel or time.monotonic() > self._deadline:
+            return False
+        return sum(t.state is not State.FAILED for t in self._study.trials) < self._spec.trials
+
+    def _ask(self) -> TrialRecord:
+        """A new trial, recorded with its reason before it begins."""
+        begun = any(t.state is not State.FAILED for t in self._study.trials)
+        start = Proposal(dict(self._spec.start), Origin.START, f"where the study {self._spec.name} starts")
+        number, proposal = self._ledger.ask(self._spec.space, None if begun else start)
+        record = TrialRecord(number, 1, _seed(self._spec, number), proposal)
+        self._folder(record).mkdir(parents=True, exist_ok=True)
+        trial.write(self._spec.trial_with(proposal.knobs, record.seed), self._folder(record))
+        self._log.proposed(number, record.seed, proposal)
+        return record
+
+    def _start(self, record: TrialRecord, failures: int = 0) -> None:
+        folder = self._folder(record)
+        self._study = self._study.with_trial(record)
+        self._view.began(record)
+        began, log = time.monotonic(), TrialLog(folder, self._spec.objective)
+        running = self._launcher.start(folder, attempt=record.attempt)
+        self._live[record.number] = _Live(record, log, running, began, failures)
+        self._logs[record.number] = log
+
+    # ---- a trial under way
+
+    def _follow(self, live: _Live) -> bool:
+        """Take in what is new of a trial and decide on it; whether there was anything."""
+        status = live.running.poll()  # before reading: what it wrote before it ended is then read below
+        news = self._read(live)
+        if news and status is None and not live.why_stopped:
+            self._decide(live)
+        if live.condemned and time.monotonic() - live.condemned > PATIENCE_SECONDS:
+            live.running.stop()
+        if status is not None or has_ended(live.record, live.log):
+            self._end(live)
+            return True
+        return bool(news)
+
+    def _read(self, live: _Live) -> list[Event]:
+        news = live.log.poll()
+        live.record = replace(live.record.with_log(live.log), seconds=time.monotonic() - live.began)
+        self._study = self._study.with_trial(live.record)
+        self._view.moved(live.record, live.log, news)
+        if live.record.max_steps and self._more_to_come():  # it has begun, and its own imports are over
+            self._launcher.prepare()
+        return news
+
+    def _more_to_come(self) -> bool:
+        return len(self._study.trials) < self._spec.trials
+
+    def _decide(self, live: _Live) -> None:
+        """End a trial early that a finding condemns, or that Optuna's pruner gives up."""
+        number, record = live.record.number, live.record
+        found = fatal(record.findings, self._spec.trial.stop_on)
+        if found is not None and not live.condemned:
+            live.condemned = time.monotonic()
+            self._log.stopped(number, f"{found.code} {found.name}", found)  # the trainer ends by itself
+        if len(record.evaluations) == live.reported or live.condemned:
+            return
+        live.reported = len(record.evaluations)
+        self._ledger.report(number, record.evaluations)
+        under_way = not record.max_steps or record.steps < record.max_steps
+        if under_way and self._ledger.should_prune(number):
+            why = CANNOT_CATCH_UP if self._how.pruner == OURS else f"the pruner {self._how.pruner} gave it up"
+            self._stop(live, f"{why}, at step {record.steps}")
+
+    def _stop(self, live: _Live, why: str) -> None:
+        live.why_stopped, live.condemned = why, time.monotonic()
+        self._log.stopped(live.record.number, why)
+        live.running.ask_to_stop()
+
+    # ---- the end of a trial
+
+    def _end(self, live: _Live) -> None:
+        status = live.running.stop()
+        self._read(live)
+        live.log.close()
+        del self._live[live.record.number]
+        if status == USER_ERROR and not live.why_stopped:  # the trainer's own word for what the user can put right
+            message = live.running.last_words().removeprefix("trainers: error: ")
+            self._tell(replace(live.record, state=State.FAILED, reason=message))
+            raise UserError(message)
+        record = conclude(
+            live.record,
+            live.log,
+            objective=self._spec.objective,
+            stop_on=self._spec.trial.stop_on,
+            why_stopped=live.why_stopped,
+            last_words=live.running.last_words(),
         )
-    return record
+        if record.state is State.FAILED and self._stopping:
+            return  # it broke off, as was asked: a later run takes it up again
+        if record.state is State.FAILED and live.failures + 1 < ATTEMPTS:
+            again = replace(live.record, attempt=record.attempt + 1, seconds=0.0)
+            self._log.retried(again.number, again.attempt, record.reason)
+            self._start(again, live.failures + 1)
+            return
+        self._tell(record)
+        self._view.ended(record)
+        if record.state is State.FAILED:
+            raise UserError(
+                f"trial {record.number} failed {ATTEMPTS} times: {record.reason}",
+                f"Mend it, then go on: autotune study resume {self._directory}",
+            )
+        for other in self._study.trials:
+            if other.number == record.number or _bears_on(record, other, self._study):
+                self._judge(other)
+        journal.write(read(self._directory))
+
+    def _tell(self, record: TrialRecord) -> None:
+        self._ledger.tell(record)
+        self._log.ended(record.number, record.state, record.reason, record.value, record.seconds)
+        self._study = self._study.with_trial(record)
+
+    def _judge(self, record: TrialRecord) -> None:
+        """The verdict on a trial's hypothesis, written down where it is new."""
+        if record.state is State.RUNNING or record.proposal.hypothesis is None:
+            return
+        for other in self._study.trials:
+            if other.number not in self._logs:
+                log = self._logs[other.number] = TrialLog(self._folder(other), self._spec.objective)
+                log.poll()
+                log.close()
+        verdict = judge_trial(self._study, self._logs, record.number)
+        if verdict is None or verdict == record.verdict:
+            return
+        self._log.judged(record.number, verdict)
+        self._ledger.judged(record.number, verdict)
+        judged = replace(record, verdict=verdict)
+        self._study = self._study.with_trial(judged)
+        self._view.judged(judged)
+
+    # ---- what people ask
+
+    def _answer_requests(self) -> None:
+        for request in requests.pending(self._directory, self._answered):
+            if isinstance(request, str):
+                self._answer(request, "is no request that this autotune understands")
+            elif request.action is Action.STOP_STUDY:
+                self._stopping = True
+                for live in self._live.values():
+                    live.running.ask_to_stop()
+                self._answer(request, "the study ends with the step its trials are at; resume takes them up again")
+            else:
+                live_one = self._live.get(-1 if request.trial is None else request.trial)
+                if live_one is None or live_one.why_stopped:
+                    self._answer(request, f"trial {request.trial} is not running")
+                else:
+                    self._stop(live_one, f"a person stopped it at step {live_one.record.steps}")
+                    self._answer(request, f"trial {request.trial} ends after its step")
+
+    def _answer(self, request: Request | str, answer: str) -> None:
+        name, action, trial = (
+            (request, "", None) if isinstance(request, str) else (request.id, str(request.action), request.trial)
+        )
+        self._answered.add(name)
+        self._log.answered(name, action, answer, trial=trial)
+
+    def _folder(self, record: TrialRecord) -> Path:
+        return trial_directory(self._directory, record.number)
 
 
-def _ask(study: optuna.Study, spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[optuna.Trial, Proposal]:
-    """The next trial of Optuna and why it has these settings."""
-    proposal = _start(spec) if not trials else prescribe(trials, spec.space, spec.objective)
-    if proposal is None:
-        proposal = _searched(trials, spec)
-    # What is enqueued is fixed; Optuna's sampler chooses the knobs that are not.
-    attributes = {"origin": str(proposal.origin), "why": proposal.why}
-    study.enqueue_trial(dict(proposal.knobs), user_attrs=attributes)
-    asked = study.ask({knob: _distribution(space) for knob, space in spec.space.items()})
-    return asked, replace(proposal, knobs=dict(asked.params))
-
-
-def _searched(trials: Sequence[TrialRecord], spec: StudySpec) -> Proposal:
-    """A proposal of the sampler; its knobs are those that it may not choose."""
-    why = "no finding calls for a change: Optuna's TPE suggests this from the trials so far"
-    known = settled(trials, spec.space)
-    if known is None or not known[1]:
-        return Proposal({}, Origin.SAMPLER, why)
-    best, held = known
-    return Proposal(
-        held, Origin.SAMPLER, f"{why}, with {', '.join(held)} held at what is best so far", parent=best.number
-    )
-
-
-def _start(spec: StudySpec) -> Proposal:
-    return Proposal(dict(spec.start), Origin.START, f"where the study {spec.name} starts")
-
-
-def _follow(
-    record: TrialRecord, folder: Path, spec: StudySpec, launcher: LocalLauncher, log: StudyLog, view: View
-) -> TrialRecord:
-    """Launch the trial and follow its events until it ends; returns what became of it."""
-    began = time.monotonic()
-    events = TrialLog(folder, spec.objective)
-    running = launcher.start(folder, attempt=record.attempt)
-    condemned_at: float | None = None
-    try:
-        while running.poll() is None:
-            news = events.poll()
-            record = replace(record.with_log(events), seconds=time.monotonic() - began)
-            view.moved(record, events, news)
-            if record.max_steps and record.number + 1 < spec.trials:  # it has begun, and its own imports are over
-                launcher.prepare()
-            fatal = _fatal(record.findings, spec)
-            if fatal and condemned_at is None:
-                condemned_at = time.monotonic()
-                log.stopped(record.number, fatal.name, fatal)
-            if condemned_at is not None and time.monotonic() - condemned_at > PATIENCE_SECONDS:
-                running.stop()
-            ended = events.ended if events.attempt == record.attempt else None  # an earlier attempt's says nothing
-            if ended is not None and ended.outcome in (Outcome.FINISHED, Outcome.STOPPED):
-                break  # all is written: what is left is the interpreter taking two seconds to leave
-            if not news:
-                time.sleep(POLL_SECONDS)
-    finally:
-        status = running.stop()
-        news = events.poll()
-        events.close()
-    view.moved(record, events, news)
-    record = replace(record.with_log(events), seconds=time.monotonic() - began)
-    if status == 2:  # the trainer's own word for something the user can put right
-        raise UserError(running.last_words().removeprefix("trainers: error: "))
-    return _judge(record, events, spec, running)
-
-
-def _judge(record: TrialRecord, events: TrialLog, spec: StudySpec, running: LocalTrial) -> TrialRecord:
-    """State and reason of a trial that has ended."""
-    fatal = _fatal(record.findings, spec)
-    if fatal is not None:
-        return replace(record, state=State.PRUNED, reason=f"{fatal.code} {fatal.name} at step {fatal.raised_at}")
-    finished = events.ended is not None and events.ended.outcome is Outcome.FINISHED
-    if finished and record.value is not None and math.isfinite(record.value):
-        return replace(record, state=State.COMPLETE, reason="ran to its end")
-    grave = next((f for f in record.findings if f.severity >= Severity.ERROR), None)
-    if grave is not None:  # it broke down after a finding: a diverged run, not a fault of ours
-        return replace(record, state=State.PRUNED, reason=f"broke down after {grave.code} {grave.name}")
-    if finished:
-        return replace(record, state=State.FAILED, reason=f"it logged no finite {spec.objective}")
-    return replace(record, state=State.FAILED, reason=running.last_words())
-
-
-def _fatal(findings: Sequence[Finding], spec: StudySpec) -> Finding | None:
-    limit = spec.trial.stop_on
-    return next((f for f in findings if limit is not None and f.severity >= limit), None)
-
-
-def _tell(study: optuna.Study, asked: optuna.Trial, record: TrialRecord) -> None:
-    """Report every evaluation, then the end. A collapse is PRUNED, never FAIL: samplers ignore failed trials."""
-    import optuna
-
-    for evaluation in record.evaluations:
-        if math.isfinite(evaluation.value):
-            asked.report(evaluation.value, evaluation.completions)
-    asked.set_user_attr("findings", {f.code: f.severity.name.lower() for f in record.findings})
-    match record.state:
-        case State.COMPLETE:
-            study.tell(asked, record.value)
-        case State.PRUNED:
-            study.tell(asked, state=optuna.trial.TrialState.PRUNED)
-        case _:
-            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+def _bears_on(record: TrialRecord, other: TrialRecord, study: StudyRecord) -> bool:
+    """Whether `record` is another seed of the settings that the verdict on `other` compares."""
+    parent = study.trial(other.proposal.parent)
+    settings = [t.proposal.knobs for t in (other, parent) if t is not None]
+    return other.proposal.hypothesis is not None and record.proposal.knobs in settings
 
 
 def _seed(spec: StudySpec, number: int) -> int:
     """Another seed for each trial, so that a study is not tuned to one."""
     return 1000 * spec.seed + number
-
-
-def _storage(directory: Path) -> str:
-    from sqlalchemy import URL
-
-    return URL.create("sqlite", database=str(directory.absolute() / DATABASE)).render_as_string()
-
-
-def _distribution(space: Space) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(space, Choices):
-        return CategoricalDistribution(space.values)
-    if space.integer:
-        return IntDistribution(int(space.low), int(space.high), log=space.log)
-    return FloatDistribution(space.low, space.high, log=space.log)

@@ -1,7 +1,8 @@
 """From the study so far to the next settings: findings, what is known on either side of a knob, and a hypothesis.
 
 Pure: the same trials give the same proposal. Nothing here knows a metric; a finding's prescriptions say which knob to
-turn which way, and this module turns them into a value inside the space that was not tried yet.
+turn which way, and this module turns them into a value inside the space that was not tried yet. Verdicts say how far a
+prescription is trusted: a move that was refuted is not repeated.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from diagnostics.finding import Direction, Finding, Hypothesis, Prescription, Safety, Severity
-from studies.record import Origin, Proposal, State, TrialRecord
+from studies.record import Judgement, Origin, Proposal, State, TrialRecord
 from studies.space import Choices, Range, Space
 from studies.trial import Knob
 
@@ -22,6 +23,8 @@ SAME = 0.05
 # How far to step into unknown country when looking for a better value around the best: a quarter of a decade and
 # more would skip the optimum, less would not show above the noise.
 STEP = math.sqrt(10)
+# A prescription that was refuted twice more often than confirmed is not followed in this study any more.
+DISTRUST = -2
 
 
 class Side(IntEnum):
@@ -46,20 +49,21 @@ class Lesson:
 def prescribe(trials: Sequence[TrialRecord], space: Mapping[str, Space], objective: str) -> Proposal | None:
     """The next trial that the findings of the study so far call for; None where they call for nothing new.
 
-    The prescriptions of the best trial are followed, the worst finding first and its first prescription first; while
-    no trial is feasible, those of the latest. A prescription that would reach or pass a value of which more is known
-    goes to the middle instead: between a value that is too high and one that is too low, or one that is fine. When the
-    best trial calls for nothing more, its neighbourhood is searched along the knobs that findings have spoken of.
+    The prescriptions of the best trial are followed, the worst finding first, then the one that held true most often;
+    while no trial is feasible, those of the latest. A prescription that would reach or pass a value of which more is
+    known goes to the middle instead: between a value that is too high and one that is too low, or one that is fine.
+    When the best trial calls for nothing more, its neighbourhood is searched along the knobs that findings have spoken
+    of. Trials under way count as tried.
     """
     finished = _best_first([t for t in trials if t.state in (State.COMPLETE, State.PRUNED)])
-    lessons = [lesson for trial in finished for lesson in _lessons(trial, space)]
+    lessons = _lessons(finished, trials, space)
     best = next((t for t in finished if t.feasible), None)
     for lesson in lessons:
         if best is None or lesson.trial is best:
-            proposal = _follow(lesson, lessons, finished, space)
+            proposal = _follow(lesson, lessons, trials, space)
             if proposal is not None:
                 return proposal
-    return None if best is None else _around(best, lessons, finished, space, objective)
+    return None if best is None else _around(best, lessons, trials, space, objective)
 
 
 def settled(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> tuple[TrialRecord, dict[str, Knob]] | None:
@@ -70,7 +74,7 @@ def settled(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> tuple[
     finished = _best_first([t for t in trials if t.state in (State.COMPLETE, State.PRUNED)])
     if not finished or not finished[0].feasible:
         return None
-    spoken = dict.fromkeys(lesson.knob for trial in finished for lesson in _lessons(trial, space))
+    spoken = dict.fromkeys(lesson.knob for trial in finished for lesson in _of_one(trial, space))
     return finished[0], {knob: finished[0].proposal.knobs[knob] for knob in spoken if len(spoken) < len(space)}
 
 
@@ -80,7 +84,46 @@ def _best_first(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return feasible + sorted((t for t in trials if not t.feasible), key=lambda t: -t.number)
 
 
-def _lessons(trial: TrialRecord, space: Mapping[str, Space]) -> Iterator[Lesson]:
+def _lessons(
+    finished: Sequence[TrialRecord], trials: Sequence[TrialRecord], space: Mapping[str, Space]
+) -> list[Lesson]:
+    """What the findings of all finished trials say of the knobs, less what was refuted."""
+    verdicts = [(move, t) for t in trials if t.verdict is not None and (move := _move(t, trials)) is not None]
+    refuted = {(t.proposal.parent, *move) for move, t in verdicts if _is(t, Judgement.REFUTED)}
+    trust: dict[tuple[str, str, Side], float] = {}
+    for (knob, side), t in verdicts:
+        what = (t.proposal.code, knob, side)
+        trust[what] = trust.get(what, 0) + _is(t, Judgement.CONFIRMED) - _is(t, Judgement.REFUTED)
+    lessons = []
+    for trial in finished:
+        mine = [
+            lesson
+            for lesson in _of_one(trial, space)
+            if (trial.number, lesson.knob, lesson.side) not in refuted
+            and trust.get((lesson.finding.code, lesson.knob, lesson.side), 0) > DISTRUST
+        ]
+        mine.sort(key=lambda le: (-le.finding.severity, -trust.get((le.finding.code, le.knob, le.side), 0)))
+        lessons += mine
+    return lessons
+
+
+def _is(trial: TrialRecord, judgement: Judgement) -> bool:
+    return trial.verdict is not None and trial.verdict.judgement is judgement
+
+
+def _move(trial: TrialRecord, trials: Sequence[TrialRecord]) -> tuple[str, Side] | None:
+    """The knob that a trial changed against its parent, and which way; None where it changed none in particular."""
+    knob = trial.proposal.knob
+    parent = next((t for t in trials if t.number == trial.proposal.parent), None)
+    if not knob or parent is None:
+        return None
+    before, after = parent.proposal.knobs[knob], trial.proposal.knobs[knob]
+    if isinstance(before, str) or isinstance(after, str) or before == after:
+        return None
+    return knob, Side.HIGHER if after > before else Side.LOWER
+
+
+def _of_one(trial: TrialRecord, space: Mapping[str, Space]) -> Iterator[Lesson]:
     """What the findings of `trial` say about the knobs of the space, the weightiest first."""
     weighty = sorted(trial.findings, key=lambda f: (-f.severity, -f.confidence, f.raised_at))
     for finding in weighty:

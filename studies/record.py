@@ -23,6 +23,7 @@ class Origin(StrEnum):
     BRACKET = "bracket"  # between settings of which more is known
     SAMPLER = "sampler"  # Optuna's model
     CONFIRM = "confirm"  # settings of an earlier trial on another seed
+    PERSON = "person"  # enqueued in Optuna by a person or another tool
 
 
 class State(StrEnum):

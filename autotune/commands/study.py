@@ -1,4 +1,4 @@
-"""`autotune study`: start a study, list studies, show one, say the best settings."""
+"""`autotune study`: start a study, go on with one, end one, list studies, show or export one, say the best settings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import argparse
 import itertools
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
 from autotune.extras import require
 from diagnostics.errors import UserError
 from diagnostics.text import visible
 from studies.spec import DEFAULT_PRESET
+
+if TYPE_CHECKING:
+    from autotune.launch import Launcher
+    from studies.record import Search
+    from studies.spec import StudySpec
 
 RUNS = Path("autotune-runs")  # where studies and runs go unless --dir says otherwise
 
@@ -22,17 +29,42 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", title="actions", required=True)
 
     start = actions.add_parser("start", help="start a study", description="Train, diagnose, tune: trial after trial.")
-    start.add_argument(
-        "preset", nargs="?", default=DEFAULT_PRESET, help=f"a preset or a .toml file (default {DEFAULT_PRESET})"
+    start.add_argument("preset", nargs="?", help=f"a preset or a .toml file (default {DEFAULT_PRESET})")
+    what = start.add_argument_group("a script of your own instead of a preset")
+    what.add_argument("--command", metavar="C", help="what a trial runs, with {knob}, {seed} and {dir} to be filled in")
+    what.add_argument(
+        "--space", action="append", default=[], metavar="KNOB=SPACE", help="1e-6..1e-3:log, 1..4:int or 4,8"
     )
-    start.add_argument("--trials", type=int, metavar="N", help="how many trials (default: the preset's)")
-    start.add_argument(
+    what.add_argument("--objective", metavar="M", help="the metric to maximise, as the script logs it")
+    what.add_argument("--log", metavar="FILE", help="what the script logs to, in {dir} (default: what appears there)")
+    how = start.add_argument_group("how")
+    how.add_argument(
         "--start", action="append", default=[], metavar="KNOB=VALUE", help="where a knob starts; may be repeated"
     )
-    start.add_argument("--dir", type=Path, metavar="D", help=f"folder of the study (default: a new one in {RUNS}/)")
-    start.add_argument("--seed", type=int, metavar="S", help="seed of the study (default: the preset's)")
-    start.add_argument("--plain", action="store_true", help="plain lines instead of the live screen")
+    how.add_argument("--dir", type=Path, metavar="D", help=f"folder of the study (default: a new one in {RUNS}/)")
+    how.add_argument("--seed", type=int, metavar="S", help="seed of the study (default: the preset's)")
+    how.add_argument(
+        "--sampler", default="autotune", metavar="S", help="autotune (default), tpe, random, gp, cmaes or module:Class"
+    )
+    how.add_argument(
+        "--pruner", default="autotune", metavar="P", help="autotune (default), median, none or module:Class"
+    )
+    how.add_argument("--storage", default="", metavar="URL", help="Optuna storage (default: study.db in the folder)")
+    how.add_argument("--name", default="", metavar="N", help="of the study in that storage (default: the preset's)")
+    how.add_argument("--dry-run", action="store_true", help="say what the study would do and cost, and do nothing")
+    _budget_arguments(how)
     start.set_defaults(action=_start)
+
+    resume = actions.add_parser("resume", help="go on with a study", description="Go on where a study stopped.")
+    _study_argument(resume)
+    resume.add_argument("--storage", metavar="URL", help="where its Optuna storage is now, or its password")
+    _budget_arguments(resume)
+    resume.set_defaults(action=_resume)
+
+    stop = actions.add_parser("stop", help="end a running study", description="End a running study after its step.")
+    _study_argument(stop)
+    stop.add_argument("--trial", type=int, metavar="N", help="end this trial only")
+    stop.set_defaults(action=_stop)
 
     listing = actions.add_parser("list", help="list the studies in a folder", description="List studies.")
     listing.add_argument("root", nargs="?", type=Path, default=RUNS, help=f"where to look (default {RUNS}/)")
@@ -47,9 +79,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     best.add_argument("--format", choices=["terminal", "json"], default="terminal", help="how to write it")
     best.set_defaults(action=_best)
 
+    export = actions.add_parser("export", help="write all trials as a table", description="Write all trials.")
+    _study_argument(export)
+    export.add_argument("--format", choices=["csv", "json"], default="csv", help="how to write it (default csv)")
+    export.set_defaults(action=_export)
+
 
 def _study_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", type=Path, help=f"folder of the study (default: the latest in {RUNS}/)")
+
+
+def _budget_arguments(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--trials", type=int, metavar="N", help="how many trials in all (default: the preset's)")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds after which no new trial begins")
+    parser.add_argument("--parallel", type=int, metavar="N", help="trials at once (default 1)")
+    parser.add_argument("--plain", action="store_true", help="plain lines instead of the monitor")
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
@@ -58,43 +102,147 @@ def run(args: argparse.Namespace) -> ExitStatus:
     return status
 
 
-def _start(args: argparse.Namespace) -> ExitStatus:
-    from dataclasses import replace
+# ---- running a study
 
+
+def _start(args: argparse.Namespace) -> ExitStatus:
+    from studies.record import Search
+
+    spec = _spec(args)
+    how = _with_budget(args, Search(args.sampler, args.pruner, args.storage, args.name))
+    if args.dry_run:
+        from autotune.dry_run import dry_run
+
+        for line in dry_run(spec, how, RUNS):
+            print(visible(line))
+        return ExitStatus.CLEAN
+    _require(spec)
+
+    from autotune.loop import create
+
+    directory = args.dir if args.dir is not None else new_directory(RUNS, spec.name)
+    create(spec, how, directory)
+    return _go(directory, spec, plain=args.plain)
+
+
+def _spec(args: argparse.Namespace) -> StudySpec:
+    """The study that the arguments describe."""
     from studies.space import parse_knob
     from studies.spec import load
 
-    spec = load(args.preset)
+    if args.command is not None:
+        from studies.command import study_from_command
+
+        if args.preset is not None:
+            raise UserError("give a preset or --command, not both", "A command's space comes from --space.")
+        spec = study_from_command(
+            args.command, space=args.space, objective=args.objective, start=args.start, log=args.log
+        )
+    else:
+        for option in ("space", "objective", "log"):
+            if getattr(args, option):
+                raise UserError(
+                    f"--{option} goes with --command", "A preset's space and objective are in its TOML file."
+                )
+        spec = load(args.preset or DEFAULT_PRESET)
+        spec = spec.with_start(dict(parse_knob(text, spec.space, "--start") for text in args.start))
     if args.trials is not None:
-        if args.trials < 1:
-            raise UserError(f"--trials {args.trials} is no study", "Give 1 or more.")
-        spec = replace(spec, trials=args.trials)
+        spec = replace(spec, trials=_whole("--trials", args.trials, 1))
     if args.seed is not None:
-        if args.seed < 0:
-            raise UserError(f"--seed {args.seed} is negative", "Give 0 or more.")
-        spec = replace(spec, seed=args.seed)
-    spec = spec.with_start(dict(parse_knob(text, spec.space, "--start") for text in args.start))
-    require("optuna", "torch", "transformers", "trl")
+        spec = replace(spec, seed=_whole("--seed", args.seed, 0))
+    return spec
 
-    from autotune.loop import run_study
+
+def _whole(option: str, value: int, least: int) -> int:
+    if value < least:
+        raise UserError(f"{option} {value} is too small", f"Give {least} or more.")
+    return value
+
+
+def _with_budget(args: argparse.Namespace, how: Search) -> Search:
+    if args.parallel is not None:
+        how = replace(how, parallel=_whole("--parallel", args.parallel, 1))
+    if args.timeout is not None and not args.timeout > 0:
+        raise UserError(f"--timeout {args.timeout:g} is no time", "Give seconds, more than 0.")
+    return replace(how, timeout=args.timeout)
+
+
+def _require(spec: StudySpec) -> None:
+    from studies.command import CommandSpec
+
+    require("optuna")
+    if not isinstance(spec.trial, CommandSpec):
+        require("torch", "transformers", "trl")
+
+
+def _resume(args: argparse.Namespace) -> ExitStatus:
+    from studies.log import StudyLog, read
+
+    directory = args.study or latest(RUNS)
+    study = read(directory)
+    spec, how = study.spec, _with_budget(args, study.search)
+    if args.trials is not None:
+        spec = replace(spec, trials=_whole("--trials", args.trials, 1))
+    if args.storage is not None:
+        how = replace(how, storage=args.storage)
+    _require(spec)
+    if study.trials and (spec, how) != (study.spec, study.search):
+        log = StudyLog(directory)
+        log.resumed(spec, how)
+        log.close()
+    return _go(directory, spec, plain=args.plain)
+
+
+def _go(directory: Path, spec: StudySpec, *, plain: bool) -> ExitStatus:
+    """Run the study here, with plain lines; in a terminal, in a process of its own with the monitor before it."""
     from autotune.views.plain import PlainView, closing
+    from studies.log import read
 
-    directory = args.dir if args.dir is not None else new_directory(RUNS, spec.name)
+    if not plain and sys.stdout.isatty():
+        from autotune.attended import attend
+
+        return attend(directory)
+    from autotune.loop import run as run_study
+
     try:
-        if args.plain or not sys.stdout.isatty():
-            study = run_study(spec, directory, PlainView(spec, directory, sys.stdout))
-        else:
-            from rich.console import Console
-
-            from autotune.views.live import LiveView
-
-            with LiveView(spec, directory, Console()) as view:
-                study = run_study(spec, directory, view)
+        study = run_study(directory, _launcher(spec, read(directory).search), PlainView(read(directory), sys.stdout))
     except KeyboardInterrupt:
-        print(f"autotune: interrupted; what was done is kept: autotune study show {directory}", file=sys.stderr)
+        print(f"autotune: interrupted; go on with: autotune study resume {directory}", file=sys.stderr)
         return ExitStatus.INTERRUPTED
     for line in closing(study):
         print(visible(line))
+    return ExitStatus.CLEAN
+
+
+def _launcher(spec: StudySpec, how: Search) -> Launcher:
+    from studies.command import CommandSpec
+
+    if isinstance(spec.trial, CommandSpec):
+        from autotune.launch.command import CommandLauncher
+
+        return CommandLauncher()
+    from autotune.launch.local import LocalLauncher
+
+    return LocalLauncher(parallel=how.parallel)
+
+
+def _stop(args: argparse.Namespace) -> ExitStatus:
+    from studies.log import is_running
+    from studies.requests import Action, ask
+
+    directory = args.study or latest(RUNS)
+    if not _is_study(directory):
+        raise UserError(f"{directory} is no study", "See `autotune study list`.")
+    if not is_running(directory):
+        raise UserError(f"no process runs the study in {directory}", f"Go on with: autotune study resume {directory}")
+    if args.trial is not None:
+        ask(directory, Action.STOP_TRIAL, trial=args.trial)
+        print(f"asked trial {args.trial} of {directory} to end after its step")
+    else:
+        ask(directory, Action.STOP_STUDY)
+        print(
+            f"asked {directory} to end after the step its trials are at; go on with: autotune study resume {directory}"
+        )
     return ExitStatus.CLEAN
 
 
@@ -109,9 +257,12 @@ def new_directory(root: Path, name: str) -> Path:
     raise AssertionError("unreachable: the count has no end")
 
 
+# ---- looking at studies
+
+
 def _list(args: argparse.Namespace) -> ExitStatus:
     from studies import words
-    from studies.log import read
+    from studies.log import is_running, read
 
     folders = _studies(args.root)
     if not folders:
@@ -124,7 +275,7 @@ def _list(args: argparse.Namespace) -> ExitStatus:
             continue
         best = study.best()
         result = f"best {words.number(best.value)} in trial {best.number}" if best else "no feasible trial"
-        state = study.ended or "running or killed"
+        state = "running" if is_running(folder) else study.ended or "killed"
         print(visible(f"{folder}  {len(study.trials)}/{study.spec.trials} trials  {state}  {result}"))
     return ExitStatus.CLEAN
 
@@ -135,25 +286,36 @@ def _show(args: argparse.Namespace) -> ExitStatus:
     from rich.text import Text
 
     from autotune.output import show
-    from autotune.views.live import trials_table
-    from autotune.views.plain import closing
-    from studies import words
+    from autotune.views.plain import closing, told
+    from autotune.views.table import trials_table
     from studies.log import read
 
     study = read(args.study or latest(RUNS))
-    lines = []
-    for trial in study.trials:
-        lines.append(f"trial {trial.number}: {trial.proposal.why}")
-        if trial.proposal.hypothesis is not None:
-            lines.append(f"  hypothesis: {words.hypothesis(trial.proposal.hypothesis)}")
-        lines += [f"  {words.finding(finding)}" for finding in trial.findings]
-        if trial.reason:
-            lines.append(f"  {words.outcome(trial)}: {trial.reason}")
+    lines = [line for trial in study.trials for line in told(trial)]
     if study.unreadable:
         lines.append(f"{study.unreadable} lines of its records could not be read")
+    lines += _importance(study.directory)
     lines += closing(study)
     show(trials_table(study, shutil.get_terminal_size().columns), *(Text(visible(line)) for line in lines))
     return ExitStatus.CLEAN
+
+
+def _importance(directory: Path) -> list[str]:
+    """Which knobs mattered, where Optuna is installed and there are enough trials to say."""
+    import importlib.util
+
+    if importlib.util.find_spec("optuna") is None:
+        return []
+    from autotune.importance import importance
+    from autotune.ledger import Ledger
+    from studies.log import read
+
+    study = read(directory)
+    with Ledger.open(study.spec, study.search, directory) as ledger:
+        shares = importance(ledger.study)
+    return (
+        [] if shares is None else ["importance: " + ", ".join(f"{knob} {share:.0%}" for knob, share in shares.items())]
+    )
 
 
 def _best(args: argparse.Namespace) -> ExitStatus:
@@ -177,6 +339,14 @@ def _best(args: argparse.Namespace) -> ExitStatus:
     return ExitStatus.CLEAN
 
 
+def _export(args: argparse.Namespace) -> ExitStatus:
+    from autotune.export import export
+    from studies.log import read
+
+    sys.stdout.write(export(read(args.study or latest(RUNS)), args.format))
+    return ExitStatus.CLEAN
+
+
 def latest(root: Path) -> Path:
     """The study in `root` that was written to last; UserError where there is none."""
     from studies.log import STUDY_FILE
@@ -190,8 +360,12 @@ def latest(root: Path) -> Path:
 
 
 def _studies(root: Path) -> list[Path]:
-    from studies.log import is_study
-
     if not root.is_dir():
         return []
-    return sorted((child for child in root.iterdir() if is_study(child)), key=lambda child: child.name)
+    return sorted((child for child in root.iterdir() if _is_study(child)), key=lambda child: child.name)
+
+
+def _is_study(directory: Path) -> bool:
+    from studies.log import is_study
+
+    return is_study(directory)

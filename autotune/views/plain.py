@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from statistics import fmean
 from typing import TextIO
 
 from diagnostics.events import Event, FindingRaised, MetricsLogged
 from diagnostics.text import visible
 from studies import words
-from studies.record import State, StudyRecord, TrialRecord
-from studies.spec import StudySpec
+from studies.record import Origin, State, StudyRecord, TrialRecord
 from studies.trial_log import TrialLog
 
 
 class PlainView:
     """Writes lines to `stream` as the study goes; each line is flushed."""
 
-    def __init__(self, spec: StudySpec, directory: Path, stream: TextIO) -> None:
-        self._stream = stream
-        self._study = StudyRecord(directory, spec)
-        cost = f"{spec.trial.completions:,} completions each"
-        self._say(f"study {spec.name} in {directory}: {spec.trials} trials, {cost}, maximising {spec.objective}")
+    def __init__(self, study: StudyRecord, stream: TextIO) -> None:
+        self._stream, self._study = stream, study
+        spec, again = study.spec, f", {len(study.trials)} of them begun" if study.trials else ""
+        cost = f", {spec.trial.completions:,} completions each" if spec.trial.completions else ""
+        self._say(
+            f"study {spec.name} in {study.directory}: {spec.trials} trials{again}{cost}, maximising {spec.objective}"
+        )
 
     def began(self, trial: TrialRecord) -> None:
         """Settings, reason and hypothesis, before the trial starts."""
         proposal = trial.proposal
         self._study = self._study.with_trial(trial)
-        again = f" (attempt {trial.attempt})" if trial.attempt > 1 else ""
+        name = f"trial {trial.number}" + (f" (attempt {trial.attempt})" if trial.attempt > 1 else "")
         if proposal.parent is None:
-            self._say(f"trial {trial.number}{again}  {words.knobs(proposal.knobs)}")
+            self._say(f"{name}  {words.knobs(proposal.knobs)}")
         else:
-            self._say(
-                f"trial {trial.number}{again}  {words.change(self._study, trial)}  (from trial {proposal.parent})"
-            )
+            what = words.change(self._study, trial) if proposal.origin is not Origin.CONFIRM else "the same settings"
+            self._say(f"{name}  {what}  (from trial {proposal.parent})")
         self._say(f"trial {trial.number}  because: {proposal.why}")
         if proposal.hypothesis is not None:
             self._say(f"trial {trial.number}  hypothesis: {words.hypothesis(proposal.hypothesis)}")
@@ -41,12 +41,14 @@ class PlainView:
     def moved(self, trial: TrialRecord, log: TrialLog, events: Sequence[Event]) -> None:
         """A line for each evaluation and each finding."""
         objective = self._study.spec.objective
+        told = len(log.evaluations) <= MOST_LINES or None  # a script that logs its objective at every step says less
         for event in events:
             if isinstance(event, FindingRaised):
                 self._say(f"trial {trial.number}  {words.finding(event.finding)}")
-            elif isinstance(event, MetricsLogged) and objective in event.metrics:
+            elif told and isinstance(event, MetricsLogged) and objective in (*event.metrics, *event.unmapped):
+                value = event.metrics.get(objective, event.unmapped.get(objective, float("nan")))
                 share = f"{event.step}/{log.max_steps}" if log.max_steps else str(event.step)
-                self._say(f"trial {trial.number}  step {share}  {objective} {event.metrics[objective]:+.3f}")
+                self._say(f"trial {trial.number}  step {share}  {objective} {value:+.3f}")
 
     def ended(self, trial: TrialRecord) -> None:
         """What became of it."""
@@ -57,8 +59,33 @@ class PlainView:
             f"{words.duration(trial.seconds)}"
         )
 
+    def judged(self, trial: TrialRecord) -> None:
+        """What it says of its hypothesis."""
+        if trial.verdict is not None:
+            self._say(f"trial {trial.number}  hypothesis {trial.verdict.judgement}: {trial.verdict.why}")
+
+    def noted(self, text: str) -> None:
+        """Something a person should know."""
+        self._say(text)
+
     def _say(self, line: str) -> None:
         print(visible(line), file=self._stream, flush=True)
+
+
+MOST_LINES = 30  # evaluations of one trial that are worth a line each
+
+
+def told(trial: TrialRecord) -> list[str]:
+    """A trial in full, for whoever looks back."""
+    lines = [f"trial {trial.number}: {trial.proposal.why}"]
+    if trial.proposal.hypothesis is not None:
+        lines.append(f"  hypothesis: {words.hypothesis(trial.proposal.hypothesis)}")
+    lines += [f"  {words.finding(finding)}" for finding in trial.findings]
+    if trial.reason:
+        lines.append(f"  {words.outcome(trial)}: {trial.reason}")
+    if trial.verdict is not None:
+        lines.append(f"  {trial.verdict.judgement}: {trial.verdict.why}")
+    return lines
 
 
 def closing(study: StudyRecord) -> list[str]:
@@ -68,10 +95,11 @@ def closing(study: StudyRecord) -> list[str]:
     if best is None:
         lines.append("no trial ran to its end without a finding at ERROR: there is nothing to recommend")
     else:
-        start = study.trials[0]
-        lines.append(
-            f"best: trial {best.number} with {objective} {best.value:+.3f}  ({words.knobs(best.proposal.knobs)})"
-        )
+        start, same = study.trials[0], study.replicates(best)
+        values = [t.value for t in same if t.value is not None]
+        seeds = f" over {len(values)} seeds" if len(values) > 1 else ""
+        settings = words.knobs(best.proposal.knobs)
+        lines.append(f"best: trial {best.number} with {objective} {fmean(values):+.3f}{seeds}  ({settings})")
         if start is not best:
             lines.append(
                 f"it began with {words.knobs(start.proposal.knobs)}: {words.number(start.value)}"

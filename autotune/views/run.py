@@ -12,11 +12,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autotune.views.live import REFRESH_PER_SECOND, curves, findings
+from autotune.views.table import curves, findings
 from diagnostics.events import Event, FindingRaised, MetricsLogged, RunStarted
 from diagnostics.text import visible
 from studies import words
 from studies.trial_log import TrialLog
+
+REFRESH_PER_SECOND = 4
 
 
 class PlainRun:

@@ -1,0 +1,255 @@
+"""The study as Optuna keeps it: trials, their settings, values and states, in a database that any Optuna tool opens.
+
+Trials are told by their number, so that a study that goes on after a kill can tell those it did not ask for itself.
+What Optuna has no place for (the whole findings, the proposal with its hypothesis, the verdict) goes into system
+attributes, from which `autotune.sampler` decides what to try next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autotune import search
+from diagnostics.errors import UserError
+from diagnostics.finding import Finding, Severity, finding_from_json, finding_to_json
+from studies.record import (
+    Origin,
+    Proposal,
+    Search,
+    State,
+    TrialRecord,
+    Verdict,
+    proposal_from_json,
+    proposal_to_json,
+    verdict_from_json,
+    verdict_to_json,
+)
+from studies.space import Choices, Range, Space
+from studies.spec import StudySpec
+from studies.trial import Knob
+from studies.trial_log import Evaluation
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+PROPOSAL, FINDINGS, VERDICT = "autotune:proposal", "autotune:findings", "autotune:verdict"
+REASON = "reason"
+DATABASE = "study.db"
+OURS = "autotune"  # the name of our sampler and of our pruner
+CONSTRAINT = "findings_at_error"
+
+
+class Ledger:
+    """One study in Optuna's storage. Whatever the storage raises passes through."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.study = study
+        self._storage = study._storage
+
+    @classmethod
+    def create(cls, spec: StudySpec, how: Search, directory: Path) -> None:
+        """Make the study in its storage. UserError where that cannot be, or where it has one of that name."""
+        import optuna
+
+        with search.plainly(how.storage or str(directory / DATABASE)):
+            try:
+                optuna.create_study(study_name=_name(spec, how), storage=_storage(how, directory), direction="maximize")
+            except optuna.exceptions.DuplicatedStudyError:
+                raise UserError(
+                    f"{search.hide_password(how.storage)} already has a study {_name(spec, how)}",
+                    "Give another --name, or another --storage.",
+                ) from None
+
+    @classmethod
+    @contextmanager
+    def open(cls, spec: StudySpec, how: Search, directory: Path) -> Iterator[Ledger]:
+        """The study of `directory` while it runs. UserError where its storage cannot be reached, then or later."""
+        import optuna
+
+        with search.plainly(how.storage or str(directory / DATABASE)):
+            study = optuna.load_study(
+                study_name=_name(spec, how),
+                storage=_storage(how, directory),
+                sampler=_sampler(how.sampler, spec),
+                pruner=search.pruner(how.pruner),
+            )
+            yield cls(study)
+
+    def ask(self, space: Mapping[str, Space], start: Proposal | None) -> tuple[int, Proposal]:
+        """The number of a new trial and what it is to try: `start` where it is given, else what the sampler says."""
+        if start is not None:
+            self.study.enqueue_trial(dict(start.knobs), skip_if_exists=False)
+        asked = self.study.ask({knob: distribution(place) for knob, place in space.items()})
+        proposal = start or self._proposed(asked.number)
+        proposal = replace(proposal, knobs=dict(asked.params))
+        self._storage.set_trial_system_attr(asked._trial_id, PROPOSAL, proposal_to_json(proposal))
+        return asked.number, proposal
+
+    def _proposed(self, number: int) -> Proposal:
+        trial = self._storage.get_trial(self._id(number))
+        if "fixed_params" in trial.system_attrs:
+            return Proposal({}, Origin.PERSON, "a person asked for these settings")
+        if PROPOSAL in trial.system_attrs:
+            return proposal_from_json(trial.system_attrs[PROPOSAL])
+        name = type(self.study.sampler).__name__.removesuffix("Sampler")
+        return Proposal({}, Origin.SAMPLER, f"Optuna's {name} suggests this from the trials so far")
+
+    def report(self, number: int, evaluations: Iterable[Evaluation]) -> None:
+        """Add evaluations, each at the completions it cost; those that are known or not finite are left out."""
+        trial_id = self._id(number)
+        known = self._storage.get_trial(trial_id).intermediate_values
+        for e in evaluations:
+            if e.completions not in known and math.isfinite(e.value):
+                self._storage.set_trial_intermediate_value(trial_id, e.completions, e.value)
+
+    def should_prune(self, number: int) -> bool:
+        """Whether the study's pruner would end the trial now."""
+        return self.study.pruner.prune(self.study, self._storage.get_trial(self._id(number)))
+
+    def tell(self, record: TrialRecord) -> None:
+        """Report every evaluation, then the end. A collapse is PRUNED, never FAIL: samplers ignore failed trials.
+
+        A trial that is told already stays as it is.
+        """
+        import optuna
+
+        trial_id = self._id(record.number)
+        if self._storage.get_trial(trial_id).state.is_finished():
+            return
+        self.report(record.number, record.evaluations)
+        self._describe(trial_id, record.findings, record.reason)
+        match record.state:
+            case State.COMPLETE:
+                self.study.tell(record.number, record.value)
+            case State.PRUNED:
+                self.study.tell(record.number, state=optuna.trial.TrialState.PRUNED)
+            case _:
+                self.study.tell(record.number, state=optuna.trial.TrialState.FAIL)
+
+    def _describe(self, trial_id: int, findings: Sequence[Finding], reason: str) -> None:
+        # The key under which Trial.set_constraint stores; a trial that this process did not ask for has no Trial.
+        from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
+
+        grave = sum(f.severity >= Severity.ERROR for f in findings)
+        self._storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{CONSTRAINT}", float(grave))
+        self._storage.set_trial_system_attr(trial_id, FINDINGS, [finding_to_json(f) for f in findings])
+        self._storage.set_trial_user_attr(trial_id, "findings", {f.code: f.severity.name.lower() for f in findings})
+        self._storage.set_trial_user_attr(trial_id, REASON, reason)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Tell the end of a trial that never began."""
+        import optuna
+
+        self._storage.set_trial_user_attr(self._id(number), REASON, reason)
+        self.study.tell(number, state=optuna.trial.TrialState.FAIL)
+
+    def judged(self, number: int, verdict: Verdict) -> None:
+        """Keep what a trial says of its hypothesis, for the sampler; with the study, as the trial has ended."""
+        self._storage.set_study_system_attr(self.study._study_id, f"{VERDICT}:{number}", verdict_to_json(verdict))
+
+    def trials(self) -> dict[int, FrozenTrial]:
+        """All trials that were ever asked for, by number; those that wait in the queue are not among them."""
+        import optuna
+
+        trials = self.study.get_trials(deepcopy=False)
+        return {t.number: t for t in trials if t.state is not optuna.trial.TrialState.WAITING}
+
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+
+
+def _name(spec: StudySpec, how: Search) -> str:
+    return how.name or spec.name
+
+
+def _sampler(name: str, spec: StudySpec) -> BaseSampler:
+    if name != OURS:
+        return search.sampler(name, spec.seed)
+    from autotune.sampler import FindingsSampler
+
+    return FindingsSampler(seed=spec.seed, trials=spec.trials, objective=spec.objective)
+
+
+def _storage(how: Search, directory: Path) -> BaseStorage:
+    from sqlalchemy import URL
+
+    local = URL.create("sqlite", database=str(directory.absolute() / DATABASE)).render_as_string()
+    return search.storage(how.storage or local)
+
+
+def state(trial: FrozenTrial) -> State:
+    """The state of a trial in our words."""
+    import optuna
+
+    return {
+        optuna.trial.TrialState.COMPLETE: State.COMPLETE,
+        optuna.trial.TrialState.PRUNED: State.PRUNED,
+        optuna.trial.TrialState.FAIL: State.FAILED,
+    }.get(trial.state, State.RUNNING)
+
+
+def verdict_of(study: optuna.Study, number: int) -> Verdict | None:
+    """The verdict on a trial's hypothesis, None where there is none."""
+    data = study._storage.get_study_system_attrs(study._study_id).get(f"{VERDICT}:{number}")
+    return verdict_from_json(data) if data is not None else None
+
+
+def record_of(trial: FrozenTrial, *, sign: float = 1.0) -> TrialRecord:
+    """A trial as far as Optuna knows it: settings, state, values (times `sign`), findings, proposal."""
+    attrs = trial.system_attrs
+    evaluations = [Evaluation(c, c, sign * v) for c, v in sorted(trial.intermediate_values.items())]
+    if trial.state.name == "COMPLETE" and trial.value is not None:
+        last = max(trial.intermediate_values, default=0)
+        evaluations = [Evaluation(last, last, sign * trial.value)]
+    proposal = (
+        proposal_from_json(attrs[PROPOSAL]) if PROPOSAL in attrs else Proposal(dict(trial.params), Origin.SAMPLER, "")
+    )
+    knobs: dict[str, Knob] = {**proposal.knobs, **trial.params}
+    return TrialRecord(
+        trial.number,
+        1,
+        0,
+        replace(proposal, knobs=knobs),
+        state(trial),
+        evaluations=tuple(evaluations),
+        findings=tuple(finding_from_json(data) for data in attrs.get(FINDINGS, ())),
+    )
+
+
+def distribution(space: Space) -> BaseDistribution:
+    """A space in Optuna's words."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(space, Choices):
+        return CategoricalDistribution(space.values)
+    if space.integer:
+        return IntDistribution(int(space.low), int(space.high), log=space.log)
+    return FloatDistribution(space.low, space.high, log=space.log)
+
+
+def space_of(distribution: BaseDistribution) -> Space:
+    """The inverse of `distribution`. A step becomes choices, as only its multiples may be suggested."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in distribution.choices)
+        values: tuple[Any, ...] = tuple(distribution.choices)
+        return Choices(tuple(sorted(values)) if numbers else values)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    whole = isinstance(distribution, IntDistribution)
+    step = distribution.step
+    if distribution.low == distribution.high:
+        return Choices((distribution.low,))
+    if step is not None and not (whole and step == 1):
+        n = math.floor((distribution.high - distribution.low) / step + 1e-9)
+        return Choices(tuple(distribution.low + i * step for i in range(n + 1)))
+    return Range(distribution.low, distribution.high, distribution.log, whole)

@@ -1,0 +1,81 @@
+"""After a kill: what the study's record, Optuna's storage and the trials' events say, brought into one.
+
+Each is the truth about something of its own (design, section 4), and they are written one after the other: a trial is
+asked of Optuna, then proposed in `study.jsonl`, then it runs; at its end Optuna is told, then `study.jsonl`. So a kill
+leaves them at most one step apart, and each gap is closed here, without losing or doubling what was finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autotune.launch.local import LOG_FILE
+from autotune.ledger import REASON, Ledger, state
+from autotune.outcome import conclude, has_ended
+from diagnostics.errors import UserError
+from studies.log import StudyLog, trial_directory
+from studies.record import State, StudyRecord, TrialRecord
+from studies.trial_log import TrialLog
+
+
+def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[TrialRecord], list[TrialRecord]]:
+    """The trials that have ended, and those that broke off and are to be run again.
+
+    UserError where the storage does not know a trial that the record has.
+    """
+    known = ledger.trials()
+    lost = [t.number for t in study.trials if t.number not in known]
+    if lost:
+        raise UserError(
+            f"trial {lost[0]} of {study.directory} is not in its Optuna storage",
+            "Restore the storage, or name the right one with --storage.",
+        )
+    for number in sorted(known):
+        if study.trial(number) is None and not known[number].state.is_finished():
+            reason = "the study ended before this trial began"
+            ledger.fail(number, reason)
+            log.noted(f"trial {number} was asked for and never began: {reason}", trial=number)
+    ended, broken_off = [], []
+    for record in study.trials:
+        if known[record.number].state.is_finished():
+            if record.state is State.RUNNING:  # told, and killed before it was written down
+                record = replace(
+                    record,
+                    state=state(known[record.number]),
+                    reason=str(known[record.number].user_attrs.get(REASON, "")),
+                )
+                log.ended(record.number, record.state, record.reason, record.value, record.seconds)
+            ended.append(record)
+            continue
+        if record.state is State.RUNNING:
+            concluded = _ended_alone(study, record)
+            if concluded is None:
+                broken_off.append(record)
+                continue
+            ledger.tell(concluded)
+            log.ended(concluded.number, concluded.state, concluded.reason, concluded.value, concluded.seconds)
+            record = concluded
+        else:
+            ledger.tell(record)
+        ended.append(record)
+    return ended, broken_off
+
+
+def _ended_alone(study: StudyRecord, record: TrialRecord) -> TrialRecord | None:
+    """What became of a trial that ended while nobody followed it, None where it broke off."""
+    folder = trial_directory(study.directory, record.number)
+    log = TrialLog(folder, study.spec.objective)
+    log.poll()
+    log.close()
+    if not has_ended(record, log):
+        return None
+    reasons = [d.data["reason"] for d in study.decisions if d.kind == "trial_stopped" and d.trial == record.number]
+    concluded = conclude(
+        record.with_log(log),
+        log,
+        objective=study.spec.objective,
+        stop_on=study.spec.trial.stop_on,
+        why_stopped=reasons[-1] if reasons else "",
+        last_words=f"it ended without a result: see {folder / LOG_FILE}",
+    )
+    return concluded if concluded.state is not State.FAILED else None
