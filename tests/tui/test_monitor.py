@@ -216,7 +216,7 @@ def test_nothing_is_asked_of_what_does_not_run(stage, run, text_of) -> None:
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(120, 40), notifications=True) as pilot:
             await until(pilot, lambda: watched(app))
             await pilot.press("up", "x")
             await until(pilot, lambda: "trial 1 does not run" in text_of(app))
