@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 FINAL = "final"
 PARENT_SECONDS = 1.0  # between two looks for the parent process
+# How long an attempt waits for the one before, whose parent was killed, to end its step and leave.
+ORPHAN_SECONDS = 300.0
+LOCK_SECONDS = 0.1  # between two looks whether it has
+_PARENT_GONE = "the process that started it is gone"
 _SIGNALS = {signal.SIGINT: Outcome.INTERRUPTED, signal.SIGTERM: Outcome.STOPPED}
 
 
@@ -33,6 +40,9 @@ def run_trial(directory: Path, *, attempt: int = 1, parent: int | None = None) -
     Returns the last event. Raises UserError for what the user can mend, and whatever training raises; both are told as
     RunEnded(failed) first. Under `accelerate launch` every process calls it, and only the main one writes files. With
     `parent`, the id of the process that started this one, the trial ends after its step once that one is gone.
+
+    A second attempt goes on from the last complete checkpoint, where `spec.trl` had any saved (`save_strategy`,
+    `save_steps`), and else begins anew. It waits for a process of an earlier attempt that still writes.
     """
     spec = read(directory)
     require_training_extra()
@@ -45,19 +55,34 @@ def run_trial(directory: Path, *, attempt: int = 1, parent: int | None = None) -
     if not gpu and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # the order of sums, and so the last digits of a run, depends on it
     if state.is_main_process:
-        events = EventLog(directory / EVENTS_FILE, attempt=attempt)
-        samples = EventLog(directory / SAMPLES_FILE, attempt=attempt)
-        try:
-            ended = _run(spec, directory, events.emit, samples.emit, parent)
-        finally:
-            events.close()
-            samples.close()
+        with _only_writer(directory / EVENTS_FILE, parent):
+            events = EventLog(directory / EVENTS_FILE, attempt=attempt)
+            samples = EventLog(directory / SAMPLES_FILE, attempt=attempt)
+            try:
+                ended = _run(spec, directory, events.emit, samples.emit, attempt, parent)
+            finally:
+                events.close()
+                samples.close()
     else:
-        ended = _run(spec, directory, _silent, _silent, parent)
+        ended = _run(spec, directory, _silent, _silent, attempt, parent)
     if state.num_processes > 1:  # one that leaves while others still talk to it brings them all down
         state.wait_for_everyone()
         state.destroy_process_group()
     return ended
+
+
+def exit_status(directory: Path, *, attempt: int, parent: int | None) -> int:
+    """`run_trial` as a program: 0 where the trial finished or was stopped, 2 for an error of the user's, 130 where a
+    person interrupted it.
+    """
+    try:
+        ended = run_trial(directory, attempt=attempt, parent=parent)
+    except UserError as error:
+        print(f"trainers: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 130 if ended.outcome is Outcome.INTERRUPTED else 0
 
 
 def require_training_extra() -> None:
@@ -91,7 +116,34 @@ def task_of(spec: TrialSpec) -> Task:
     return Task(str(spec.model), train, data.few(validation), data.few(test), reward, spec.reward_bounds, notes=notes)
 
 
-def _run(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, parent: int | None) -> RunEnded:
+@contextmanager
+def _only_writer(events: Path, parent: int | None) -> Iterator[None]:
+    """Hold the trial's event file for this process alone, as the kernel sees it: a lock that no dead process keeps.
+
+    An orphan of an earlier attempt is waited for; UserError where it does not end. KeyboardInterrupt where the process
+    `parent` is gone meanwhile.
+    """
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    with events.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if parent is not None and os.getppid() != parent:
+                    raise KeyboardInterrupt(_PARENT_GONE) from None
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"another process has been writing {events} for {ORPHAN_SECONDS:.0f} s",
+                        "It is of an earlier attempt at this trial: end it.",
+                    ) from None
+            time.sleep(LOCK_SECONDS)
+        yield
+
+
+def _run(
+    spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, attempt: int, parent: int | None
+) -> RunEnded:
     """Train between the first event and the last, whatever happens."""
     from accelerate import PartialState
 
@@ -102,8 +154,9 @@ def _run(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, paren
         with _Signals(stop, together=several) as signals, _with_parent(stop, parent):
             recorder = _prepare(spec, directory, emit, emit_samples, stop)
             trainer = recorder.trainer
+            checkpoint = _go_on(recorder, directory) if attempt > 1 else None
             with signals.deferred():
-                trainer.train()
+                trainer.train(resume_from_checkpoint=checkpoint)
             if not recorder.agree() and spec.save_model:  # saving is done by all processes together, or by none
                 trainer.save_model(str(directory / CHECKPOINTS / FINAL))
                 emit(CheckpointSaved(trainer.state.global_step, f"{CHECKPOINTS}/{FINAL}"))
@@ -157,6 +210,18 @@ def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, s
     return recorder
 
 
+def _go_on(recorder: Instruments, directory: Path) -> str | None:
+    """The checkpoint to go on from, for which all is made ready; None where there is none."""
+    from trainers import resume
+
+    checkpoint = resume.latest_checkpoint(directory / CHECKPOINTS, recorder.trainer.args.max_steps)
+    if checkpoint is None:
+        return None
+    resume.align(recorder.trainer, checkpoint)
+    recorder.recall(resume.rows_before(directory / EVENTS_FILE, checkpoint))
+    return str(checkpoint)
+
+
 def _step(recorder: Instruments | None) -> int:
     return max(recorder.trainer.state.global_step, recorder.last_step) if recorder is not None else 0
 
@@ -173,7 +238,7 @@ def _with_parent(stop: Stop, parent: int | None) -> Iterator[None]:
     def watch() -> None:
         while not done.wait(PARENT_SECONDS):
             if os.getppid() != parent and stop.outcome is None:
-                stop.outcome, stop.reason = Outcome.INTERRUPTED, "the process that started it is gone"
+                stop.outcome, stop.reason = Outcome.INTERRUPTED, _PARENT_GONE
 
     if parent is not None:
         threading.Thread(target=watch, name="parent", daemon=True).start()

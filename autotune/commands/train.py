@@ -197,11 +197,10 @@ def _train_in_a_process(directory: Path, *, plain: bool) -> bool:
     """Train in a process of its own; whether it was interrupted. UserError where it failed."""
     from autotune.launch.local import LOG_FILE, LocalLauncher
 
-    running = LocalLauncher().start(directory)
-    try:
+    with LocalLauncher() as launcher:
+        running = launcher.start(directory)
         with _view(plain) as view:
             _follow(directory, view, lambda: running.poll() is None)
-    finally:
         status = running.stop()
     if status == ExitStatus.ERROR:
         raise UserError(running.last_words().removeprefix("trainers: error: "))
