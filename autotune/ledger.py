@@ -92,6 +92,8 @@ class Ledger:
         proposal = start or self._proposed(asked.number)
         proposal = replace(proposal, knobs=dict(asked.params))
         self._storage.set_trial_system_attr(asked._trial_id, PROPOSAL, proposal_to_json(proposal))
+        self._storage.set_trial_user_attr(asked._trial_id, "origin", str(proposal.origin))
+        self._storage.set_trial_user_attr(asked._trial_id, "why", proposal.why)
         return asked.number, proposal
 
     def _proposed(self, number: int) -> Proposal:
@@ -104,11 +106,14 @@ class Ledger:
         return Proposal({}, Origin.SAMPLER, f"Optuna's {name} suggests this from the trials so far")
 
     def report(self, number: int, evaluations: Iterable[Evaluation]) -> None:
-        """Add evaluations, each at the completions it cost; those that are known or not finite are left out."""
+        """Add evaluations, each at the completions it cost; those that are not finite are left out.
+
+        A later attempt's take the place of an earlier one's.
+        """
         trial_id = self._id(number)
         known = self._storage.get_trial(trial_id).intermediate_values
         for e in evaluations:
-            if e.completions not in known and math.isfinite(e.value):
+            if math.isfinite(e.value) and known.get(e.completions) != e.value:
                 self._storage.set_trial_intermediate_value(trial_id, e.completions, e.value)
 
     def should_prune(self, number: int) -> bool:

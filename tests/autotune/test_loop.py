@@ -9,11 +9,13 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
 from autotune import journal, loop
+from autotune.launch import Launcher
 from autotune.views.plain import PlainView, closing
 from diagnostics.errors import UserError
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
@@ -29,7 +31,7 @@ from diagnostics.finding import (
 )
 from studies import trial
 from studies.log import read
-from studies.record import Origin, State, StudyRecord
+from studies.record import Origin, Search, State, StudyRecord
 from studies.spec import load
 from studies.trial import TrialSpec
 
@@ -41,10 +43,14 @@ def raised(severity: Severity) -> Finding:
     return Finding("RWD002", "reward_collapse", severity, Confidence.HIGH, 1, 20, 20, "it fell", (evidence,), (LOWER,))
 
 
+Script = Callable[[TrialSpec, EventLog], int]
+
+
 class Scripted:
     """A launcher whose trials are over at once; `script` writes their events and returns their exit status."""
 
-    script: Callable[[TrialSpec, EventLog], int]
+    def __init__(self, script: Script) -> None:
+        self._script = script
 
     def __enter__(self) -> "Scripted":
         return self
@@ -54,15 +60,18 @@ class Scripted:
 
     def start(self, directory: Path, *, attempt: int = 1) -> "Scripted":
         log = EventLog(directory / "events.jsonl", attempt=attempt)
-        self._status = type(self).script(trial.read(directory), log)
+        self._status = self._script(trial.read(directory), log)
         log.close()
         return self
 
     def prepare(self) -> None:
         pass
 
-    def poll(self) -> int:
+    def poll(self) -> int | None:
         return self._status
+
+    def ask_to_stop(self) -> None:
+        pass
 
     def stop(self) -> int:
         return self._status
@@ -86,16 +95,21 @@ def learns_below_1e_3(spec: TrialSpec, log: EventLog) -> int:
     return 0
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StudyRecord]:
-    def start(
-        script: Callable[[TrialSpec, EventLog], int], *, trials: int = 3, out: io.StringIO | None = None
-    ) -> StudyRecord:
-        monkeypatch.setattr(loop, "LocalLauncher", type("Launcher", (Scripted,), {"script": staticmethod(script)}))
-        spec = replace(load("arithmetic-grpo"), trials=trials)
-        return loop.run_study(spec, tmp_path / "study", PlainView(spec, tmp_path / "study", out or io.StringIO()))
+def start(
+    directory: Path, launcher: Launcher, *, trials: int = 3, out: io.StringIO | None = None, **how: Any
+) -> StudyRecord:
+    """A study of the preset, whose trials `launcher` runs."""
+    loop.create(replace(load("arithmetic-grpo"), trials=trials), Search(**how), directory)
+    return go_on(directory, launcher, out=out)
 
-    return start
+
+def go_on(directory: Path, launcher: Launcher, *, out: io.StringIO | None = None) -> StudyRecord:
+    return loop.run(directory, launcher, PlainView(read(directory), out or io.StringIO()))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., StudyRecord]:
+    return lambda script, **options: start(tmp_path / "study", Scripted(script), **options)
 
 
 def told(study: StudyRecord) -> list[optuna.trial.FrozenTrial]:
@@ -142,22 +156,15 @@ def test_every_trial_is_named_with_its_reason_before_it_begins(run: Callable[...
     assert "hypothesis: smaller steps; so reward_mean rises by 0.1 within 50% of the run" in lines[began + 2]
 
 
-def test_equal_studies_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        loop, "LocalLauncher", type("Launcher", (Scripted,), {"script": staticmethod(learns_below_1e_3)})
-    )
-    spec = replace(load("arithmetic-grpo"), trials=7)
-    knobs = []
-    for name in ("one", "two"):
-        study = loop.run_study(spec, tmp_path / name, PlainView(spec, tmp_path / name, io.StringIO()))
-        knobs.append([t.proposal.knobs for t in study.trials])
-    assert knobs[0] == knobs[1]
-    sampled = [t for t in study.trials if t.proposal.origin is Origin.SAMPLER]
+def test_equal_studies_are_equal(tmp_path: Path) -> None:
+    one, two = (start(tmp_path / name, Scripted(learns_below_1e_3), trials=9) for name in ("one", "two"))
+    assert [t.proposal for t in one.trials] == [t.proposal for t in two.trials]
+    sampled = [t for t in one.trials if t.proposal.origin is Origin.SAMPLER]
     assert sampled  # findings run out before trials do
-    parents = {t.number: t for t in study.trials}
+    parents = {t.number: t for t in one.trials}
     for t in sampled:  # what findings have settled is held, the model searches the rest
         assert t.proposal.parent is not None
-        assert set(study.changes(t)) & {"kl_coef", "update_epochs", "temperature", "num_generations"}
+        assert set(one.changes(t)) & {"kl_coef", "update_epochs", "temperature", "num_generations"}
         assert t.proposal.knobs["learning_rate"] == parents[t.proposal.parent].proposal.knobs["learning_rate"]
 
 
@@ -219,35 +226,34 @@ def test_what_a_broken_attempt_said_is_not_told_to_optuna(run: Callable[..., Stu
     assert told(study)[0].intermediate_values == {0: -0.3, 12800: 0.4}
 
 
-def test_the_end_of_an_earlier_attempt_does_not_end_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class SecondTakesTime(Scripted):
-        """The first attempt was stopped from outside; the second has said nothing when it is first looked at."""
+class SecondTakesTime(Scripted):
+    """The first attempt was stopped from outside; the second has said nothing when it is first looked at."""
 
-        def start(self, directory: Path, *, attempt: int = 1) -> "Scripted":
-            self._folder, self._polls, self._attempt = directory, 0, attempt
-            if attempt == 1:
-                log = EventLog(directory / "events.jsonl")
-                log.emit(RunStarted(0, "trl-grpo", "1.16.0", {"max_steps": 100}))
-                log.emit(RunEnded(3, Outcome.STOPPED, "SIGTERM"))
-                log.close()
-            return self
+    def start(self, directory: Path, *, attempt: int = 1) -> "Scripted":
+        self._folder, self._polls, self._attempt = directory, 0, attempt
+        if attempt == 1:
+            log = EventLog(directory / "events.jsonl")
+            log.emit(RunStarted(0, "trl-grpo", "1.16.0", {"max_steps": 100}))
+            log.emit(RunEnded(3, Outcome.STOPPED, "SIGTERM"))
+            log.close()
+        return self
 
-        def poll(self) -> int | None:  # type: ignore[override]
-            self._polls += 1
-            if self._attempt == 1 or self._polls > 2:
-                return 0
-            if self._polls == 2:
-                log = EventLog(self._folder / "events.jsonl", attempt=2)
-                learns_below_1e_3(replace(trial.read(self._folder), knobs={"learning_rate": 3e-4}), log)
-                log.close()
-            return None
-
-        def stop(self) -> int:
+    def poll(self) -> int | None:
+        self._polls += 1
+        if self._attempt == 1 or self._polls > 2:
             return 0
+        if self._polls == 2:
+            log = EventLog(self._folder / "events.jsonl", attempt=2)
+            learns_below_1e_3(replace(trial.read(self._folder), knobs={"learning_rate": 3e-4}), log)
+            log.close()
+        return None
 
-    monkeypatch.setattr(loop, "LocalLauncher", SecondTakesTime)
-    spec = replace(load("arithmetic-grpo"), trials=1)
-    study = loop.run_study(spec, tmp_path / "study", PlainView(spec, tmp_path / "study", io.StringIO()))
+    def stop(self) -> int:
+        return 0
+
+
+def test_the_end_of_an_earlier_attempt_does_not_end_the_next(tmp_path: Path) -> None:
+    study = start(tmp_path / "study", SecondTakesTime(learns_below_1e_3), trials=1)
     assert (study.trials[0].state, study.trials[0].attempt) == (State.COMPLETE, 2)
 
 
@@ -267,7 +273,10 @@ def test_an_interrupt_is_recorded_and_passed_on(run: Callable[..., StudyRecord],
         run(script)
     study = read(tmp_path / "study")
     assert study.ended == "interrupted"
-    assert study.trials[0].reason == "interrupted"
+    assert study.trials[0].state is State.RUNNING  # it broke off, and is taken up again
+    study = go_on(tmp_path / "study", Scripted(learns_below_1e_3))
+    assert study.ended == "finished"
+    assert [(t.number, t.attempt) for t in study.trials] == [(0, 2), (1, 1), (2, 1)]
 
 
 def test_a_second_study_does_not_overwrite_the_first(run: Callable[..., StudyRecord], tmp_path: Path) -> None:
