@@ -157,6 +157,8 @@ def check(trial: CommandSpec, space: Mapping[str, Space], where: str) -> None:
 
 def check_program(trial: CommandSpec, where: str) -> None:
     """UserError where the program of a trial is not found, as the operating system would find it in its folder."""
+    if trial.folder and not Path(trial.folder).is_dir():
+        raise UserError(f"{where}: there is no folder {trial.folder} to run the command in", "Make it, or start anew.")
     if "dir" in _placeholders(trial.words()[0]):
         return  # it is of the trial's folder, which may not be there yet
     program = trial.arguments(Path(), 1)[0]

@@ -27,15 +27,18 @@ class JsonlTail:
         self._rest = b""
 
     def poll(self, *, ended: bool = False) -> list[Row]:
-        """The rows of the next megabyte, none where nothing is new. Once its writer has `ended`, no line is torn."""
-        chunk = self._read()
-        if not chunk:
-            if not (ended and self._rest.strip()):
-                return []
-            chunk = b"\n"
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        found = (self._row(line) for line in lines if line.strip())
-        return [r for r in found if r is not None]
+        """The rows of the next megabyte that has any, none where nothing is new.
+
+        Once its writer has `ended`, no line is torn.
+        """
+        while chunk := self._read():
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            if rows := self._rows(lines):
+                return rows
+        if not ended:
+            return []
+        last, self._rest = self._rest, b""
+        return self._rows([last])
 
     def _read(self) -> bytes:
         try:
@@ -50,6 +53,10 @@ class JsonlTail:
             return b""
         self._position += len(chunk)
         return chunk
+
+    def _rows(self, lines: list[bytes]) -> list[Row]:
+        found = (self._row(line) for line in lines if line.strip())
+        return [r for r in found if r is not None]
 
     def _row(self, line: bytes) -> Row | None:
         try:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from diagnostics.readers.files import files_below
 from diagnostics.readers.rows import Row, row
 
 STATE_FILE = "trainer_state.json"
@@ -55,7 +56,7 @@ class TrainerStateTail:
 
 def newest_state(folder: Path, depth: int) -> Path | None:
     """The state below `folder`, at most `depth` folders down, that was written last; None where there is none."""
-    found = [path for level in range(depth + 1) for path in folder.glob(f"{'*/' * level}{STATE_FILE}")]
+    found = (path for path in files_below(folder, depth) if path.name == STATE_FILE)
     return max(found, key=_written, default=None)
 
 
