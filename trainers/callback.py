@@ -11,7 +11,6 @@ import itertools
 import os
 import sys
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,17 @@ from tqdm import tqdm
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from diagnostics.errors import UserError
-from diagnostics.events import EVENTS_FILE, Event, EventLog, FindingRaised, Outcome, RunEnded, Tail
+from diagnostics.events import (
+    EVENTS_FILE,
+    Event,
+    EventLog,
+    FindingRaised,
+    MetricsLogged,
+    Outcome,
+    RunEnded,
+    RunStarted,
+    Tail,
+)
 from diagnostics.finding import Finding, Severity
 from diagnostics.text import visible
 from trainers import alerts
@@ -77,23 +86,16 @@ class AutotuneCallback(Recorder):
         """Count the batch that completes an optimizer step."""
         self._cost.batch()
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, Any] | None = None,
-        **_: Any,
-    ) -> None:
-        """Take the row, and what it has cost so far."""
-        if self._training and self._cost.generated is not None:
-            self.add({"completions_generated": float(self._cost.generated)})
-        super().on_log(args, state, control, logs)
-
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """End the attempt."""
         super().on_train_end(args, state, control)
         self._shut()
+
+    def _close(self, step: int) -> None:
+        """Say with a step what it has cost so far."""
+        if self._cost.generated is not None:
+            self.add({"completions_generated": float(self._cost.generated)})
+        super()._close(step)
 
     def _open(self, args: TrainingArguments) -> None:
         if self._directory is None:
@@ -101,9 +103,11 @@ class AutotuneCallback(Recorder):
         self.folder = self._directory
         path = self.folder / EVENTS_FILE
         try:
-            self._log = EventLog(path, attempt=max(int(os.environ.get(ATTEMPT, "1")), _attempts(path) + 1))
+            attempt, rows = _told(path, self._state.global_step)
+            self._log = EventLog(path, attempt=max(int(os.environ.get(ATTEMPT, "1")), attempt + 1))
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error}", "Give another directory.") from error
+        self.recall(rows)
         atexit.register(self._broke_off)
         _say(f"events in {self.folder}; all that is known of the run: autotune diagnose {self.folder}")
 
@@ -170,13 +174,18 @@ def _new_directory(name: str) -> Path:
     raise AssertionError("unreachable: the count has no end")
 
 
-def _attempts(path: Path) -> int:
-    """The number of the last attempt in an event file, 0 where there is none."""
-    tail = Tail(path)
-    try:
-        return max((envelope.attempt for envelope in tail.poll()), default=0)
-    finally:
-        tail.close()
+def _told(path: Path, step: int) -> tuple[int, list[MetricsLogged]]:
+    """The number of the last attempt in an event file, and what a run that goes on from `step` was told up to there."""
+    attempt, rows, tail = 0, list[MetricsLogged](), Tail(path)
+    for envelope in tail.poll():
+        attempt = max(attempt, envelope.attempt)
+        match envelope.event:
+            case RunStarted(first):  # what was told of this step and later did not happen
+                rows = [row for row in rows if row.step < first]
+            case MetricsLogged() as row:
+                rows.append(row)
+    tail.close()
+    return attempt, [row for row in rows if row.step <= step] if step else []
 
 
 def _what_training_raised() -> BaseException | None:
