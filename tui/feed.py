@@ -9,9 +9,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
 from pathlib import Path
 
 from diagnostics.errors import UserError
@@ -19,20 +18,19 @@ from studies.log import StudyFollower, is_running, is_study
 from studies.record import StudyRecord
 from studies.requests import Action, Request, ask, pending
 from studies.trial_log import TrialLog
+from tui.plot import Curve, curve
 
 INTERVAL = 0.5  # seconds between looks at the files
 LOCK_INTERVAL = 2.0  # the lock is probed by taking it, which a study that starts in that instant would notice
 LAST_WORDS = 4  # lines of a loop that died
 LOG_TAIL = 1 << 14  # bytes
 
-Points = tuple[tuple[int, float], ...]  # (step, value)
-
 
 @dataclass(frozen=True, slots=True)
 class TrialFeed:
     """The curves of one trial, and when its lines came (seconds since the epoch, 0 before the first)."""
 
-    curves: Mapping[str, Points] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     first_time: float = 0.0
     last_time: float = 0.0
@@ -202,7 +200,11 @@ def _frozen(log: TrialLog, known: TrialFeed | None) -> TrialFeed:
     before = known.curves if known else {}
     curves = {}
     for metric, points in log.curves.items():
-        old = before.get(metric, ())
-        same = len(old) == len(points) and old[-1:] == tuple(points[-1:])
-        curves[metric] = old if same else tuple(sorted(points, key=itemgetter(0)))
+        old = before.get(metric)
+        same = old is not None and (len(old.steps), old.steps[-1:], old.values[-1:]) == _end(points)
+        curves[metric] = old if old is not None and same else curve(points)
     return TrialFeed(curves, log.notes, log.first_time, log.last_time, log.ended is not None)
+
+
+def _end(points: Sequence[tuple[int, float]]) -> tuple[int, tuple[int, ...], tuple[float, ...]]:
+    return len(points), points[-1][:1], points[-1][1:]

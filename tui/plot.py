@@ -11,13 +11,33 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-Points = Sequence[tuple[int, float]]  # (step, value), by step
+from operator import itemgetter
 
 BLANK = 0x2800
 # The bit of each dot of a cell, [row][column] from the top left.
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 WIDE, HIGH = 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One metric: rising steps, a value for each; `low` and `high` bound those that are finite."""
+
+    steps: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
+    finite: bool = True  # all of them
+    low: float = math.inf
+    high: float = -math.inf
+
+
+def curve(points: Sequence[tuple[int, float]]) -> Curve:
+    """The curve through (step, value) pairs."""
+    if not points:
+        return Curve()
+    steps, values = zip(*sorted(points, key=itemgetter(0)), strict=True)
+    whole = math.isfinite(sum(values))  # one that is not finite makes the sum so; an overflow only costs the filter
+    finite = values if whole else [value for value in values if math.isfinite(value)]
+    return Curve(steps, values, whole, min(finite, default=math.inf), max(finite, default=-math.inf))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +53,15 @@ class Frame:
 
     def column(self, step: int) -> int:
         """The column of cells that a step falls into, kept within the plot."""
-        return self._dot(step) // WIDE
+        return self.dot(step) // WIDE
 
-    def _dot(self, step: int) -> int:
+    def dot(self, step: int) -> int:
+        """The column of dots that a step falls into."""
         across = self.width * WIDE - 1
         span = max(1, self.last - self.first)
         return min(across, max(0, round((step - self.first) / span * across)))
 
-    def _height(self, value: float) -> int:
+    def height_of(self, value: float) -> int:
         """The row of dots, 0 at the top."""
         down = self.height * HIGH - 1
         if self.high <= self.low:
@@ -50,14 +71,14 @@ class Frame:
         return down - min(down, max(0, round(share * down)))
 
 
-def frame(curves: Sequence[Points], last: int, width: int, height: int) -> Frame:
+def frame(curves: Sequence[Curve], last: int, width: int, height: int) -> Frame:
     """The frame that holds all of `curves`, and the steps up to `last` at least."""
-    finite = [value for points in curves for _, value in points if math.isfinite(value)]
-    steps = [points[-1][0] for points in curves if points]
-    return Frame(0, max([last, *steps]), min(finite, default=0.0), max(finite, default=0.0), width, height)
+    drawn = [curve for curve in curves if curve.low <= curve.high]
+    low, high = min((c.low for c in drawn), default=0.0), max((c.high for c in drawn), default=0.0)
+    return Frame(0, max([last, *(c.steps[-1] for c in curves if c.steps)]), low, high, width, height)
 
 
-def braille(points: Points, where: Frame) -> list[list[int]]:
+def braille(curve: Curve, where: Frame) -> list[list[int]]:
     """The dots of the curve as bits, [row of cells][column of cells]; values that are not finite leave a gap."""
     cells = [[0] * where.width for _ in range(where.height)]
 
@@ -65,7 +86,7 @@ def braille(points: Points, where: Frame) -> list[list[int]]:
         cells[y // HIGH][x // WIDE] |= DOTS[y % HIGH][x % WIDE]
 
     before: tuple[int, int] | None = None
-    for x, y in _seen(points, where):
+    for x, y in _seen(curve, where):
         if y is None:
             before = None
             continue
@@ -78,26 +99,28 @@ def braille(points: Points, where: Frame) -> list[list[int]]:
     return cells
 
 
-def gaps(points: Points, where: Frame) -> list[int]:
+def gaps(curve: Curve, where: Frame) -> list[int]:
     """The columns of cells in which a value is not finite."""
-    return sorted({where.column(step) for step, value in points if not math.isfinite(value)})
+    if curve.finite:
+        return []
+    pairs = zip(curve.steps, curve.values, strict=True)
+    return sorted({where.column(step) for step, value in pairs if not math.isfinite(value)})
 
 
-def _seen(points: Points, where: Frame) -> Iterator[tuple[int, int | None]]:
+def _seen(curve: Curve, where: Frame) -> Iterator[tuple[int, int | None]]:
     """The dots a line has to pass, in order: first, lowest, highest and last of each column; None at a gap."""
-    steps = [step for step, _ in points]
-    values = [value for _, value in points]
+    steps, values = curve.steps, curve.values
     across, span = where.width * WIDE - 1, max(1, where.last - where.first)
     start = 0
-    while start < len(points):
-        x = where._dot(steps[start])
-        border = where.first + (x + 0.5) / across * span if across else math.inf
-        end = max(start + 1, bisect_left(steps, border, start)) if x < across else len(points)
+    while start < len(steps):
+        x = where.dot(steps[start])
+        border = where.first + (x + 0.5) / across * span
+        end = max(start + 1, bisect_left(steps, border, start)) if x < across else len(steps)
         stretch = values[start:end]
-        finite = [value for value in stretch if math.isfinite(value)]
+        finite = stretch if curve.finite else [value for value in stretch if math.isfinite(value)]
         if finite:
             for value in (finite[0], min(finite), max(finite), finite[-1]):
-                yield x, where._height(value)
+                yield x, where.height_of(value)
         if not math.isfinite(stretch[-1]):
             yield x, None
         start = end

@@ -138,7 +138,7 @@ def _late(snapshot: Snapshot, running: list[TrialRecord], now: float) -> Iterato
     for trial in running:
         feed = snapshot.trials.get(trial.number, TrialFeed())
         silence = now - max(feed.last_time, proposed.get(trial.number, 0.0))
-        steps = max((points[-1][0] for points in feed.curves.values()), default=0)
+        steps = max((curve.steps[-1] for curve in feed.curves.values()), default=0)
         if feed.ended and silence > END_SECONDS:
             yield f"trial {trial.number} ended {words.duration(silence)} ago and the study has not said so"
         elif not steps and not feed.ended and silence > BEGIN_SECONDS:

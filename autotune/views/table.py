@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diagnostics.finding import Finding, Severity
-from diagnostics.report.terminal import STYLES
+from diagnostics.report.styles import STYLES
 from diagnostics.text import sparkline, visible
 from studies import words
 from studies.record import State, StudyRecord

@@ -25,17 +25,12 @@ from diagnostics.finding import (
     Severity,
     Skip,
 )
+from diagnostics.report.styles import STYLES
 from diagnostics.rule import all_lints, all_rules
 from diagnostics.series import RunHistory
 from diagnostics.text import NOT_FINITE, sparkline, visible
 from diagnostics.vocabulary import vocabulary
 
-STYLES = {
-    Severity.FATAL: "bold white on red",
-    Severity.ERROR: "bold red",
-    Severity.WARNING: "bold yellow",
-    Severity.INFO: "bold cyan",
-}
 CURVE_CELLS = 24
 
 

@@ -14,7 +14,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from diagnostics.finding import Finding
-from diagnostics.report.terminal import STYLES
+from diagnostics.report.styles import STYLES
 from diagnostics.text import visible
 from studies import words
 from studies.record import State, StudyRecord, TrialRecord

@@ -5,8 +5,10 @@ Only the lines on the screen are drawn, and each plot once for each change, so t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -22,8 +24,8 @@ from diagnostics.finding import Finding, Severity
 from diagnostics.text import NOT_FINITE, visible
 from studies import words
 from studies.record import StudyRecord, TrialRecord
-from tui.feed import Points, Snapshot, TrialFeed
-from tui.plot import BLANK, braille, frame, gaps
+from tui.feed import Snapshot, TrialFeed
+from tui.plot import BLANK, Curve, braille, frame, gaps
 
 # What a person looks at first, by quantity; the others follow by name.
 FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_loss", "loss")
@@ -32,7 +34,7 @@ LEAST_WIDTH, LOW, TALL = 36, 6, 8  # cells of a plot
 GUTTER = 9  # for the labels of the highest and the lowest value
 # Colours by number: a terminal's own blue and grey are often too dark for thin dots.
 OWN, FAINT = Style(color="#5fafff"), Style(color="#878f97")
-BEFORE = FAINT
+BEFORE, GONE = FAINT, Style(color="#ff5f5f", bold=True)
 MARKS = {
     Severity.INFO: "#5fd7d7",
     Severity.WARNING: "#ffd75f",
@@ -41,13 +43,16 @@ MARKS = {
 }
 
 
+NONE = Curve()
+
+
 @dataclass(frozen=True, slots=True)
 class Plot:
     """One metric of a trial; `before` is the same metric of the trial it was changed from."""
 
     metric: str
-    points: Points
-    before: Points = ()
+    curve: Curve
+    before: Curve = NONE
     findings: tuple[Finding, ...] = ()
     last: int = 0  # the step that the trial is to reach
 
@@ -57,10 +62,10 @@ def plots(snapshot: Snapshot, trial: TrialRecord, *, before: bool = True) -> tup
     study = snapshot.study
     curves = snapshot.trials.get(trial.number, TrialFeed()).curves
     parent = snapshot.trials.get(trial.proposal.parent, TrialFeed()) if trial.proposal.parent is not None else None
-    earlier: Mapping[str, Points] = parent.curves if parent and before else {}
+    earlier: Mapping[str, Curve] = parent.curves if parent and before else {}
     found = {m: tuple(f for f in trial.findings if any(e.metric == m for e in f.evidence)) for m in curves}
     return tuple(
-        Plot(metric, curves[metric], earlier.get(metric, ()), found[metric], trial.max_steps)
+        Plot(metric, curves[metric], earlier.get(metric, NONE), found[metric], trial.max_steps)
         for metric in sorted(curves, key=lambda metric: _rank(metric, study, trial))
     )
 
@@ -84,8 +89,8 @@ def draw(plot: Plot, width: int, height: int, *, chosen: bool = False) -> list[l
     from the onset on.
     """
     across, down = width - GUTTER - 1, height - 2
-    where = frame([plot.points, plot.before], plot.last, across, down)
-    own, before = braille(plot.points, where), braille(plot.before, where)
+    where = frame([plot.curve, plot.before], plot.last, across, down)
+    own, before = braille(plot.curve, where), braille(plot.before, where)
     colours: list[Style | None] = [None] * across
     marks: list[tuple[str, Style]] = [(" ", FAINT)] * across
     for i, label in ((0, f"{where.first}"), (max(0, across - len(f"{where.last}")), f"{where.last}")):
@@ -99,23 +104,26 @@ def draw(plot: Plot, width: int, height: int, *, chosen: bool = False) -> list[l
             found.severity.name[0],
             Style(color=MARKS[found.severity], bold=True, reverse=True),
         )
-    top: dict[int, str] = dict.fromkeys(gaps(plot.points, where), NOT_FINITE)
+    top = set(gaps(plot.curve, where))
 
     lines = [_title(plot, width, chosen)]
     for y in range(down):
         label = _label(where.high) if y == 0 else _label(where.low) if y == down - 1 else ""
-        line = [Segment(f"{label:>{GUTTER - 1}} ", FAINT)]
-        for x in range(across):
-            bits = own[y][x] | before[y][x]
+        line: list[tuple[str, Style]] = []
+        for x, (bits, grey) in enumerate(zip(own[y], before[y], strict=True)):
             if y == 0 and x in top:
-                line.append(Segment(top[x], Style(color="red", bold=True)))
-            elif own[y][x]:
-                line.append(Segment(chr(BLANK | bits), colours[x] or OWN))
+                line.append((NOT_FINITE, GONE))
             else:
-                line.append(Segment(chr(BLANK | bits) if bits else " ", BEFORE))
-        lines.append([*line, Segment(" ")])
-    lines.append([Segment(" " * GUTTER), *(Segment(c, style) for c, style in marks), Segment(" ")])
+                line.append((chr(BLANK | bits | grey) if bits | grey else " ", (colours[x] or OWN) if bits else BEFORE))
+        lines.append([Segment(f"{label:>{GUTTER - 1}} ", FAINT), *_joined(line), Segment(" ")])
+    lines.append([Segment(" " * GUTTER), *_joined(marks), Segment(" ")])
     return lines
+
+
+def _joined(cells: Sequence[tuple[str, Style]]) -> Iterator[Segment]:
+    """Neighbours of one style as one segment."""
+    for style, run in groupby(cells, key=itemgetter(1)):
+        yield Segment("".join(char for char, _ in run), style)
 
 
 def _label(value: float) -> str:
@@ -125,7 +133,7 @@ def _label(value: float) -> str:
 
 def _title(plot: Plot, width: int, chosen: bool) -> list[Segment]:
     """The name, the newest value and the worst finding's severity and code."""
-    value = f" {words.number(plot.points[-1][1])}" if plot.points else " -"
+    value = f" {words.number(plot.curve.values[-1])}" if plot.curve.values else " -"
     worst = plot.findings[0] if plot.findings else None
     code = f" {worst.severity.name} {visible(worst.code)}" if worst else ""
     name = visible(plot.metric)
@@ -224,8 +232,8 @@ class Curves(ScrollView, can_focus=True):
         """The plot of that index, drawn again only where something of it changed."""
         plot, width = self.plots[index], self.scrollable_content_region.width // self.across
         chosen = index == self.chosen and self.has_focus
-        # The points stand for themselves by identity: comparing them would cost as much as drawing.
-        key = (id(plot.points), id(plot.before), replace(plot, points=(), before=()), width, self.tall, chosen)
+        # The curves stand for themselves by identity: comparing them would cost as much as drawing.
+        key = (id(plot.curve), id(plot.before), replace(plot, curve=NONE, before=NONE), width, self.tall, chosen)
         known = self._drawn.get(index)
         if known is None or known[0] != key:
             known = self._drawn[index] = key, draw(plot, width, self.tall, chosen=chosen)

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from diagnostics.finding import Severity
-from diagnostics.report.terminal import STYLES
+from diagnostics.report.styles import STYLES
 from diagnostics.text import sparkline, visible
 from studies import words
 from studies.record import Judgement, State, TrialRecord

@@ -1,0 +1,14 @@
+"""How a severity looks in a terminal, in rich's words; apart from the report, so that nothing else comes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from diagnostics.finding import Severity
+
+STYLES: Mapping[Severity, str] = {
+    Severity.FATAL: "bold white on red",
+    Severity.ERROR: "bold red",
+    Severity.WARNING: "bold yellow",
+    Severity.INFO: "bold cyan",
+}
