@@ -56,13 +56,15 @@ class Ledger:
         self._storage = study._storage
 
     @classmethod
-    def create(cls, spec: StudySpec, how: Search, directory: Path) -> None:
-        """Make the study in its storage. UserError where that cannot be, or where it has one of that name."""
+    def reserve(cls, spec: StudySpec, how: Search) -> None:
+        """Make the study in a storage of others'. UserError where that cannot be, or where it has one of that name."""
         import optuna
 
-        with search.plainly(how.storage or str(directory / DATABASE)):
+        with search.plainly(how.storage):
             try:
-                optuna.create_study(study_name=_name(spec, how), storage=_storage(how, directory), direction="maximize")
+                optuna.create_study(
+                    study_name=_name(spec, how), storage=search.storage(how.storage), direction="maximize"
+                )
             except optuna.exceptions.DuplicatedStudyError:
                 raise UserError(
                     f"{search.hide_password(how.storage)} already has a study {_name(spec, how)}",
@@ -76,11 +78,13 @@ class Ledger:
         import optuna
 
         with search.plainly(how.storage or str(directory / DATABASE)):
-            study = optuna.load_study(
+            study = optuna.create_study(
                 study_name=_name(spec, how),
                 storage=_storage(how, directory),
                 sampler=_sampler(how.sampler, spec),
                 pruner=search.pruner(how.pruner),
+                direction="maximize",
+                load_if_exists=True,
             )
             yield cls(study)
 

@@ -56,12 +56,13 @@ class View(Protocol):
 
 
 def create(spec: StudySpec, how: Search, directory: Path) -> None:
-    """Make the study: its folder, its place in Optuna's storage, its first line.
+    """Make the study: its folder and its first line; `study.db` is made when it runs, another storage must be there.
 
     UserError where `directory` holds anything, or where the storage cannot be opened or has a study of that name.
     """
     claim(directory)
-    Ledger.create(spec, how, directory)
+    if how.storage:
+        Ledger.reserve(spec, how)
     log = StudyLog(directory)
     log.started(spec, how)
     log.close()
