@@ -11,6 +11,7 @@ prepare themselves for forks; torch starts its own at the first computation.
 Standard input brings orders, standard output takes answers, one line of JSON each:
 
     order    {"trial": 3, "directory": "/...", "attempt": 1, "log": "trainer.log", "cwd": "/...", "environment": {...}}
+             {"cancel": 3}
     answers  {"ready": true}, once; {"trial": 3, "pid": 4711} when it has begun; {"trial": 3, "status": 0} when it ended
 
 A status is what `subprocess` would give: negative for a signal. Each trial leads a process group of its own; what it
@@ -28,7 +29,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,14 @@ class _Worker:
                 if not chunk:
                     return 0
                 *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    status = self._start(json.loads(line))
-                    if status is not None:
-                        return status
+                orders = [json.loads(line) for line in lines]
+                cancelled = {order["cancel"] for order in orders if "cancel" in order}
+                for order in orders:
+                    if "trial" in order and order["trial"] not in cancelled:
+                        status = self._start(order)
+                        if status is not None:
+                            return status
+                self._cancel(cancelled)
             self._reap()
 
     def _start(self, order: Mapping[str, Any]) -> int | None:
@@ -104,6 +109,12 @@ class _Worker:
         self._trials[pid] = order["trial"]
         self._answer({"trial": order["trial"], "pid": pid})
         return None
+
+    def _cancel(self, trials: Set[int]) -> None:
+        """Kill those of these trials that began before this was asked for."""
+        for pid, trial in self._trials.items():
+            if trial in trials:
+                os.killpg(pid, signal.SIGKILL)  # it was not waited for yet, so the id is its own
 
     def _reap(self) -> None:
         """Tell of the trials that have ended."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from autotune.launch.warm import LOG_FILE, Worker, environment, kill_group
+from autotune.launch.warm import LOG_FILE as LOG_FILE
+from autotune.launch.warm import Worker, environment, kill_group
 from diagnostics.errors import UserError
 from studies import trial as trial_file
 
@@ -62,7 +63,7 @@ class LocalLauncher:
     def start(self, directory: Path, *, attempt: int = 1) -> LocalTrial:
         """Start the trial of `directory`. OSError where it cannot be written; RuntimeError where all places are taken.
 
-        A worker that still imports is given it once it is ready, at the next `poll`.
+        It begins once the worker has made its imports, which may be seconds later.
         """
         (directory / LOG_FILE).open("ab").close()
         place = next((i for i, trial in enumerate(self._places) if trial is None or trial.poll() is not None), None)

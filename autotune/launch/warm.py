@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 LOG_FILE = "trainer.log"
 
@@ -18,7 +19,7 @@ LOG_FILE = "trainer.log"
 class Worker:
     """A warm process and the trials that run in forks of it.
 
-    Trials may be ordered while it still imports: they are sent once it is ready.
+    Trials may be ordered while it still imports: they begin once it is ready.
     """
 
     def __init__(self) -> None:
@@ -61,10 +62,9 @@ class Worker:
             "log": LOG_FILE,
             "environment": dict(variables),
         }
-        fork = self._forks[self._count] = Fork(self, directory, json.dumps(order).encode() + b"\n")
+        fork = self._forks[self._count] = Fork(self, self._count, directory)
         self._count += 1
-        if self._ready:
-            self._send(fork)
+        self._send(order)
         return fork
 
     def listen(self) -> None:
@@ -79,30 +79,36 @@ class Worker:
                 return
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for line in lines:
-                answer = json.loads(line)
-                if "ready" in answer:
-                    self._ready = True
-                    for fork in list(self._forks.values()):
-                        self._send(fork)
-                elif "pid" in answer:
-                    self._forks[answer["trial"]].begun(answer["pid"])
-                else:
-                    self._forks.pop(answer["trial"]).status = answer["status"]
+                self._take(json.loads(line))
 
-    def cancel(self, fork: Fork, status: int) -> None:
-        """Forget a trial that was not sent yet."""
-        self._forks = {number: other for number, other in self._forks.items() if other is not fork}
+    def cancel(self, fork: Fork, status: int) -> bool:
+        """Give the trial this status, if it cannot have begun because the worker still imports; whether it did."""
+        if self._ready:
+            return False
+        self._send({"cancel": fork.number})
+        del self._forks[fork.number]
         fork.status = status
+        return True
 
     def kill(self) -> None:
         """End the worker with all its trials."""
         kill_group(self._process.pid, signal.SIGKILL)
         self._lost()
 
-    def _send(self, fork: Fork) -> None:
+    def _send(self, order: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has died: there will be no answer, and that will be noticed
-            os.write(self._orders.fileno(), fork.order)
-            fork.sent = True
+            os.write(self._orders.fileno(), json.dumps(order).encode() + b"\n")
+
+    def _take(self, answer: Mapping[str, Any]) -> None:
+        if "ready" in answer:
+            self._ready = True
+        elif answer["trial"] in self._forks:  # else it was cancelled
+            fork = self._forks[answer["trial"]]
+            if "pid" in answer:
+                fork.begun(answer["pid"])
+            else:
+                fork.status = answer["status"]
+                del self._forks[fork.number]
 
     def _lost(self) -> None:
         """The worker has died: so must its trials, since nobody would hear of them any more."""
@@ -129,9 +135,8 @@ class Worker:
 class Fork:
     """A trial in a fork of a worker."""
 
-    def __init__(self, worker: Worker, directory: Path, order: bytes) -> None:
-        self.worker, self.directory, self.order = worker, directory, order
-        self.sent = False
+    def __init__(self, worker: Worker, number: int, directory: Path) -> None:
+        self.worker, self.number, self.directory = worker, number, directory
         self.pid: int | None = None
         self.status: int | None = None
         self._wanted: signal.Signals | None = None  # a signal for a process that nobody knows yet
@@ -148,15 +153,13 @@ class Fork:
             kill_group(pid, self._wanted)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it and its children a signal; before it has begun, any signal cancels it."""
+        """Send it and its children a signal, which cancels it where the worker still imports."""
         if self.poll() is not None:
             return
         if self.pid is not None:
             kill_group(self.pid, number)
-        elif self.sent:
+        elif not self.worker.cancel(self, -number):
             self._wanted = number
-        else:
-            self.worker.cancel(self, -number)
 
     def abandon(self) -> None:
         """It does not end, killed or not: the worker is stuck."""
