@@ -109,10 +109,10 @@ def test_without_replicates_or_recorded_noise_nothing_is_decided() -> None:
 
 def test_seeds_that_all_agree_are_judged_by_their_number() -> None:
     assert by_order((3, 3)) == 1 / 20
-    for n, judgement in ((2, UNDECIDED), (3, CONFIRMED)):
+    for n, judgement, error in ((2, UNDECIDED, None), (3, CONFIRMED, 0.0)):
         verdict = sides([(1.0, 0.0)] * n, [(0.0, 1.0)] * n)
         assert verdict.judgement is judgement
-    assert verdict.objective is not None and verdict.objective.error == 0
+        assert verdict.objective is not None and verdict.objective.error == error
     assert sides([(1.0, 0.0)] * 3, [(0.0, 1.0)] * 3, said(amount=2.0)).judgement is UNDECIDED
     assert sides([(1.0, 0.0)] * 3, [(1.0, 0.0)] * 3).judgement is UNDECIDED
 
@@ -369,3 +369,31 @@ def test_of_the_repairs_that_work_four_fifths_are_confirmed_with_three_seeds_a_s
     assert sum(r.verdict.judgement is CONFIRMED for r in working) >= 0.8 * len(working)
     assert not [r.name for r in working if r.verdict.judgement is REFUTED]
     assert not [r.name for r in found if not r.works and r.verdict.judgement is CONFIRMED]
+
+
+def test_a_setting_against_itself_is_confirmed_in_one_case_of_twenty_at_most(table: ModuleType) -> None:
+    settings = {name: runs for name, runs in table.seeds().items() if len(runs) >= table.MANY}
+    assert len(settings) >= 4
+    for seeds, recorded in ((3, False), (2, False), (1, True), (3, True)):
+        for name, runs in settings.items():
+            others = {n: r for n, r in settings.items() if n != name}
+            found = table.against_itself(runs, (seeds, seeds), table.noise_of(others) if recorded else {}, draws=30)
+            assert found.total() >= 10 * len(table.SAID)
+            assert found[CONFIRMED] <= 0.05 * found.total(), (name, seeds, recorded)
+
+
+def test_changes_of_the_built_in_task_that_help_are_confirmed_and_never_refuted(table: ModuleType) -> None:
+    settings, noise = table.seeds(stopped=True), load("arithmetic-grpo").noise
+    assert len(table.CHANGES) == 5
+    for seeds, recorded in ((3, {}), (3, noise), (1, noise)):
+        found = {c.before: table.changed(c, settings, seeds, recorded) for c in table.CHANGES}
+        # ten times a learning rate of 1e-6 helps, by half of what was promised: too little to confirm as a rule
+        late = found.pop("asleep")
+        assert late[CONFIRMED] < 0.5 * late.total() and not late[REFUTED]
+        for before, counts in found.items():
+            assert counts[CONFIRMED] >= 0.8 * counts.total() and not counts[REFUTED], (before, seeds)
+
+
+def test_the_preset_says_the_noise_that_was_measured(table: ModuleType) -> None:
+    measured = table.noise_of(table.seeds())
+    assert load("arithmetic-grpo").noise == pytest.approx(measured, rel=0.05)

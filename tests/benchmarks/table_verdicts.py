@@ -12,18 +12,19 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from statistics import fmean, variance
 from typing import Any
 
-from autotune.verdict import Run, judge
+from autotune.verdict import Run, judge, level
 from diagnostics.finding import Direction, Hypothesis
 from studies.record import Judgement, Verdict
 from studies.spec import load
 
 DATA = Path(__file__).parents[1] / "data"
-BATCH = 128  # completions of a step of the built-in task
+# The built-in task as the preset runs it: steps, completions of a step; and from how many seeds a noise is taken.
+STEPS, BATCH, MANY = 100, 128, 6
 # What the metrics of repairs.json are called here. The prototype's PPO calls the k1 estimate "kl", TRL's GRPO k3.
 NAMES = {
     "reward": "reward_mean",
@@ -37,6 +38,36 @@ NAMES = {
     "val/explained_variance": "explained_variance",
 }
 KL = {"ppo": "kl.reference.k1.token", "grpo": "kl.reference.k3.token"}
+
+
+OBJECTIVE = "validation_reward"
+DEADLINES = {
+    OBJECTIVE: 1.0,
+    "reward_mean": 0.5,
+    "kl.reference.k3.token": 0.5,
+    "zero_std_share": 0.5,
+    "entropy.token": 0.5,
+}
+# What rules say, each at amount 0, so that nothing but the noise keeps it from being confirmed.
+SAID = [Hypothesis(metric, direction, 0.0, by, "") for metric, by in DEADLINES.items() for direction in Direction]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A step from one setting of seeds.json to another, and what the rule that calls for it says."""
+
+    before: str
+    after: str
+    said: Hypothesis
+
+
+CHANGES = [
+    Change("collapse", "fast", Hypothesis("kl.reference.k3.token", Direction.DOWN, 1.2, 0.5, "KL002, half of it")),
+    Change("asleep", "slow", Hypothesis("reward_mean", Direction.UP, 0.24, 0.5, "RWD004, 15 % of what is left")),
+    Change("slow", "good", Hypothesis("reward_mean", Direction.UP, 0.2, 0.5, "RWD004, 15 % of what is left")),
+    Change("pinned", "good", Hypothesis("reward_mean", Direction.UP, 0.2, 0.5, "RWD004, 15 % of what is left")),
+    Change("cold", "good", Hypothesis("zero_std_share", Direction.DOWN, 0.2, 0.5, "RWD001, a third of it")),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +124,9 @@ def _runs(recorded: Mapping[str, Any]) -> list[Run]:
     ]
 
 
+# ---- the built-in task on many seeds
+
+
 def seeds(stopped: bool = False) -> dict[str, list[Run]]:
     """The runs of seeds.json by setting; where `stopped`, those with a fatal finding end where a study ends them."""
     recorded = json.loads((DATA / "seeds.json").read_text(encoding="utf-8"))
@@ -100,42 +134,56 @@ def seeds(stopped: bool = False) -> dict[str, list[Run]]:
 
 
 def _seed(run: Mapping[str, Any], stopped: bool) -> Run:
-    end = run["stopped"] if stopped and run["stopped"] is not None else float("inf")
-    curves = {m: [(s * BATCH, v) for s, v in points if s <= end] for m, points in run.items() if m != "stopped"}
-    return Run(curves, 100 * BATCH)
+    end = run["stopped"] if stopped and run["stopped"] is not None else STEPS
+    curves = {}
+    for metric, values in run.items():
+        if metric != "stopped":
+            every = STEPS // (len(values) - 1)  # an evaluation before the first step and then at every tenth
+            steps = range(0, STEPS + 1, every) if every > 1 else range(1, STEPS + 1)
+            curves[metric] = [(float(s * BATCH), v) for s, v in zip(steps, values, strict=True) if s <= end]
+    return Run(curves, float(STEPS * BATCH))
 
 
-OBJECTIVE = "validation_reward"
-# What rules say of the built-in task: each at amount 0, so that nothing but the noise keeps it from being confirmed.
-SAID = [
-    Hypothesis(metric, direction, 0.0, by, "")
-    for metric, by in (
-        (OBJECTIVE, 1.0),
-        ("reward_mean", 0.5),
-        ("kl.reference.k3.token", 0.5),
-        ("zero_std_share", 0.5),
-        ("entropy.token", 0.5),
-    )
-    for direction in Direction
-]
+def noise_of(settings: Mapping[str, Sequence[Run]]) -> dict[str, float]:
+    """The standard deviation between seeds by metric: root mean square over the settings run on `MANY` seeds or more.
+
+    At half the budget and at its end, where verdicts look.
+    """
+    return {
+        metric: fmean(
+            variance([level(run.curves[metric], share * run.budget, run.budget) for run in runs])
+            for runs in settings.values()
+            for share in (0.5, 1.0)
+            if len(runs) >= MANY
+        )
+        ** 0.5
+        for metric in next(iter(settings.values()))[0].curves
+    }
 
 
 def against_itself(
-    runs: Sequence[Run], a_side: tuple[int, int], said: Hypothesis, noise: Mapping[str, float], draws: int = 400
+    runs: Sequence[Run], sides: tuple[int, int], noise: Mapping[str, float], draws: int = 100
 ) -> Counter[Judgement]:
-    """Verdicts where nothing was changed: `runs` split into as many seeds before and after, all ways or `draws`."""
-    n, m = a_side
-    splits = [
-        (before, after)
-        for before in combinations(range(len(runs)), n)
-        for after in combinations(sorted(set(range(len(runs))) - set(before)), m)
-    ]
+    """Verdicts of all of `SAID` where nothing was changed: `runs` split by seeds, all ways or `draws` of them."""
+    everyone = frozenset(range(len(runs)))
+    splits = [(b, a) for b in combinations(everyone, sides[0]) for a in combinations(everyone - set(b), sides[1])]
     if len(splits) > draws:
         splits = random.Random(0).sample(splits, draws)
     return Counter(
         judge(said, [runs[i] for i in before], [runs[i] for i in after], OBJECTIVE, noise).judgement
         for before, after in splits
+        for said in SAID
     )
+
+
+def changed(
+    change: Change, settings: Mapping[str, Sequence[Run]], sides: int, noise: Mapping[str, float], draws: int = 60
+) -> Counter[Judgement]:
+    """Verdicts on one change of the built-in task, `sides` seeds before against as many after, all ways or `draws`."""
+    before, after = (combinations(settings[name], sides) for name in (change.before, change.after))
+    pairs = list(product(before, after))
+    pairs = random.Random(0).sample(pairs, min(draws, len(pairs)))
+    return Counter(judge(change.said, b, a, OBJECTIVE, noise).judgement for b, a in pairs)
 
 
 def main() -> None:
@@ -151,26 +199,37 @@ def main() -> None:
     print(f"\nof {len(working)} repairs that work {len(confirmed)} are confirmed; of the {len(found) - len(working)} "
           f"others {len(wrongly)}\n")  # fmt: skip
 
+    settings = seeds(stopped=True)
     noise = load("arithmetic-grpo").noise
+    print("| change | seeds a side | noise | confirmed | refuted | verdicts |\n|---|---|---|---:|---:|---:|")
+    for change in CHANGES:
+        for sides, known in ((1, noise), (3, {}), (3, noise)):
+            print(
+                _row(
+                    f"{change.before} to {change.after}", (sides, sides), known, changed(change, settings, sides, known)
+                )
+            )
+    print("\nWhere noise is recorded it is here that of the other settings, so that none is judged by its own.\n")
     print("| against itself | seeds a side | noise | confirmed | refuted | verdicts |\n|---|---|---|---:|---:|---:|")
-    for recorded in ({}, noise):
-        for a_side in ((1, 1), (2, 2), (3, 3), (1, 3)):
-            if a_side == (1, 1) and not recorded:
-                continue
+    whole = {name: runs for name, runs in seeds().items() if len(runs) >= MANY}
+    for sides in ((1, 1), (2, 2), (3, 3), (1, 3)):
+        for recorded in (False, True):
             total: Counter[Judgement] = Counter()
-            for name, runs in seeds().items():
-                if len(runs) < 6:
-                    continue
-                counts = sum((against_itself(runs, a_side, said, recorded) for said in SAID), Counter[Judgement]())
+            for name, runs in whole.items():
+                others = noise_of({n: r for n, r in whole.items() if n != name}) if recorded else {}
+                counts = against_itself(runs, sides, others)
                 total += counts
-                print(_row(name, a_side, recorded, counts))
-            print(_row("all", a_side, recorded, total))
+                print(_row(name, sides, others, counts))
+            print(_row("all", sides, others, total))
+    print("\n[noise]")
+    for metric, deviation in noise_of(whole).items():
+        print(f"{json.dumps(metric) if '.' in metric else metric} = {deviation:.2g}")
 
 
-def _row(name: str, a_side: tuple[int, int], noise: Mapping[str, float], counts: Counter[Judgement]) -> str:
+def _row(name: str, sides: tuple[int, int], noise: Mapping[str, float], counts: Counter[Judgement]) -> str:
     n = counts.total()
     rates = " | ".join(f"{counts[j] / n:.1%}" for j in (Judgement.CONFIRMED, Judgement.REFUTED))
-    return f"| {name} | {a_side[0]} and {a_side[1]} | {'recorded' if noise else 'none'} | {rates} | {n} |"
+    return f"| {name} | {sides[0]} and {sides[1]} | {'recorded' if noise else 'none'} | {rates} | {n} |"
 
 
 if __name__ == "__main__":
