@@ -119,10 +119,10 @@ def test_an_interrupt_ends_soon_and_says_what_is_kept(tmp_path: Path, number: si
     _, stderr = running.communicate(timeout=30)
     assert running.returncode == 130
     assert time.monotonic() - began < 20  # a bound against hanging, not a budget
-    assert "interrupted; what was done is kept: autotune study show it" in stderr
+    assert "interrupted; go on with: autotune study resume it" in stderr
     record = read(tmp_path / "it")
     assert record.ended == "interrupted"
-    assert record.trials[0].reason == "interrupted"
+    assert record.trials[0].state is State.RUNNING  # it broke off: resume takes it up again
     assert record.trials[0].evaluations
 
 
@@ -139,8 +139,16 @@ def test_an_interrupt_ends_soon_and_says_what_is_kept(tmp_path: Path, number: si
             "learning_rate=1 is outside its space. It takes 1e-06 to 0.01",
         ),
         (["study", "start", "--start", "num_generations=3"], "It takes one of 2, 4, 8, 16, 32"),
-        (["study", "start", "--trials", "0"], "--trials 0 is no study"),
-        (["study", "start", "--seed", "-1"], "--seed -1 is negative"),
+        (["study", "start", "--trials", "0"], "--trials 0 is too small. Give 1 or more."),
+        (["study", "start", "--seed", "-1"], "--seed -1 is too small. Give 0 or more."),
+        (["study", "start", "--parallel", "0"], "--parallel 0 is too small"),
+        (["study", "start", "--timeout", "nan"], "--timeout nan is no time"),
+        (["study", "start", "--space", "learning_rate=1..2"], "--space goes with --command"),
+        (["study", "start", "arithmetic-grpo", "--command", "true"], "give a preset or --command, not both"),
+        (["study", "resume"], "no studies in autotune-runs"),
+        (["study", "resume", "nowhere"], "nowhere is no study"),
+        (["study", "stop", "nowhere"], "nowhere is no study"),
+        (["study", "export", "nowhere"], "nowhere is no study"),
         (["study", "show", "nowhere"], "nowhere is no study"),
         (["study", "show"], "no studies in autotune-runs"),
         (["study", "best", "."], "is no study"),
@@ -222,7 +230,7 @@ def test_one_study_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) 
     done = autotune("study", "list", ".", cwd=tmp_path)
     assert done.returncode == 0
     first, second, third = done.stdout.splitlines()
-    assert first == "a  0/8 trials  running or killed  no feasible trial"
+    assert first == "a  0/8 trials  killed  no feasible trial"
     assert second.startswith("b  b/study.jsonl has version 99")
     assert third.startswith("c  0/8 trials")
 

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.console import RenderableType as Renderable
 
-from autotune.views.live import LiveView, trials_table
+from autotune.views.table import trials_table
 from autotune.views.run import LiveRun, PlainRun
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, RunStarted
 from diagnostics.finding import Confidence, Evidence, Finding, Severity
@@ -51,18 +51,11 @@ def study(directory: Path) -> tuple[StudyRecord, TrialLog]:
 
 
 @pytest.mark.parametrize("width", [30, 40, 59, 80, 200])
-def test_the_live_screen_fits_any_width(tmp_path: Path, width: int) -> None:
-    record, log = study(tmp_path / "s")
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    view = LiveView(record.spec, record.directory, console)
-    view.began(record.trials[0])
-    view.ended(record.trials[0])
-    view.moved(replace(record.trials[1], findings=(FINDING,)), log, ())
-    text = shown(view.screen(), width)
-    assert "[red]it[/red]" in text.replace("\n", "") or width < 60  # markup of a log is shown, not obeyed
-    assert "\x1b[31m" not in text
-    assert "KL002" in text
-    assert "1/8 trials" in text
+def test_the_table_of_trials_fits_any_width(tmp_path: Path, width: int) -> None:
+    record, _ = study(tmp_path / "[red]s")
+    text = shown(trials_table(record, width), width)
+    assert "[red]s" in text.replace("\n", "") or width < 100  # markup of a name is shown, not obeyed
+    assert "KL002" in text or width < 40
 
 
 def shown(renderable: Renderable, width: int) -> str:
