@@ -9,9 +9,12 @@ from diagnostics.errors import UserError
 
 EXTRAS: Mapping[str, str] = {
     "accelerate": "train",
+    "cmaes": "tune",
     "datasets": "train",
     "optuna": "train,tune",  # whoever starts a study wants to train as well
+    "optuna_dashboard": "tune",
     "peft": "train",
+    "scipy": "tune",
     "textual": "tui",
     "torch": "train",
     "transformers": "train",
