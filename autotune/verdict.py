@@ -6,13 +6,13 @@ Pure: the same curves give the same verdict.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from diagnostics.finding import Direction, Hypothesis
-from studies.record import Comparison, Judgement, State, StudyRecord, TrialRecord, Verdict
+from studies.record import Comparison, Judgement, State, StudyRecord, Verdict
 from studies.trial_log import TrialLog
 
 COST = "completions_generated"
@@ -113,37 +113,32 @@ def judge_trial(study: StudyRecord, logs: Mapping[int, TrialLog], number: int) -
     that was stopped counts as any other: to leave it out would flatter its settings.
     """
     trial = study.trial(number)
-    parent = trial and study.trial(trial.proposal.parent)
-    if trial is None or parent is None or trial.proposal.hypothesis is None:
+    if trial is None or trial.proposal.hypothesis is None:
         return None
-    runs = {t.number: run_of(logs[t.number]) for t in study.trials if _counts(t) and t.number in logs}
-    if trial.number not in runs or parent.number not in runs:
+    hypothesis, parent = trial.proposal.hypothesis, study.trial(trial.proposal.parent)
+    counted = [t for t in study.trials if t.state in (State.COMPLETE, State.PRUNED) and t.number in logs]
+    if parent is None or trial not in counted or parent not in counted:
         return None
-    found = next((f.raised_at for f in parent.findings if f.code == trial.proposal.code), 0)
-    return judge(
-        trial.proposal.hypothesis,
-        [runs[t.number] for t in study.trials if t.number in runs and t.proposal.knobs == parent.proposal.knobs],
-        [runs[t.number] for t in study.trials if t.number in runs and t.proposal.knobs == trial.proposal.knobs],
-        study.spec.objective,
-        study.spec.noise,
-        _cost(logs[parent.number], [found])[0],
+    metrics = {hypothesis.metric, study.spec.objective}
+    before, after = (
+        [run_of(logs[t.number], metrics) for t in counted if t.proposal.knobs == one.proposal.knobs]
+        for one in (parent, trial)
     )
+    found = next((f.raised_at for f in parent.findings if f.code == trial.proposal.code), 0)
+    (since,) = _cost(logs[parent.number], [found])
+    return judge(hypothesis, before, after, study.spec.objective, study.spec.noise, since)
 
 
-def run_of(log: TrialLog) -> Run:
-    """What the events of a trial say, by completions instead of steps; no curves where it logged no completions."""
+def run_of(log: TrialLog, metrics: Collection[str]) -> Run:
+    """What the events of a trial say of `metrics`, by completions instead of steps; nothing where it logged none."""
     curves = {
         metric: list(zip(_cost(log, [step for step, _ in points]), (value for _, value in points), strict=True))
         for metric, points in log.curves.items()
-        if COST in log.curves
+        if metric in metrics and COST in log.curves
     }
     last = max((step for step, _ in log.curves.get(COST, [])), default=0)
     (spent,) = _cost(log, [last])
     return Run(curves, spent * max(1.0, log.max_steps / last) if last else spent)
-
-
-def _counts(trial: TrialRecord) -> bool:
-    return trial.state in (State.COMPLETE, State.PRUNED)
 
 
 def _cost(log: TrialLog, steps: Sequence[int]) -> list[float]:

@@ -259,18 +259,27 @@ def test_steps_become_completions() -> None:
         {"completions_generated": [(1, 64.0), (2, 64.0), (3, 128.0)], KL: [(1, 0.1), (3, 0.2)], OBJECTIVE: [(0, 0.0)]},
         6,
     )
-    assert run_of(two) == Run(
-        {"completions_generated": [(64, 64), (64, 64), (128, 128)], KL: [(64, 0.1), (128, 0.2)], OBJECTIVE: [(0, 0.0)]},
-        256.0,
-    )
-    assert run_of(log({"completions_generated": [(4, 400.0)], KL: [(2, 0.1)]}, 0)) == Run(
-        {"completions_generated": [(400, 400)], KL: [(200, 0.1)]}, 400.0
-    )
+    assert run_of(two, {KL, OBJECTIVE}) == Run({KL: [(64, 0.1), (128, 0.2)], OBJECTIVE: [(0, 0.0)]}, 256.0)
+    assert run_of(two, {KL}).curves.keys() == {KL}
+    rare = log({"completions_generated": [(4, 400.0)], KL: [(2, 0.1)]}, 0)
+    assert run_of(rare, {KL}) == Run({KL: [(200, 0.1)]}, 400.0)
+
+
+def test_a_recorded_run_with_four_steps_a_batch_costs_what_the_others_do() -> None:
+    runs = {}
+    for name in ("many-epochs", "good-0"):
+        followed = TrialLog(Path(__file__).parents[1] / "data" / "runs" / name, OBJECTIVE)
+        followed.poll()
+        followed.close()
+        runs[name] = run_of(followed, {OBJECTIVE})
+        assert runs[name].budget == 12_800
+    costs = [[cost for cost, _ in run.curves[OBJECTIVE]] for run in runs.values()]
+    assert costs[0] == costs[1] == [1280.0 * k for k in range(11)]
 
 
 def test_a_log_without_completions_has_no_cost_to_compare_at() -> None:
-    assert run_of(log({KL: [(1, 0.1)]}, 10)) == Run({}, 0.0)
-    assert run_of(log({})) == Run({}, 0.0)
+    assert run_of(log({KL: [(1, 0.1)]}, 10), {KL}) == Run({}, 0.0)
+    assert run_of(log({}), {KL}) == Run({}, 0.0)
 
 
 SPEC = replace(load("arithmetic-grpo"), noise={})
