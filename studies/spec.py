@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -147,7 +146,7 @@ def _noise(table: Any, objective: str, where: str) -> dict[str, float]:
                 f"{where}: noise of {metric!r}, which is no canonical metric",
                 'Names with dots need quotes: "kl.reference.k3.token" = 0.01.',
             )
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e100:  # it is squared
             raise UserError(f"{where}: noise of {metric} is {value!r}", "It takes a finite number above 0.")
     return dict(table)
 

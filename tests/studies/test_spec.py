@@ -55,6 +55,7 @@ def test_unknown_preset_names_the_nearest() -> None:
         ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward=1", "noise of 'reward', which is no"),
         ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward_mean=0", "reward_mean is 0"),
         ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward_mean='a'", "reward_mean is 'a'"),
+        ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward_mean=1e200", "reward_mean is 1e"),
     ],
 )
 def test_bad_files_say_the_file_and_the_key(text: str, said: str, tmp_path: Path) -> None:
