@@ -32,7 +32,12 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<pad>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="<end>", unk_token="<pad>", padding_side="left"
+        tokenizer_object=words,
+        pad_token="<pad>",
+        eos_token="<end>",
+        unk_token="<pad>",
+        padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],
     )
 
 

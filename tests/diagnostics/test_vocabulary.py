@@ -68,6 +68,29 @@ def test_trl_grpo_names(name: str, version: str, metric: str | None) -> None:
     assert vocabulary("trl-grpo").metric(name, parse_version(version)) == metric
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "metric"),
+    [
+        ("kl", "1.16.0", "kl.reference.k1.token"),  # the log ratio itself, not GRPO's estimator
+        ("objective/kl", "0.21.0", "kl.reference.k1.sequence"),
+        ("reward", "0.26.2", None),  # less the KL penalty
+        ("reward", "0.27.0", "reward_mean"),
+        ("frac_reward_zero_std", "1.16.0", None),  # of the reward less the KL penalty, in every version
+        ("clip_ratio/region_mean", "1.16.0", "clip_fraction.sequence"),
+        ("lr", "0.21.0", "learning_rate"),
+    ],
+)
+def test_trl_rloo_names(name: str, version: str, metric: str | None) -> None:
+    assert vocabulary("trl-rloo").metric(name, parse_version(version)) == metric
+
+
+def test_a_plain_trainer_knows_no_reward() -> None:
+    plain = vocabulary("transformers")
+    names = ("loss", "grad_norm", "learning_rate", "eval_loss")
+    assert [plain.metric(name, (5, 23)) for name in names] == ["total_loss", "grad_norm", "learning_rate", "eval_loss"]
+    assert plain.metric("reward", (5, 23)) is None and plain.metric("entropy", (5, 23)) is None
+
+
 def test_settings_are_translated_both_ways() -> None:
     trl = vocabulary("trl-grpo")
     raw = {"beta": 0.04, "scale_rewards": True, "num_iterations": 2, "output_dir": "x"}
