@@ -79,3 +79,14 @@ def test_diagnose_needs_neither_torch_nor_optuna(form: str, tmp_path: Path) -> N
     (tmp_path / "events.jsonl").write_text("")
     code = f"from autotune.cli import main\nmain(['diagnose', {str(tmp_path)!r}, '--format', {form!r}])"
     assert not modules_after(code) & {"torch", "optuna", "trl", "transformers", "scipy", "pandas"}
+
+
+def test_the_monitor_starts_with_textual_and_rich_alone() -> None:
+    seen = modules_after("import autotune.commands.monitor, tui.app")
+    assert "textual" in seen
+    assert not seen & {"numpy", "torch", "optuna", "trl", "transformers", "scipy", "pandas"}
+
+
+def test_no_other_command_needs_textual(tmp_path: Path) -> None:
+    code = "import importlib\nfrom autotune.cli import VERBS\nfor verb in VERBS.values():\n    verb.load()"
+    assert "textual" not in modules_after(code)

@@ -93,10 +93,17 @@ def test_the_other_light_commands_work_too(installed: Path, tmp_path: Path) -> N
         assert done.stdout
 
 
-@pytest.mark.parametrize("args", [["study", "start", "--dir", "s"], ["train", "--preset", "arithmetic-grpo"]])
-def test_what_needs_an_extra_says_so_in_one_line(args: list[str], installed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("args", "extra"),
+    [
+        (["study", "start", "--dir", "s"], "train"),
+        (["train", "--preset", "arithmetic-grpo"], "train"),
+        (["monitor"], "tui"),
+    ],
+)
+def test_what_needs_an_extra_says_so_in_one_line(args: list[str], extra: str, installed: Path, tmp_path: Path) -> None:
     done = autotune(installed, *args, cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "which is not installed. Install it: pip install 'autotune-rl[train" in line
+    assert "which is not installed. Install it: pip install 'autotune-rl[" + extra in line
     assert not list(tmp_path.iterdir())

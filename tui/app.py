@@ -54,7 +54,7 @@ class FeedFailed(Message):
 class MonitorApp(App[MonitorResult]):
     """Watches the study in `directory`; `loop` is the process that runs it, where that is ours."""
 
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     TITLE = "autotune monitor"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,10 +105,12 @@ class MonitorApp(App[MonitorResult]):
 
     def action_leave(self) -> None:
         """Close; the study goes on."""
+        self.feed.stop()
         self.exit(MonitorResult.LEFT)
 
     def action_interrupt(self) -> None:
         """Close, and say that ctrl+c did it."""
+        self.feed.stop()
         self.exit(MonitorResult.INTERRUPT)
 
     def listen_to_signals(self) -> None:

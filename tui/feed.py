@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from studies.log import StudyFollower, is_running, is_study
 from studies.record import StudyRecord
 from studies.requests import Action, Request, ask, pending
 from studies.trial_log import TrialLog
-from tui.plot import Curve, curve
+from tui.plot import NONE, Curve, curve
 
 INTERVAL = 0.5  # seconds between looks at the files
 LOCK_INTERVAL = 2.0  # the lock is probed by taking it, which a study that starts in that instant would notice
@@ -32,6 +32,7 @@ class TrialFeed:
 
     curves: Mapping[str, Curve] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    attempt: int = 0
     first_time: float = 0.0
     last_time: float = 0.0
     ended: bool = False
@@ -155,7 +156,7 @@ class Feed:
             return self._absent()
         for number, log in self._follower.logs.items():
             if moved:
-                self._trials[number] = _frozen(log, self._trials.get(number))
+                self._trials[number] = _frozen(log, self._trials.get(number, TrialFeed()))
         self._look_for_the_writer(study, moved)
         answered = {str(d.data.get("request")) for d in study.decisions if d.kind == "request_answered"}
         requests = tuple(r for r in pending(self.directory, answered) if isinstance(r, Request))
@@ -195,16 +196,8 @@ class Feed:
         return tuple(line for line in text.splitlines() if line.strip())[-LAST_WORDS:]
 
 
-def _frozen(log: TrialLog, known: TrialFeed | None) -> TrialFeed:
+def _frozen(log: TrialLog, known: TrialFeed) -> TrialFeed:
     """What `log` holds now; curves that did not grow keep their identity, which is what drawing them is cached by."""
-    before = known.curves if known else {}
-    curves = {}
-    for metric, points in log.curves.items():
-        old = before.get(metric)
-        same = old is not None and (len(old.steps), old.steps[-1:], old.values[-1:]) == _end(points)
-        curves[metric] = old if old is not None and same else curve(points)
-    return TrialFeed(curves, log.notes, log.first_time, log.last_time, log.ended is not None)
-
-
-def _end(points: Sequence[tuple[int, float]]) -> tuple[int, tuple[int, ...], tuple[float, ...]]:
-    return len(points), points[-1][:1], points[-1][1:]
+    before = known.curves if known.attempt == log.attempt else {}  # a new attempt takes back what an earlier one told
+    curves = {metric: curve(points, before.get(metric, NONE)) for metric, points in log.curves.items()}
+    return TrialFeed(curves, log.notes, log.attempt, log.first_time, log.last_time, log.ended is not None)

@@ -30,14 +30,26 @@ class Curve:
     high: float = -math.inf
 
 
-def curve(points: Sequence[tuple[int, float]]) -> Curve:
-    """The curve through (step, value) pairs."""
-    if not points:
-        return Curve()
-    steps, values = zip(*sorted(points, key=itemgetter(0)), strict=True)
+NONE = Curve()
+
+
+def curve(points: Sequence[tuple[int, float]], known: Curve = NONE) -> Curve:
+    """The curve through (step, value) pairs, of which those in `known` were drawn before; `known` where none is new."""
+    new = sorted(points[len(known.steps) :], key=itemgetter(0))
+    if not new:
+        return known
+    if known.steps and new[0][0] < known.steps[-1]:  # a log whose steps go back
+        return curve(points)
+    steps, values = zip(*new, strict=True)
     whole = math.isfinite(sum(values))  # one that is not finite makes the sum so; an overflow only costs the filter
     finite = values if whole else [value for value in values if math.isfinite(value)]
-    return Curve(steps, values, whole, min(finite, default=math.inf), max(finite, default=-math.inf))
+    return Curve(
+        known.steps + steps,
+        known.values + values,
+        known.finite and whole,
+        min(known.low, min(finite, default=math.inf)),
+        max(known.high, max(finite, default=-math.inf)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,8 @@ class MonitorScreen(Screen[None]):
         self.query_one(Trials).focus()
 
     def _tick(self) -> None:
-        self.query_one(Headline).show(self.snapshot, self._clock())
+        for headline in self.query(Headline):  # none in the instant in which the app closes
+            headline.show(self.snapshot, self._clock())
 
     # ---- what is shown
 
@@ -86,7 +87,7 @@ class MonitorScreen(Screen[None]):
 
     def watch_snapshot(self, old: Snapshot | None, new: Snapshot | None) -> None:
         """Show what is new; the selection follows the newest trial as long as it is on the newest."""
-        if new is None:
+        if new is None or not self.query(Trials):  # the app is closing
             return
         self._tick()
         table = self.query_one(Trials)

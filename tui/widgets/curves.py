@@ -25,7 +25,7 @@ from diagnostics.text import NOT_FINITE, visible
 from studies import words
 from studies.record import StudyRecord, TrialRecord
 from tui.feed import Snapshot, TrialFeed
-from tui.plot import BLANK, Curve, braille, frame, gaps
+from tui.plot import BLANK, NONE, Curve, braille, frame, gaps
 
 # What a person looks at first, by quantity; the others follow by name.
 FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_loss", "loss")
@@ -41,9 +41,6 @@ MARKS = {
     Severity.ERROR: "#ff8700",
     Severity.FATAL: "#ff5f5f",
 }
-
-
-NONE = Curve()
 
 
 @dataclass(frozen=True, slots=True)
