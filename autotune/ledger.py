@@ -8,6 +8,7 @@ attributes, from which `autotune.sampler` decides what to try next.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 PROPOSAL, FINDINGS, VERDICT = "autotune:proposal", "autotune:findings", "autotune:verdict"
 REASON = "reason"
 DATABASE = "study.db"
+STORAGE_VARIABLE = "AUTOTUNE_STORAGE"  # holds the URL of a storage with its password
 OURS = "autotune"  # the name of our sampler and of our pruner
 CONSTRAINT = "findings_at_error"
 
@@ -63,7 +65,9 @@ class Ledger:
         with search.plainly(how.storage):
             try:
                 optuna.create_study(
-                    study_name=_name(spec, how), storage=search.storage(how.storage), direction="maximize"
+                    study_name=_name(spec, how),
+                    storage=search.storage(_with_password(how.storage)),
+                    direction="maximize",
                 )
             except optuna.exceptions.DuplicatedStudyError:
                 raise UserError(
@@ -106,7 +110,9 @@ class Ledger:
             return Proposal({}, Origin.PERSON, "a person asked for these settings")
         if PROPOSAL in trial.system_attrs:
             return proposal_from_json(trial.system_attrs[PROPOSAL])
-        name = type(self.study.sampler).__name__.removesuffix("Sampler")
+        name = type(self.study.sampler).__name__
+        if name == "FindingsSampler":
+            return Proposal({}, Origin.SAMPLER, "no trial has ended yet, so these settings are drawn at random")
         return Proposal({}, Origin.SAMPLER, f"Optuna's {name} suggests this from the trials so far")
 
     def report(self, number: int, evaluations: Iterable[Evaluation]) -> None:
@@ -189,10 +195,25 @@ def _sampler(name: str, spec: StudySpec) -> BaseSampler:
 
 
 def _storage(how: Search, directory: Path) -> BaseStorage:
+    if how.storage:
+        return search.storage(_with_password(how.storage))
     from sqlalchemy import URL
 
-    local = URL.create("sqlite", database=str(directory.absolute() / DATABASE)).render_as_string()
-    return search.storage(how.storage or local)
+    return search.storage(
+        URL.create("sqlite", database=str(directory.absolute() / DATABASE)).render_as_string(hide_password=False)
+    )
+
+
+def _with_password(url: str) -> str:
+    """The storage of a record, which keeps no password, as it can be opened: from the environment where it has one."""
+    given = os.environ.get(STORAGE_VARIABLE, "")
+    if search.hide_password(given) == url:
+        return given
+    if "***" in url:
+        raise UserError(
+            f"the password of {url} is in no record of ours", f"Give it again: --storage, or {STORAGE_VARIABLE}."
+        )
+    return url
 
 
 def state(trial: FrozenTrial) -> State:

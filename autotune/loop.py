@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Protocol
 
 from autotune import journal, recovery
+from autotune.ignored import ignored_knobs
 from autotune.launch import Launcher, Running
 from autotune.ledger import OURS, Ledger
 from autotune.outcome import conclude, fatal, has_ended
 from autotune.verdict import judge_trial
 from diagnostics.errors import UserError
 from diagnostics.events import Event, Outcome
-from studies import requests, trial
+from studies import command, requests
 from studies.log import StudyLog, claim, read, trial_directory
 from studies.record import Origin, Proposal, Search, State, StudyRecord, TrialRecord
 from studies.requests import Action, Request
-from studies.spec import StudySpec
+from studies.spec import StudySpec, write_trial
 from studies.trial_log import TrialLog
 
 POLL_SECONDS = 0.1
@@ -114,7 +115,11 @@ class _Loop:
         """Trials until the budget is spent; how it ended is the last line of the record."""
         outcome = Outcome.FAILED
         try:
-            self._take_up()
+            if self._study.trials or self._ledger.trials():
+                self._take_up()
+            else:
+                for text in command.notes(self._spec):
+                    self._note(text)
             while True:
                 self._answer_requests()
                 while self._may_start():
@@ -140,8 +145,6 @@ class _Loop:
 
     def _take_up(self) -> None:
         """Go on where an earlier process stopped."""
-        if not self._study.trials and not self._ledger.trials():
-            return
         self._log.resumed(self._spec, self._how)
         for request in requests.pending(self._directory, self._answered):
             self._answer(request, "came when the study was not running; ask again")
@@ -168,7 +171,7 @@ class _Loop:
         number, proposal = self._ledger.ask(self._spec.space, None if begun else start)
         record = TrialRecord(number, 1, _seed(self._spec, number), proposal)
         self._folder(record).mkdir(parents=True, exist_ok=True)
-        trial.write(self._spec.trial_with(proposal.knobs, record.seed), self._folder(record))
+        write_trial(self._spec.trial_with(proposal.knobs, record.seed), self._folder(record))
         self._log.proposed(number, record.seed, proposal)
         return record
 
@@ -236,7 +239,7 @@ class _Loop:
         self._read(live)
         live.log.close()
         del self._live[live.record.number]
-        if status == USER_ERROR and not live.why_stopped:  # the trainer's own word for what the user can put right
+        if status == USER_ERROR and not live.record.steps:  # the trainer's own word for what the user can put right
             message = live.running.last_words().removeprefix("trainers: error: ")
             self._tell(replace(live.record, state=State.FAILED, reason=message))
             raise UserError(message)
@@ -257,6 +260,8 @@ class _Loop:
             return
         self._tell(record)
         self._view.ended(record)
+        for text in ignored_knobs(self._study, self._logs, record.number):
+            self._note(text, trial=record.number)
         if record.state is State.FAILED:
             raise UserError(
                 f"trial {record.number} failed {ATTEMPTS} times: {record.reason}",
@@ -289,6 +294,10 @@ class _Loop:
         judged = replace(record, verdict=verdict)
         self._study = self._study.with_trial(judged)
         self._view.judged(judged)
+
+    def _note(self, text: str, *, trial: int | None = None) -> None:
+        self._log.noted(text, trial=trial)
+        self._view.noted(text)
 
     # ---- what people ask
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -121,7 +122,7 @@ def _start(args: argparse.Namespace) -> ExitStatus:
     from autotune.loop import create
 
     directory = args.dir if args.dir is not None else new_directory(RUNS, spec.name)
-    create(spec, how, directory)
+    create(spec, _without_password(how), directory)
     return _go(directory, spec, plain=args.plain)
 
 
@@ -151,6 +152,17 @@ def _spec(args: argparse.Namespace) -> StudySpec:
     if args.seed is not None:
         spec = replace(spec, seed=_whole("--seed", args.seed, 0))
     return spec
+
+
+def _without_password(how: Search) -> Search:
+    """As it is recorded: the password of the storage stays in the environment, for this process and those it starts."""
+    from autotune import search
+    from autotune.ledger import STORAGE_VARIABLE
+
+    if not how.storage:
+        return how
+    os.environ[STORAGE_VARIABLE] = search.absolute(how.storage)
+    return replace(how, storage=search.hide_password(search.absolute(how.storage)))
 
 
 def _whole(option: str, value: int, least: int) -> int:
@@ -184,7 +196,7 @@ def _resume(args: argparse.Namespace) -> ExitStatus:
     if args.trials is not None:
         spec = replace(spec, trials=_whole("--trials", args.trials, 1))
     if args.storage is not None:
-        how = replace(how, storage=args.storage)
+        how = _without_password(replace(how, storage=args.storage))
     _require(spec)
     if study.trials and (spec, how) != (study.spec, study.search):
         log = StudyLog(directory)
@@ -220,7 +232,7 @@ def _launcher(spec: StudySpec, how: Search) -> Launcher:
     if isinstance(spec.trial, CommandSpec):
         from autotune.launch.command import CommandLauncher
 
-        return CommandLauncher()
+        return CommandLauncher(how.parallel)
     from autotune.launch.local import LocalLauncher
 
     return LocalLauncher(parallel=how.parallel)
