@@ -81,6 +81,7 @@ class Ledger:
         """The study of `directory` while it runs. UserError where its storage cannot be reached, then or later."""
         import optuna
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         with search.plainly(how.storage or str(directory / DATABASE)):
             study = optuna.create_study(
                 study_name=_name(spec, how),
