@@ -347,14 +347,21 @@ def test_the_trial_of_a_study_writes_where_the_study_reads(tiny_model: Path) -> 
 def test_wandb_gets_alerts_and_a_summary(
     stranger: Callable[..., Any], alarming: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wandb = pytest.importorskip("wandb")
+    wandb, alerts = pytest.importorskip("wandb"), []
     with wandb.init(mode="offline", dir=".", settings=wandb.Settings(silent=True)) as run:
+        alert = run.alert
+
+        def heard(title: str, text: str, **how: Any) -> None:
+            alerts.append((title, text, how["level"]))
+            alert(title, text, **how)  # which refuses what is no level or no duration
+
+        monkeypatch.setattr(run, "alert", heard)
         stranger(AutotuneCallback("here"), report_to="wandb").train()
         summary = dict(run.summary)
-    (log,) = Path("wandb").glob("offline-run-*/*.wandb")
-    assert log.read_bytes().count(b"ERROR TST001 second_step\x12") == 1  # the title, then the field of the text
+    text = "ERROR TST001 second_step at step 2: it is the \x1b[31msecond step"
+    assert alerts == [("ERROR TST001 second_step", text, "ERROR")]
     assert (summary["autotune/worst"], summary["autotune/findings"]) == ("error", 1)
-    assert summary["autotune/TST001"].startswith("ERROR TST001 second_step at step 2: ")
+    assert summary["autotune/TST001"] == text
 
 
 def test_a_clean_run_is_called_clean_on_wandb(stranger: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,11 +396,36 @@ def test_a_folder_that_cannot_be_is_one_clear_line(stranger: Callable[..., Any])
         stranger(AutotuneCallback("file")).train()
 
 
-def test_other_processes_write_nothing(stranger: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import TrainerState
+TOGETHER = """
+import sys
+from accelerate import PartialState
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from trainers.callback import AutotuneCallback
 
-    monkeypatch.setattr(TrainerState, "is_world_process_zero", False, raising=False)
-    trainer = stranger(AutotuneCallback("here"), max_steps=1)
-    monkeypatch.setattr(type(trainer), "is_world_process_zero", lambda self: False)
-    trainer.train()
-    assert not Path("here").exists()
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+model.transformer.ln_f.weight.data.fill_(float("nan"))
+args = TrainingArguments("out", max_steps=9, logging_steps=1, report_to="none", use_cpu=True, save_strategy="no")
+ids = [dict(input_ids=[3, 4, 5, 0], labels=[3, 4, 5, 0])] * 64
+trainer = Trainer(model, args, train_dataset=ids, callbacks=[AutotuneCallback("here", stop_on="warning")])
+trainer.train()
+print(f"process {PartialState().process_index} of {PartialState().num_processes}: {trainer.state.global_step} steps")
+"""
+
+
+@pytest.mark.slow
+def test_several_processes_have_one_writer_and_stop_together(tiny_model: Path) -> None:
+    Path("together.py").write_text(TOGETHER)
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, "together.py", str(tiny_model)],
+        env=os.environ | {"PYTHONPATH": str(HOME), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (end,) = (event for event in events(Path("here")) if isinstance(event, RunEnded))
+    assert end.outcome is Outcome.STOPPED and end.step < 9
+    assert {line for line in done.stdout.splitlines() if line.startswith("process")} == {
+        f"process {i} of 2: {end.step} steps" for i in (0, 1)
+    }
+    assert done.stderr.count("events in here") == 1
+    assert [e.seq for e in envelopes(Path("here"))] == list(range(len(envelopes(Path("here")))))
