@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from diagnostics.finding import Severity
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # What a person writes into a note in the dashboard is theirs; this line tells it from ours.
 BELOW = "*Autotune keeps what stands above this line up to date; what you write below it stays.*"
+WIDTH = 100
 
 
 def annotate(study: optuna.Study, trial: TrialRecord) -> None:
@@ -48,13 +50,18 @@ def _attributes(trial: TrialRecord) -> dict[str, object]:
     proposal = trial.proposal
     attributes: dict[str, object] = {
         "origin": str(proposal.origin),
-        "why": proposal.why,
+        "why": _short(proposal.why),
         "findings": {f.code: f.severity.name.lower() for f in trial.findings},
         "seed": trial.seed,
     }
     if proposal.hypothesis is not None:
-        attributes["hypothesis"] = words.hypothesis(proposal.hypothesis)
+        attributes["hypothesis"] = _short(words.hypothesis(proposal.hypothesis))
     return attributes
+
+
+def _short(text: str) -> str:
+    # The dashboard does not break the lines of attributes, and a long one makes its whole page as wide as it is.
+    return shorten(text, WIDTH, placeholder=" ...")
 
 
 def _about_trial(trial: TrialRecord) -> str:
