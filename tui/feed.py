@@ -176,11 +176,11 @@ class Feed:
         return Snapshot(running=False, last_words=self._last_words())
 
     def _look_for_the_writer(self, study: StudyRecord, moved: bool) -> None:
-        """News come from a writer; without any, the lock tells whether there still is one."""
+        """A loop of ours is asked; else news come from a writer, and without any the lock tells of one."""
         now = time.monotonic()
-        if study.ended or (self._loop is not None and not self._loop.alive()):
+        if study.ended:
             self._running = False
-        elif moved and self._probed:
+        elif (self._loop is not None and self._loop.alive()) or (moved and self._probed):
             self._running = True
         elif now - self._probed >= LOCK_INTERVAL or not self._probed:
             self._running, self._probed = is_running(self.directory), now

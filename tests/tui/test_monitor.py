@@ -47,7 +47,7 @@ def test_a_study_that_grows_is_followed_and_the_newest_trial_stays_selected(stag
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: "EMPTY" in text_of(app))
             stage.sick_trial()
             await until(pilot, lambda: "KL002" in text_of(app))
@@ -133,7 +133,7 @@ def test_a_torn_line_means_not_yet(stage, run, text_of) -> None:
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: watched(app) and watched(app).study)
             assert watched(app).study.trials == ()
             assert "could not be read" not in text_of(app)
@@ -149,7 +149,7 @@ def test_lines_that_cannot_be_read_are_counted_and_a_newer_version_is_said(stage
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: watched(app))
             with (Path("st") / STUDY_FILE).open("a") as file:
                 file.write("{broken\n")
@@ -189,7 +189,7 @@ def test_stopping_is_asked_only_after_a_yes_and_an_answer_is_waited_for(stage, r
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: watched(app))
             await pilot.press("x")
             assert isinstance(app.screen, Confirm)
@@ -216,7 +216,7 @@ def test_nothing_is_asked_of_what_does_not_run(stage, run, text_of) -> None:
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        async with app.run_test(size=(160, 50), notifications=True) as pilot:
             await until(pilot, lambda: watched(app))
             await pilot.press("up", "x")
             await until(pilot, lambda: "trial 1 does not run" in text_of(app))
@@ -236,7 +236,7 @@ def test_a_folder_that_takes_no_request_is_said(stage, run, text_of) -> None:
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: watched(app))
             await pilot.press("s", "y")
             await until(pilot, lambda: "TROUBLE" in text_of(app))
@@ -255,7 +255,7 @@ def test_a_killed_study_that_goes_on_is_seen_to_run(stage, run, text_of) -> None
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: "KILLED" in text_of(app))
             stage.log = StudyLog(Path("st"), clock=stage.clock)
             stage.log.resumed(load("arithmetic-grpo"), Search())
@@ -269,13 +269,13 @@ def test_the_mouse_selects_trials_and_zooms(stage, run, text_of) -> None:
 
     async def go() -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: watched(app))
             assert app.monitor.selected == 1
             await pilot.click(Trials, offset=(8, 2))
             assert app.monitor.selected == 0
-            await pilot.click(Curves, offset=(5, 3 + 8))
-            assert app.monitor.query_one(Curves).chosen == 1  # one plot a row at this width
+            await pilot.click(Curves, offset=(45, 3))
+            assert app.monitor.query_one(Curves).chosen == 1
             await pilot.click(Curves, offset=(5, 3), times=2)
             assert "Mean reward on held-out prompts" in text_of(app)
 
@@ -303,7 +303,7 @@ def test_the_first_line_of_a_study_of_ours_is_waited_for(stage, run, text_of) ->
 
     async def go() -> None:
         app = MonitorApp(Path("st"), Loop(lambda: alive[0], Path("loop.log")), clock=stage.clock)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: "WAITING" in text_of(app))
             stage.log.close()
             stage.__init__(Path("st"))
@@ -311,6 +311,7 @@ def test_the_first_line_of_a_study_of_ours_is_waited_for(stage, run, text_of) ->
             await until(pilot, lambda: "RUNNING" in text_of(app))
             Path("loop.log").write_text("MemoryError\n")
             alive[0] = False
+            stage.log.close()
             await until(pilot, lambda: "KILLED" in text_of(app))
             assert "its last words: MemoryError" in " ".join(text_of(app).split())
             await pilot.press("ctrl+c")

@@ -30,7 +30,7 @@ from tui.widgets.decisions import Decisions
 from tui.widgets.headline import Headline
 from tui.widgets.trials import Trials
 
-NARROW = 110  # cells; below, the panes stand one upon the other, and the log shares its place with the curves
+NARROW = 150  # cells; below, the panes stand one upon the other, and the log shares its place with the curves
 TALL = 36  # lines; from here on the panes share the height evenly
 PANES = ("trials", "about", "curves", "decisions")  # in the order of the tab key
 

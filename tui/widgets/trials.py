@@ -25,11 +25,11 @@ ROOMY = 84  # cells from which on the table has room for the curve
 Row = tuple[Text, ...]
 
 
-def columns(width: int, objective: str) -> list[tuple[str, int]]:
+def columns(width: int) -> list[tuple[str, int]]:
     """Names and widths of the columns, a blank behind each included; `changed` takes what is left."""
-    fixed = [("state", 15), ("score", 8), ("finding", 8), ("verdict", 10)]
+    fixed = [("state", 16), ("score", 8), ("finding", 8), ("verdict", 10)]
     if width >= ROOMY:
-        fixed.insert(1, (objective[:CURVE], CURVE + 1))
+        fixed.insert(1, ("curve", CURVE + 1))
     number = 5
     return [("#", number), ("changed", max(8, width - number - sum(w for _, w in fixed))), *fixed]
 
@@ -40,7 +40,7 @@ def rows(snapshot: Snapshot, width: int) -> Iterator[Row]:
     if study is None:
         return
     best = study.best()
-    names = [(name, cells) for name, cells in columns(width, study.spec.objective)]
+    names = columns(width)
     for trial in study.trials:
         star = trial is best
         cells = [
@@ -105,7 +105,7 @@ class Trials(DataTable[Text]):
         if snapshot.study is None or not width:
             return
         new = list(rows(snapshot, width))
-        wanted = columns(width, snapshot.study.spec.objective)
+        wanted = columns(width)
         with self.prevent(DataTable.RowHighlighted):
             if wanted != self._columns or len(new) < len(self._shown):
                 self.clear(columns=True)
