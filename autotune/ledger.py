@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autotune import search
+from autotune import dashboard, search
 from diagnostics.errors import UserError
 from diagnostics.finding import Finding, Severity, finding_from_json, finding_to_json
 from studies.record import (
@@ -23,6 +23,7 @@ from studies.record import (
     Proposal,
     Search,
     State,
+    StudyRecord,
     TrialRecord,
     Verdict,
     proposal_from_json,
@@ -101,8 +102,6 @@ class Ledger:
         proposal = start or self._proposed(asked.number)
         proposal = replace(proposal, knobs=dict(asked.params))
         self._storage.set_trial_system_attr(asked._trial_id, PROPOSAL, proposal_to_json(proposal))
-        self._storage.set_trial_user_attr(asked._trial_id, "origin", str(proposal.origin))
-        self._storage.set_trial_user_attr(asked._trial_id, "why", proposal.why)
         return asked.number, proposal
 
     def _proposed(self, number: int) -> Proposal:
@@ -142,6 +141,7 @@ class Ledger:
         if self._storage.get_trial(trial_id).state.is_finished():
             return
         self.report(record.number, record.evaluations)
+        dashboard.annotate(self.study, record)
         self._describe(trial_id, record.findings, record.reason)
         match record.state:
             case State.COMPLETE:
@@ -158,7 +158,6 @@ class Ledger:
         grave = sum(f.severity >= Severity.ERROR for f in findings)
         self._storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{CONSTRAINT}", float(grave))
         self._storage.set_trial_system_attr(trial_id, FINDINGS, [finding_to_json(f) for f in findings])
-        self._storage.set_trial_user_attr(trial_id, "findings", {f.code: f.severity.name.lower() for f in findings})
         self._storage.set_trial_user_attr(trial_id, REASON, reason)
 
     def fail(self, number: int, reason: str) -> None:
@@ -168,9 +167,19 @@ class Ledger:
         self._storage.set_trial_user_attr(self._id(number), REASON, reason)
         self.study.tell(number, state=optuna.trial.TrialState.FAIL)
 
-    def judged(self, number: int, verdict: Verdict) -> None:
+    def proposed(self, record: TrialRecord) -> None:
+        """Show why a trial has its settings where Optuna's dashboard looks."""
+        dashboard.annotate(self.study, record)
+
+    def judged(self, record: TrialRecord, verdict: Verdict) -> None:
         """Keep what a trial says of its hypothesis, for the sampler; with the study, as the trial has ended."""
-        self._storage.set_study_system_attr(self.study._study_id, f"{VERDICT}:{number}", verdict_to_json(verdict))
+        key = f"{VERDICT}:{record.number}"
+        self._storage.set_study_system_attr(self.study._study_id, key, verdict_to_json(verdict))
+        dashboard.annotate(self.study, replace(record, verdict=verdict))
+
+    def summarise(self, study: StudyRecord) -> None:
+        """Show how the study stands where Optuna's dashboard looks."""
+        dashboard.annotate_study(self.study, study)
 
     def trials(self) -> dict[int, FrozenTrial]:
         """All trials that were ever asked for, by number; those that wait in the queue are not among them."""

@@ -173,6 +173,7 @@ class _Loop:
         self._folder(record).mkdir(parents=True, exist_ok=True)
         write_trial(self._spec.trial_with(proposal.knobs, record.seed), self._folder(record))
         self._log.proposed(number, record.seed, proposal)
+        self._ledger.proposed(record)
         return record
 
     def _start(self, record: TrialRecord, failures: int = 0) -> None:
@@ -270,6 +271,7 @@ class _Loop:
         for other in self._study.trials:
             if other.number == record.number or _bears_on(record, other, self._study):
                 self._judge(other)
+        self._ledger.summarise(self._study)
         journal.write(read(self._directory))
 
     def _tell(self, record: TrialRecord) -> None:
@@ -290,7 +292,7 @@ class _Loop:
         if verdict is None or verdict == record.verdict:
             return
         self._log.judged(record.number, verdict)
-        self._ledger.judged(record.number, verdict)
+        self._ledger.judged(record, verdict)
         judged = replace(record, verdict=verdict)
         self._study = self._study.with_trial(judged)
         self._view.judged(judged)
