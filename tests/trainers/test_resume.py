@@ -27,6 +27,7 @@ from .conftest import envelopes, events
 Trial = Callable[..., Path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "at"),
     [
