@@ -6,15 +6,16 @@ Both are rebuilt from `study.jsonl` and the trials' events at any time and say n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from diagnostics.events import dumps
 from diagnostics.finding import Finding, Severity, finding_to_json, hypothesis_to_json
 from diagnostics.text import visible
 from studies import words
-from studies.record import State, StudyRecord, TrialRecord
+from studies.record import State, StudyRecord, TrialRecord, verdict_to_json
 
 JOURNAL_FILE = "journal.md"
 REPORT_FILE = "report.json"
@@ -50,6 +51,8 @@ def report(study: StudyRecord) -> dict[str, Any]:
                 "parent": t.proposal.parent,
                 "why": t.proposal.why,
                 "hypothesis": t.proposal.hypothesis and hypothesis_to_json(t.proposal.hypothesis),
+                "verdict": t.verdict and verdict_to_json(t.verdict),
+                "attempt": t.attempt,
                 "state": str(t.state),
                 "reason": t.reason,
                 "value": t.value,
@@ -66,7 +69,8 @@ def report(study: StudyRecord) -> dict[str, Any]:
 
 def journal(study: StudyRecord) -> str:
     """The account as Markdown, in the order of a good experiment journal."""
-    return "\n".join([*_summary(study), *_table(study), *_causes(study), *_knobs(study), *_trials(study)]) + "\n"
+    parts = (_summary(study), _table(study), _causes(study), _knobs(study), _notes(study), _trials(study))
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _summary(study: StudyRecord) -> Iterator[str]:
@@ -86,17 +90,27 @@ def _summary(study: StudyRecord) -> Iterator[str]:
         yield "None: no trial ran to its end without a finding at ERROR or above."
         yield ""
         return
-    yield f"Trial {best.number}, {spec.objective} {words.number(best.value)}:"
+    values = [t.value for t in study.replicates(best) if t.value is not None]
+    yield f"Trial {best.number}, {spec.objective} {words.number(fmean(values))}:"
     yield ""
     for knob, value in best.proposal.knobs.items():
         yield f"- `{knob}`: {words.number(value)}"
     yield ""
-    others = [t.value for t in study.trials if t.feasible and t is not best and t.value is not None]
-    lead = (
-        f" The next best trial is {best.value - max(others):.3f} behind." if others and best.value is not None else ""
-    )
-    yield f"How sure: one seed was run at this setting, and one seed cannot tell a small lead from luck.{lead}"
+    yield _how_sure(study, best, values)
     yield ""
+
+
+def _how_sure(study: StudyRecord, best: TrialRecord, values: Sequence[float]) -> str:
+    """What stands behind the recommendation: its seeds, and how far the next best settings are."""
+    others = [
+        t.value for t in study.trials if t.feasible and t.value is not None and t.proposal.knobs != best.proposal.knobs
+    ]
+    lead = f" The best of the other settings reached {max(others):.3g}." if others else ""
+    if len(values) == 1:
+        return f"How sure: one seed was run at this setting, and one seed cannot tell a small lead from luck.{lead}"
+    each = ", ".join(words.number(value) for value in values)
+    spread = f"standard deviation {stdev(values):.2g}"
+    return f"How sure: {len(values)} seeds were run at this setting ({each}; {spread}).{lead}"
 
 
 def _total(study: StudyRecord) -> str:
@@ -105,11 +119,13 @@ def _total(study: StudyRecord) -> str:
 
 
 def _table(study: StudyRecord) -> Iterator[str]:
-    yield f"| trial | changed | {study.spec.objective} | state | findings |"
-    yield "|---:|---|---:|---|---|"
+    yield f"| trial | changed | {study.spec.objective} | state | findings | hypothesis |"
+    yield "|---:|---|---:|---|---|---|"
     for t in study.trials:
         loud = ", ".join(f.code for f in t.findings if f.severity >= Severity.WARNING) or "none"
-        yield f"| {t.number} | {words.change(study, t)} | {words.number(t.value)} | {words.outcome(t)} | {loud} |"
+        judged = t.verdict.judgement if t.verdict else ""
+        cells = (str(t.number), words.change(study, t), words.number(t.value), words.outcome(t), loud, judged)
+        yield f"| {' | '.join(cells)} |"
     yield ""
 
 
@@ -151,6 +167,28 @@ def _knobs(study: StudyRecord) -> Iterator[str]:
     yield ""
 
 
+def _notes(study: StudyRecord) -> Iterator[str]:
+    """What else happened to the study: notes, requests of people, trials that were begun again."""
+    said = []
+    for d in study.decisions:
+        match d.kind:
+            case "noted":
+                said.append(d.data["text"])
+            case "request_answered":
+                said.append(f"a person asked ({d.data['action']}): {d.data['answer']}")
+            case "trial_retried":
+                said.append(f"trial {d.trial} was begun again (attempt {d.data['attempt']}): {d.data['reason']}")
+            case "study_resumed":
+                said.append("the study went on after it had stopped")
+            case _:
+                pass
+    if said:
+        yield "## What else happened"
+        yield ""
+        yield from (f"- {visible(text)}." for text in said)
+        yield ""
+
+
 def _trials(study: StudyRecord) -> Iterator[str]:
     for t in study.trials:
         yield f"## Trial {t.number}: {words.change(study, t)}"
@@ -159,6 +197,8 @@ def _trials(study: StudyRecord) -> Iterator[str]:
         yield f"- Why: {visible(t.proposal.why)}."
         if t.proposal.hypothesis is not None:
             yield f"- Hypothesis: {visible(words.hypothesis(t.proposal.hypothesis))}."
+        if t.verdict is not None:
+            yield f"- Verdict: {t.verdict.judgement}: {visible(t.verdict.why)}."
         values = ", ".join(f"{words.number(e.value)} (step {e.step})" for e in t.evaluations) or "never evaluated"
         yield f"- {study.spec.objective}: {values}."
         for f in t.findings:

@@ -26,7 +26,11 @@ def change(study: StudyRecord, trial: TrialRecord) -> str:
     """What a trial changed, in one line."""
     changes = study.changes(trial)
     if not changes:
-        return "as the preset starts" if trial.proposal.parent is None else "nothing"
+        return (
+            "as the study starts"
+            if trial.proposal.parent is None
+            else f"as trial {trial.proposal.parent}, another seed"
+        )
     return ", ".join(f"{knob} {number(before)} → {number(after)}" for knob, (before, after) in changes.items())
 
 

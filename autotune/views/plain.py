@@ -9,7 +9,7 @@ from typing import TextIO
 from diagnostics.events import Event, FindingRaised, MetricsLogged
 from diagnostics.text import visible
 from studies import words
-from studies.record import Origin, State, StudyRecord, TrialRecord
+from studies.record import State, StudyRecord, TrialRecord
 from studies.trial_log import TrialLog
 
 
@@ -32,8 +32,7 @@ class PlainView:
         if proposal.parent is None:
             self._say(f"{name}  {words.knobs(proposal.knobs)}")
         else:
-            what = words.change(self._study, trial) if proposal.origin is not Origin.CONFIRM else "the same settings"
-            self._say(f"{name}  {what}  (from trial {proposal.parent})")
+            self._say(f"{name}  {words.change(self._study, trial)}  (from trial {proposal.parent})")
         self._say(f"trial {trial.number}  because: {proposal.why}")
         if proposal.hypothesis is not None:
             self._say(f"trial {trial.number}  hypothesis: {words.hypothesis(proposal.hypothesis)}")

@@ -291,11 +291,11 @@ def test_a_second_study_does_not_overwrite_the_first(run: Callable[..., StudyRec
 def test_the_journal_says_what_happened(run: Callable[..., StudyRecord]) -> None:
     study = run(learns_below_1e_3)
     text = journal.journal(study)
-    assert "| 0 | as the preset starts | -0.9 | stopped 21/100 | RWD002 |" in text
+    assert "| 0 | as the study starts | -0.9 | stopped 21/100 | RWD002 |" in text
     assert "- **RWD002 reward_collapse** in trial 0 (step 20, FATAL): it fell." in text
     assert "## Trial 1: learning_rate 0.003 → 0.000375" in text
     assert "- Hypothesis: smaller steps; so reward_mean rises by 0.1 within 50% of the run." in text
-    assert "one seed cannot tell a small lead from luck. The next best trial is 0.0" in text
+    assert "one seed cannot tell a small lead from luck. The best of the other settings reached 0.3" in text
     journal.write(study)
     report = json.loads((study.directory / "report.json").read_text())
     assert report["best"] == study.best().number  # type: ignore[union-attr]
