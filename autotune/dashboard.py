@@ -97,7 +97,7 @@ def _about_study(record: StudyRecord) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of others in Markdown: nothing in it becomes a link, a picture, a table or HTML."""
+    """Text of others in Markdown: nothing in it becomes a picture, a table, HTML or a link under another name."""
     return re.sub(r"([\\`*_\[\]<>|#!])", r"\\\1", visible(text))
 
 
