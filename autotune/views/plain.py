@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TextIO
 
-from diagnostics.events import Event, FindingRaised, MetricsLogged
+from diagnostics.events import Event, FindingRaised, MetricsLogged, Outcome
 from diagnostics.text import visible
 from studies import words
 from studies.record import State, StudyRecord, TrialRecord
@@ -104,5 +104,7 @@ def closing(study: StudyRecord) -> list[str]:
                 f"it began with {words.knobs(start.proposal.knobs)}: {words.number(start.value)}"
                 f"{', ' + start.reason if start.state is State.PRUNED else ''}"
             )
+    if study.ended != Outcome.FINISHED:
+        lines.append(f"it is not at its end: autotune study resume {study.directory}")
     lines.append(f"journal: {study.directory / 'journal.md'}")
     return lines
