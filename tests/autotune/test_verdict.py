@@ -18,7 +18,7 @@ from autotune.verdict import Run, by_order, judge, judge_trial, run_of, student
 from diagnostics.finding import Confidence, Direction, Finding, Hypothesis, Severity
 from studies.record import Judgement, Origin, Proposal, State, StudyRecord, TrialRecord, Verdict
 from studies.spec import load
-from studies.trial_log import TrialLog
+from studies.trial_log import Evaluation, TrialLog
 
 KL, OBJECTIVE = "kl.reference.k3.token", "validation_reward"
 BUDGET = 1000.0
@@ -250,7 +250,11 @@ def test_a_setting_against_itself_is_undecided(
 
 
 def log(curves: Mapping[str, list[tuple[int, float]]], max_steps: int = 0) -> TrialLog:
-    return TrialLog(Path("trial"), OBJECTIVE, settings={"max_steps": max_steps}, curves=dict(curves))
+    """A trial that logged `curves`, the objective under a name of its own."""
+    told = [Evaluation(step, 0, value) for step, value in curves.get(OBJECTIVE, [])]
+    last = max((step for points in curves.values() for step, _ in points), default=0)
+    others = {metric: points for metric, points in curves.items() if metric != OBJECTIVE}
+    return TrialLog(Path("trial"), OBJECTIVE, {"max_steps": max_steps}, curves=others, evaluations=told, step=last)
 
 
 def test_steps_become_completions() -> None:
@@ -277,9 +281,12 @@ def test_a_recorded_run_with_four_steps_a_batch_costs_what_the_others_do() -> No
     assert costs[0] == costs[1] == [1280.0 * k for k in range(11)]
 
 
-def test_a_log_without_completions_has_no_cost_to_compare_at() -> None:
-    assert run_of(log({KL: [(1, 0.1)]}, 10), {KL}) == Run({}, 0.0)
-    assert run_of(log({}), {KL}) == Run({}, 0.0)
+def test_a_log_without_completions_is_compared_by_its_steps() -> None:
+    own = log({KL: [(1, 0.1), (5, 0.2)], OBJECTIVE: [(5, 0.3)]}, 10)
+    assert run_of(own, {KL, OBJECTIVE}) == Run({KL: [(1, 0.1), (5, 0.2)], OBJECTIVE: [(5, 0.3)]}, 10.0, by_steps=True)
+    verdict = judge(said(), [run_of(own, {KL, OBJECTIVE})], [run_of(own, {KL, OBJECTIVE})], OBJECTIVE, {KL: 1.0})
+    assert verdict.why.startswith("validation_reward moved by 0 at 5 steps, and nothing tells the noise")
+    assert run_of(log({}), {KL}) == Run({}, 0.0, by_steps=True)
 
 
 SPEC = replace(load("arithmetic-grpo"), noise={})
