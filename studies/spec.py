@@ -132,7 +132,7 @@ def from_json(data: Mapping[str, Any], where: str) -> StudySpec:
 
 
 def _command(data: Mapping[str, Any], objective: str, space: Mapping[str, Space], where: str) -> CommandSpec:
-    spec = command.from_json({"v": command.VERSION, "objective": objective, **data}, f"{where}: trial")
+    spec = command.from_json({"v": command.VERSION, **data, "objective": objective}, f"{where}: trial")
     command.check(spec, space, f"{where}: trial.command")
     return spec
 
@@ -160,7 +160,7 @@ def to_json(spec: StudySpec) -> dict[str, Any]:
         "trials": spec.trials,
         "seed": spec.seed,
         "objective": spec.objective,
-        "trial": {key: value for key, value in one.items() if key != "v"},
+        "trial": {key: value for key, value in one.items() if key not in ("v", "objective")},
         "space": {knob: write_space(space) for knob, space in spec.space.items()},
         "start": dict(spec.start),
         "noise": dict(spec.noise),

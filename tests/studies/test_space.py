@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diagnostics.errors import UserError
-from studies.space import Choices, Range, parse_knob, parse_space, write_space
+from studies.space import Choices, Range, middle, parse_knob, parse_space, space_from_text, write_space
 
 RATE = Range(1e-6, 1e-2, log=True)
 EPOCHS = Range(1, 4, integer=True)
@@ -84,3 +84,42 @@ def test_bad_knobs_say_what_to_do(text: str, said: str) -> None:
     with pytest.raises(UserError) as error:
         parse_knob(text, SPACE, "--start")
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=1e-6..1e-3:log", Range(1e-6, 1e-3, log=True)),
+        ("a=1..4:int", Range(1, 4, integer=True)),
+        ("a=1..64:log:int", Range(1, 64, log=True, integer=True)),
+        ("a=-1..0.5", Range(-1, 0.5)),
+        ("a=16,4,8", Choices((4, 8, 16))),
+        ("a=grpo,dapo", Choices(("grpo", "dapo"))),
+    ],
+)
+def test_a_space_as_it_is_typed(text, expected):
+    assert space_from_text(text, "--space") == ("a", expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", "a=", "=1..2", "a=1..", "a=2..1", "a=0..1:log", "a=1..2:lin", "a=1..2:log:log", "a=1.5..2:int", "a=x..y"],
+)
+def test_what_is_no_space_is_one_clear_line(text):
+    with pytest.raises(UserError, match=r"^--space: "):
+        space_from_text(text, "--space")
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (Range(1e-6, 1e-2, log=True), 1e-4),
+        (Range(0.001, 0.1), 0.01),  # over two powers of ten ratios matter
+        (Range(1, 4, integer=True), 2),
+        (Range(0, 1), 0.5),
+        (Choices((4, 8, 16)), 8),
+        (Choices(("a", "b")), "a"),
+    ],
+)
+def test_the_middle_of_a_space(space, expected):
+    assert middle(space) == (pytest.approx(expected) if isinstance(expected, float) else expected)
