@@ -71,11 +71,11 @@ def comparison(compared: Comparison) -> str:
 
 
 _ORIGINS = {
-    Origin.START: "as the study starts",
-    Origin.FINDING: "after a finding",
-    Origin.BRACKET: "between settings that were tried",
-    Origin.SAMPLER: "by the sampler's model",
-    Origin.CONFIRM: "once more on another seed",
+    Origin.START: "",
+    Origin.FINDING: " after a finding",
+    Origin.BRACKET: " between settings that were tried",
+    Origin.SAMPLER: " by the sampler's model",
+    Origin.CONFIRM: " once more on another seed",
 }
 
 
@@ -90,7 +90,7 @@ def decision(study: StudyRecord, taken: Decision) -> str:
         case "study_resumed":
             return f"the study goes on: {study.spec.trials} trials in all"
         case "trial_proposed" if trial is not None:
-            return f"{about} proposed {_ORIGINS[trial.proposal.origin]}: {change(study, trial)}"
+            return f"{about} proposed{_ORIGINS[trial.proposal.origin]}: {change(study, trial)}"
         case "trial_retried":
             return f"{about} begins again, attempt {data.get('attempt')}: {data.get('reason')}"
         case "trial_stopped":

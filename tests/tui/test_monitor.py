@@ -323,3 +323,37 @@ def test_the_first_line_of_a_study_of_ours_is_waited_for(stage, run, text_of) ->
 def test_without_a_terminal_it_says_what_to_do_instead(stage) -> None:
     with pytest.raises(UserError, match=r"needs a terminal.*study show"):
         run_monitor(Path("st"))
+
+
+def test_any_size_of_terminal_is_borne(stage, run, text_of) -> None:
+    stage.finished()
+
+    async def go() -> None:
+        app = MonitorApp(Path("st"), clock=stage.clock)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: watched(app))
+            await pilot.press("tab", "tab", "enter")
+            for screen in ("zoom", "main"):
+                for size in [(20, 6), (1, 1), (300, 100), (40, 100), (160, 12)]:
+                    await pilot.resize_terminal(*size)
+                    await pilot.pause()
+                    assert len(text_of(app).split("\n")) == size[1], (screen, size)
+                await pilot.press("escape")
+
+    run(go())
+
+
+def test_a_pane_fills_the_screen_and_goes_back(stage, run, text_of) -> None:
+    stage.finished()
+
+    async def go() -> None:
+        app = MonitorApp(Path("st"), clock=stage.clock)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: watched(app))
+            await pilot.press("tab", "enter")
+            await until(pilot, lambda: "seed 1, 12,800 completions" in text_of(app))  # below the edge before
+            assert "Curves" not in text_of(app)
+            await pilot.press("enter")
+            await until(pilot, lambda: "Curves" in text_of(app))
+
+    run(go())

@@ -144,6 +144,7 @@ def _end(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
 class About(VerticalScroll):
     """The selected trial in words."""
 
+    ALLOW_MAXIMIZE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "scroll_down", "Scroll", key_display="↑↓"),
         Binding("up,k", "scroll_up", "Scroll up", show=False),

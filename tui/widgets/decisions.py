@@ -67,6 +67,7 @@ def _style(taken: Decision) -> str:
 class Decisions(VerticalScroll):
     """The log of the study."""
 
+    ALLOW_MAXIMIZE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "scroll_down", "Scroll", key_display="↑↓"),
         Binding("up,k", "scroll_up", "Scroll up", show=False),

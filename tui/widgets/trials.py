@@ -27,7 +27,7 @@ Row = tuple[Text, ...]
 
 def columns(width: int) -> list[tuple[str, int]]:
     """Names and widths of the columns, a blank behind each included; `changed` takes what is left."""
-    fixed = [("state", 16), ("score", 8), ("finding", 8), ("verdict", 10)]
+    fixed = [("state", 15), ("score", 8), ("finding", 8), ("verdict", 10)]
     if width >= ROOMY:
         fixed.insert(1, ("curve", CURVE + 1))
     number = 5
@@ -64,7 +64,7 @@ def _score(value: float | None) -> str:
 
 def _state(trial: TrialRecord, running: bool) -> Text:
     if trial.state is State.RUNNING and not running:
-        return Text(f"cut off {trial.steps}/{trial.max_steps}" if trial.max_steps else "cut off", style="red")
+        return Text(f"cut at {trial.steps}/{trial.max_steps}" if trial.max_steps else "cut off", style="red")
     return Text(words.outcome(trial), style=STATES[trial.state])
 
 
