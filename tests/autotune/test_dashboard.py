@@ -60,7 +60,8 @@ def test_a_verdict_that_comes_after_the_trial_was_told_is_added_to_its_note() ->
     trial = asked(study)
     annotate(study, RECORD)
     study.tell(trial, 1.0)
-    annotate(study, replace(RECORD, verdict=Verdict(Judgement.REFUTED, "it rose")))
+    annotate(study, replace(RECORD, findings=(), verdict=Verdict(Judgement.REFUTED, "it rose")))
+    assert study.trials[0].user_attrs["findings"] == {"KL002": "fatal"}  # Optuna lets nobody change them any more
     assert "**Verdict:** refuted: it rose" in note_of(study)
     assert note_of(study).count("**Why:**") == 1
 

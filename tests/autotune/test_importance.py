@@ -60,10 +60,11 @@ def test_trials_without_a_value_or_all_with_the_same_say_nothing() -> None:
     assert importance(made) is None
 
 
-def test_nothing_is_said_of_the_study_in_memory(capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_said_of_the_study_in_memory(caplog: pytest.LogCaptureFixture) -> None:
     made = study(TRIALS)
     optuna.logging.set_verbosity(optuna.logging.INFO)
-    capfd.readouterr()
+    optuna.logging.enable_propagation()
     importance(made)
+    optuna.logging.disable_propagation()
     assert optuna.logging.get_verbosity() == optuna.logging.INFO
-    assert capfd.readouterr().err == ""
+    assert not caplog.records

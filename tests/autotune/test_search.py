@@ -123,6 +123,7 @@ def test_a_folder_of_the_users_does_not_hide_ours(here: Path) -> None:
         "import optuna\nfrom diagnostics.errors import UserError\nS = optuna.samplers.TPESampler"
     )
     assert type(search.sampler("mine:S", 0)) is optuna.samplers.TPESampler
+    assert sys.path[-1] == str(here) and str(here) not in sys.path[:-1]
 
 
 def test_what_is_wrong_with_a_class_is_said(here: Path) -> None:
