@@ -95,21 +95,32 @@ class Ledger:
             yield cls(study)
 
     def ask(self, space: Mapping[str, Space], start: Proposal | None) -> tuple[int, Proposal]:
-        """The number of a new trial and what it is to try: `start` where it is given, else what the sampler says."""
+        """The number of a new trial and what it is to try: what waits in the queue, else what the sampler says.
+
+        `start` joins the queue where it is given, once: a kill may have left it there.
+        """
         if start is not None:
-            self.study.enqueue_trial(dict(start.knobs), skip_if_exists=False)
+            self._enqueue(start)
         asked = self.study.ask({knob: distribution(place) for knob, place in space.items()})
-        proposal = start or self._proposed(asked.number)
-        proposal = replace(proposal, knobs=dict(asked.params))
+        proposal = replace(self._proposed(asked.number), knobs=dict(asked.params))
         self._storage.set_trial_system_attr(asked._trial_id, PROPOSAL, proposal_to_json(proposal))
         return asked.number, proposal
 
+    def _enqueue(self, proposal: Proposal) -> None:
+        """Have the next trial asked for be `proposal`, unless it waits already."""
+        from optuna.trial import TrialState, create_trial
+
+        attrs = {"fixed_params": dict(proposal.knobs), PROPOSAL: proposal_to_json(proposal)}
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if all(t.system_attrs.get(PROPOSAL) != attrs[PROPOSAL] for t in waiting):
+            self.study.add_trial(create_trial(state=TrialState.WAITING, system_attrs=attrs))
+
     def _proposed(self, number: int) -> Proposal:
-        trial = self._storage.get_trial(self._id(number))
-        if "fixed_params" in trial.system_attrs:
+        attrs = self._storage.get_trial(self._id(number)).system_attrs
+        if PROPOSAL in attrs:
+            return proposal_from_json(attrs[PROPOSAL])
+        if "fixed_params" in attrs:
             return Proposal({}, Origin.PERSON, "a person asked for these settings")
-        if PROPOSAL in trial.system_attrs:
-            return proposal_from_json(trial.system_attrs[PROPOSAL])
         name = type(self.study.sampler).__name__
         if name == "FindingsSampler":
             return Proposal({}, Origin.SAMPLER, "no trial has ended yet, so these settings are drawn at random")
@@ -161,10 +172,14 @@ class Ledger:
         self._storage.set_trial_user_attr(trial_id, REASON, reason)
 
     def fail(self, number: int, reason: str) -> None:
-        """Tell the end of a trial that never began."""
+        """Tell the end of a trial that never began. What a person asked for waits again."""
         import optuna
 
-        self._storage.set_trial_user_attr(self._id(number), REASON, reason)
+        trial = self._storage.get_trial(self._id(number))
+        wanted = trial.system_attrs.get("fixed_params", {})
+        if wanted and wanted.items() <= trial.params.items():  # else they are not of the space, and would fail again
+            self._enqueue(replace(self._proposed(number), knobs=wanted))
+        self._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         self.study.tell(number, state=optuna.trial.TrialState.FAIL)
 
     def proposed(self, record: TrialRecord) -> None:

@@ -152,8 +152,7 @@ class _Loop:
         for record in (*ended, *broken_off):
             self._study = self._study.with_trial(record)
         for record in ended:
-            if record.verdict is None:
-                self._judge(record)
+            self._judge(record)
         for record in broken_off:
             again = replace(record, attempt=record.attempt + 1)
             self._log.retried(again.number, again.attempt, "the study ended while it ran")
@@ -291,8 +290,8 @@ class _Loop:
         verdict = judge_trial(self._study, self._logs, record.number)
         if verdict is None or verdict == record.verdict:
             return
+        self._ledger.judged(record, verdict)  # first: one that the record has is not told again after a kill
         self._log.judged(record.number, verdict)
-        self._ledger.judged(record, verdict)
         judged = replace(record, verdict=verdict)
         self._study = self._study.with_trial(judged)
         self._view.judged(judged)
