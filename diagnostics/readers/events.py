@@ -175,6 +175,8 @@ class _Reading:
                 notes.append("the run has not ended")
             case RunEnded(step, outcome, reason) if outcome is not Outcome.FINISHED:
                 notes.append(f"the run {_ENDED[outcome]} at step {step}" + (f": {reason}" if reason else ""))
+            case RunEnded(reason=reason) if reason:  # of one that finished: what was left out of its log
+                notes.append(reason)
         return notes
 
 

@@ -17,6 +17,7 @@ from autotune.launch.command import CommandLauncher, CommandTrial, last_line
 from diagnostics.errors import UserError
 from diagnostics.events import Outcome
 from diagnostics.finding import Severity
+from diagnostics.readers import events
 from studies.command import CommandSpec, write
 from studies.trial_log import TrialLog
 
@@ -226,6 +227,7 @@ def test_what_is_left_out_is_said_at_the_end(start):
         "1 line of log.jsonl could not be read; 1 line of log.jsonl had no step or no number; log.jsonl is followed, "
         "not other.jsonl: --log chooses; 1 row of steps that were past left out"
     )
+    assert log.ended.reason in events.read(log.directory).notes
 
 
 # ---- bad input
