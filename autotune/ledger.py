@@ -137,9 +137,16 @@ class Ledger:
             if math.isfinite(e.value) and known.get(e.completions) != e.value:
                 self._storage.set_trial_intermediate_value(trial_id, e.completions, e.value)
 
-    def should_prune(self, number: int) -> bool:
-        """Whether the study's pruner would end the trial now."""
-        return self.study.pruner.prune(self.study, self._storage.get_trial(self._id(number)))
+    def given_up(self, number: int) -> str:
+        """Why the study's pruner would end the trial now, empty where it would not."""
+        from autotune.pruner import CannotCatchUp
+
+        pruner, trial = self.study.pruner, self._storage.get_trial(self._id(number))
+        if not pruner.prune(self.study, trial):
+            return ""
+        if isinstance(pruner, CannotCatchUp):
+            return str(pruner.forecast(self.study, trial))
+        return f"Optuna's {type(pruner).__name__} gave it up"
 
     def tell(self, record: TrialRecord) -> None:
         """Report every evaluation, then the end. A collapse is PRUNED, never FAIL: samplers ignore failed trials.

@@ -16,7 +16,7 @@ from typing import Protocol
 from autotune import journal, recovery
 from autotune.ignored import ignored_knobs
 from autotune.launch import Launcher, Running
-from autotune.ledger import OURS, Ledger
+from autotune.ledger import Ledger
 from autotune.outcome import conclude, fatal, has_ended
 from autotune.verdict import judge_trial
 from diagnostics.errors import UserError
@@ -34,7 +34,6 @@ ATTEMPTS = 2
 # What a trainer gets to end by itself at the step of a fatal finding, so that equal studies stop at equal steps.
 PATIENCE_SECONDS = 30.0
 USER_ERROR = 2  # exit status of a trainer whose settings cannot work
-CANNOT_CATCH_UP = "it cannot catch up with the best trial at equal cost"
 
 
 class View(Protocol):
@@ -223,9 +222,8 @@ class _Loop:
         live.reported = len(record.evaluations)
         self._ledger.report(number, record.evaluations)
         under_way = not record.max_steps or record.steps < record.max_steps
-        if under_way and self._ledger.should_prune(number):
-            why = CANNOT_CATCH_UP if self._how.pruner == OURS else f"the pruner {self._how.pruner} gave it up"
-            self._stop(live, f"{why}, at step {record.steps}")
+        if under_way and (why := self._ledger.given_up(number)):
+            self._stop(live, why)
 
     def _stop(self, live: _Live, why: str) -> None:
         live.why_stopped, live.condemned = why, time.monotonic()
