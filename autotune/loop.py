@@ -18,6 +18,7 @@ from autotune.ignored import ignored_knobs
 from autotune.launch import Launcher, Running
 from autotune.ledger import Ledger
 from autotune.outcome import conclude, fatal, has_ended
+from autotune.prescribe import out_of_reach
 from autotune.verdict import judge_trial
 from diagnostics.errors import UserError
 from diagnostics.events import Event, Outcome
@@ -31,8 +32,8 @@ from studies.trial_log import TrialLog
 POLL_SECONDS = 0.1
 # A trial that fails through no finding is tried once more with the same settings; a second failure is no accident.
 ATTEMPTS = 2
-# What a trainer gets to end by itself at the step of a fatal finding, so that equal studies stop at equal steps.
-PATIENCE_SECONDS = 30.0
+# What a trial gets to end by itself once it has no future: it finishes its step, and a script may save its model.
+PATIENCE_SECONDS = 90.0
 USER_ERROR = 2  # exit status of a trainer whose settings cannot work
 
 
@@ -102,11 +103,13 @@ class _Live:
 class _Loop:
     def __init__(self, study: StudyRecord, ledger: Ledger, launcher: Launcher, log: StudyLog, view: View) -> None:
         self._study, self._spec, self._how = study, study.spec, study.search
+        self._of_command = isinstance(study.spec.trial, command.CommandSpec)
         self._directory = study.directory
         self._ledger, self._launcher, self._log, self._view = ledger, launcher, log, view
         self._live: dict[int, _Live] = {}
         self._logs: dict[int, TrialLog] = {}
         self._answered = {d.data["request"] for d in study.decisions if d.kind == "request_answered"}
+        self._noted = {d.data["text"] for d in study.decisions if d.kind == "noted"}
         self._stopping = False
         self._deadline = math.inf if self._how.timeout is None else time.monotonic() + self._how.timeout
 
@@ -193,7 +196,8 @@ class _Loop:
             self._decide(live)
         if live.condemned and time.monotonic() - live.condemned > PATIENCE_SECONDS:
             live.running.stop()
-        if status is not None or has_ended(live.record, live.log):
+        # Our trainer has written all by then, and is on its way out; a script may still have its model to save.
+        if status is not None or (not self._of_command and has_ended(live.record, live.log)):
             self._end(live)
             return True
         return bool(news)
@@ -216,7 +220,9 @@ class _Loop:
         found = fatal(record.findings, self._spec.trial.stop_on)
         if found is not None and not live.condemned:
             live.condemned = time.monotonic()
-            self._log.stopped(number, f"{found.code} {found.name}", found)  # the trainer ends by itself
+            self._log.stopped(number, f"{found.code} {found.name}", found)
+            if self._of_command:  # our trainer ends by itself, at the same step in equal studies
+                live.running.ask_to_stop()
         if len(record.evaluations) == live.reported or live.condemned:
             return
         live.reported = len(record.evaluations)
@@ -240,7 +246,7 @@ class _Loop:
         if status == USER_ERROR and not live.record.steps:  # the trainer's own word for what the user can put right
             message = live.running.last_words().removeprefix("trainers: error: ")
             self._tell(replace(live.record, state=State.FAILED, reason=message))
-            raise UserError(message)
+            raise UserError(f"trial {live.record.number}: {message}")
         record = conclude(
             live.record,
             live.log,
@@ -258,8 +264,11 @@ class _Loop:
             return
         self._tell(record)
         self._view.ended(record)
-        for text in ignored_knobs(self._study, self._logs, record.number):
-            self._note(text, trial=record.number)
+        if record.state is State.COMPLETE and live.log.ended is not None and live.log.ended.reason:
+            self._note(f"trial {record.number}: {live.log.ended.reason}", trial=record.number)
+        for text in (*ignored_knobs(self._study, self._logs, record.number), *out_of_reach(record, self._spec.space)):
+            if text not in self._noted:
+                self._note(text, trial=record.number)
         if record.state is State.FAILED:
             raise UserError(
                 f"trial {record.number} failed {ATTEMPTS} times: {record.reason}",
@@ -295,6 +304,7 @@ class _Loop:
         self._view.judged(judged)
 
     def _note(self, text: str, *, trial: int | None = None) -> None:
+        self._noted.add(text)
         self._log.noted(text, trial=trial)
         self._view.noted(text)
 

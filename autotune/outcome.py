@@ -18,8 +18,11 @@ def fatal(findings: Sequence[Finding], stop_on: Severity | None) -> Finding | No
 
 
 def has_ended(record: TrialRecord, log: TrialLog) -> bool:
-    """Whether this attempt has said its last word of its own accord; an earlier attempt's says nothing."""
-    ended = log.ended if log.attempt == record.attempt else None
+    """Whether this attempt has said its last word of its own accord; an earlier attempt's says nothing.
+
+    A script that trains twice counts each time as an attempt, so the log may be further than the record.
+    """
+    ended = log.ended if log.attempt >= record.attempt else None
     return ended is not None and ended.outcome in (Outcome.FINISHED, Outcome.STOPPED)
 
 

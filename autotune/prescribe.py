@@ -78,6 +78,17 @@ def settled(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> tuple[
     return finished[0], {knob: finished[0].proposal.knobs[knob] for knob in spoken if len(spoken) < len(space)}
 
 
+def out_of_reach(trial: TrialRecord, space: Mapping[str, Space]) -> list[str]:
+    """A sentence for each finding of `trial` that calls for nothing but knobs which the space does not have."""
+    said = []
+    for finding in trial.findings:
+        wanted = [p.knob for p in finding.prescriptions if p.safety is not Safety.ADVICE]
+        if finding.severity >= Severity.WARNING and wanted and not set(wanted) & set(space):
+            knobs = " or ".join(dict.fromkeys(wanted))
+            said.append(f"{finding.code} {finding.name} calls for a change of {knobs}, which the space does not have")
+    return said
+
+
 def _best_first(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Feasible trials by their objective, then the others, the latest first."""
     feasible = sorted((t for t in trials if t.feasible), key=lambda t: -(t.value if t.value is not None else -math.inf))

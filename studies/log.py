@@ -39,6 +39,7 @@ from studies.trial_log import TrialLog
 VERSION = 1
 STUDY_FILE = "study.jsonl"
 TRIALS = "trials"
+LOOKS, LOOK_SECONDS = 10, 0.05  # `is_running` holds the lock for an instant: a writer that meets it tries again
 
 
 class StudyLog:
@@ -51,7 +52,7 @@ class StudyLog:
         path = directory / STUDY_FILE
         self._file = path.open("a+", encoding="utf-8", buffering=1)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._file)
         except BlockingIOError:
             self._file.close()
             raise UserError(
@@ -117,6 +118,18 @@ class StudyLog:
         head = {"v": VERSION, "type": kind, "seq": self._seq, "time": round(self._clock(), 3)}
         self._file.write(dumps({**head, **payload}) + "\n")
         self._seq += 1
+
+
+def _lock(file: IO[str]) -> None:
+    """Take the lock of a writer. BlockingIOError where another has it for longer than one who only looks would."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class StudyFollower:

@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--objective", metavar="M", help="the metric to maximise, as the script logs it")
     what.add_argument("--log", metavar="FILE", help="what the script logs to, in {dir} (default: what appears there)")
+    what.add_argument("--stall", type=float, metavar="MIN", help="minutes without a sign of life that are a hang (30)")
     how = start.add_argument_group("how")
     how.add_argument(
         "--start", action="append", default=[], metavar="KNOB=VALUE", help="where a knob starts; may be repeated"
@@ -132,16 +133,21 @@ def _spec(args: argparse.Namespace) -> StudySpec:
     from studies.spec import load
 
     if args.command is not None:
-        from studies.command import study_from_command
+        from studies.command import STALL_MINUTES, study_from_command
 
         if args.preset is not None:
             raise UserError("give a preset or --command, not both", "A command's space comes from --space.")
         spec = study_from_command(
-            args.command, space=args.space, objective=args.objective, start=args.start, log=args.log
+            args.command,
+            space=args.space,
+            objective=args.objective,
+            start=args.start,
+            log=args.log,
+            stall_minutes=STALL_MINUTES if args.stall is None else args.stall,
         )
     else:
-        for option in ("space", "objective", "log"):
-            if getattr(args, option):
+        for option in ("space", "objective", "log", "stall"):
+            if getattr(args, option) not in (None, []):
                 raise UserError(
                     f"--{option} goes with --command", "A preset's space and objective are in its TOML file."
                 )

@@ -311,3 +311,20 @@ def test_a_study_without_a_feasible_trial_recommends_nothing(run: Callable[..., 
     assert study.best() is None
     assert "None: no trial ran to its end" in journal.journal(study)
     assert "there is nothing to recommend" in closing(study)[0]
+
+
+def test_a_knob_that_a_finding_asks_for_and_the_space_does_not_have_is_said_once(tmp_path: Path) -> None:
+    spec = load("arithmetic-grpo")
+    space = {"kl_coef": spec.space["kl_coef"]}
+    spec = replace(spec, trials=2, space=space, start={"kl_coef": 0.04})
+
+    def script(spec: TrialSpec, log: EventLog) -> int:
+        return learns_below_1e_3(replace(spec, knobs={"learning_rate": 1e-2}), log)
+
+    loop.create(spec, Search(), tmp_path / "study")
+    out = io.StringIO()
+    study = go_on(tmp_path / "study", Scripted(script), out=out)
+    assert [t.state for t in study.trials] == [State.PRUNED, State.PRUNED]
+    said = "RWD002 reward_collapse calls for a change of learning_rate, which the space does not have"
+    assert out.getvalue().count(said) == 1
+    assert said in journal.journal(study)
