@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ class ScriptLog:
     def __init__(self, folder: Path, given: Path | None) -> None:
         self._folder, self._given = folder, given
         self._log: _Log | None = None
-        self._jsonl = {path: _Jsonl(path, path.stat().st_size) for path in self._lines()}
+        self._jsonl = {path: _Jsonl(path, earlier=path.stat()) for path in self._lines()}
         self._state = _State(self._where(), known=newest_state(self._where(), DEPTH))
         self._scanned = 0.0
 
@@ -104,7 +105,7 @@ class ScriptLog:
     def _candidates(self) -> Iterator[_Log]:
         yield self._state
         for path in self._lines():
-            yield self._jsonl.setdefault(path, _Jsonl(path, 0))
+            yield self._jsonl.setdefault(path, _Jsonl(path))
 
     def _where(self) -> Path:
         """The folder that is searched for a `trainer_state.json`."""
@@ -124,15 +125,22 @@ class ScriptLog:
 
 
 class _Jsonl:
-    def __init__(self, path: Path, since: int) -> None:
-        self.path, self._tail = path, JsonlTail(path, since=since)
+    def __init__(self, path: Path, earlier: os.stat_result | None = None) -> None:
+        self.path, self._earlier, self._anything = path, earlier, False
+        self._tail = JsonlTail(path, since=earlier.st_size if earlier else 0)
 
     @property
     def framework(self) -> None:
         return None
 
     def poll(self, *, ended: bool) -> list[Row]:
-        return self._tail.poll(ended=ended)
+        rows = self._tail.poll(ended=ended)
+        self._anything = self._anything or bool(rows)
+        if ended and not self._anything and self._earlier and self.path.stat().st_mtime_ns != self._earlier.st_mtime_ns:
+            # Begun anew and written faster than it was looked at: the same run over again is as long as before.
+            self._earlier, self._tail = None, JsonlTail(self.path)
+            return self.poll(ended=ended)
+        return rows
 
     def max_steps(self) -> int:
         return 0

@@ -196,6 +196,17 @@ def test_a_second_attempt_tells_nothing_of_the_first(start):
     assert log.attempt == 2
 
 
+def test_a_second_attempt_may_write_the_same_log_over_again(start):
+    script = """
+        with open(sys.argv[1] + "/log.jsonl", "w") as log:
+            for i in range(3):
+                print(json.dumps({"step": i, "score": i}), file=log)
+    """
+    for attempt in (1, 2):
+        log = ended(start(script, attempt=attempt))
+        assert (log.attempt, [e.value for e in log.evaluations]) == (attempt, [0, 1, 2])
+
+
 def test_the_log_may_lie_where_it_is_said_to(start, tmp_path):
     log = ended(
         start(
