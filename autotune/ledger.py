@@ -275,7 +275,8 @@ def record_of(trial: FrozenTrial, *, sign: float = 1.0) -> TrialRecord:
     proposal = (
         proposal_from_json(attrs[PROPOSAL]) if PROPOSAL in attrs else Proposal(dict(trial.params), Origin.SAMPLER, "")
     )
-    knobs: dict[str, Knob] = {**proposal.knobs, **trial.params}
+    # What is asked for and what is used may differ in a user's own objective, which is known when it has ended.
+    knobs: dict[str, Knob] = dict(trial.params) if trial.state.is_finished() else {**proposal.knobs, **trial.params}
     return TrialRecord(
         trial.number,
         1,
@@ -313,5 +314,5 @@ def space_of(distribution: BaseDistribution) -> Space:
         return Choices((distribution.low,))
     if step is not None and not (whole and step == 1):
         n = math.floor((distribution.high - distribution.low) / step + 1e-9)
-        return Choices(tuple(distribution.low + i * step for i in range(n + 1)))
+        return Choices(tuple(min(distribution.low + i * step, distribution.high) for i in range(n + 1)))
     return Range(distribution.low, distribution.high, distribution.log, whole)

@@ -255,7 +255,7 @@ class _Loop:
             why_stopped=live.why_stopped,
             last_words=live.running.last_words(),
         )
-        if record.state is State.FAILED and self._stopping:
+        if self._stopping and record.state is not State.COMPLETE and not live.condemned:
             return  # it broke off, as was asked: a later run takes it up again
         if record.state is State.FAILED and live.failures + 1 < ATTEMPTS:
             again = replace(live.record, attempt=record.attempt + 1, seconds=0.0)

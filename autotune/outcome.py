@@ -42,8 +42,9 @@ def conclude(
         return replace(record, state=State.COMPLETE, reason="ran to its end")
     if why_stopped:
         return replace(record, state=State.PRUNED, reason=why_stopped)
+    from_outside = has_ended(record, log) and not finished  # and is to go on: whoever stopped the study said no more
     grave = next((f for f in record.findings if f.severity >= Severity.ERROR), None)
-    if grave is not None:  # it broke down after a finding: a diverged run, not a fault of ours
+    if grave is not None and not from_outside:  # it broke down after a finding: a diverged run, not a fault of ours
         return replace(record, state=State.PRUNED, reason=f"broke down after {grave.code} {grave.name}")
     if finished:
         return replace(record, state=State.FAILED, reason=f"it logged no finite {objective}")

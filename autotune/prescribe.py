@@ -144,8 +144,8 @@ def _of_one(trial: TrialRecord, space: Mapping[str, Space]) -> Iterator[Lesson]:
             knob = prescription.knob
             if prescription.safety is Safety.ADVICE or knob not in space or knob not in trial.proposal.knobs:
                 continue
-            value = trial.proposal.knobs[knob]
-            if isinstance(value, str):
+            place, value = space[knob], trial.proposal.knobs[knob]
+            if isinstance(value, str) or (isinstance(place, Choices) and not place.ordered):
                 continue
             target = prescription.change.apply(value)
             if target != value:

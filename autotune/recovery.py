@@ -62,14 +62,14 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
 
 
 def _ended_alone(study: StudyRecord, record: TrialRecord) -> TrialRecord | None:
-    """What became of a trial that ended while nobody followed it, None where it broke off."""
+    """What became of a trial that ended while nobody followed it, or was to end; None where it broke off."""
     folder = trial_directory(study.directory, record.number)
     log = TrialLog(folder, study.spec.objective)
     log.poll()
     log.close()
-    if not has_ended(record, log):
-        return None
     reasons = [d.data["reason"] for d in study.decisions if d.kind == "trial_stopped" and d.trial == record.number]
+    if not reasons and not has_ended(record, log):
+        return None
     concluded = conclude(
         record.with_log(log),
         log,

@@ -67,20 +67,21 @@ class FindingsSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Settings for `trial`, and in its system attributes why."""
+        self._raise_error_if_multi_objective(study)
         if not search_space or "fixed_params" in trial.system_attrs:
             return {}
         sign = -1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else 1.0
-        known = [
-            replace(record_of(t, sign=sign), verdict=verdict_of(study, t.number))
-            for t in study.get_trials(deepcopy=False)
-            if t.number != trial.number and set(search_space) <= set(t.params)
+        known = [record_of(t, sign=sign) for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        tried = [
+            replace(t, verdict=verdict_of(study, t.number))
+            for t in known
+            if t.state is not State.FAILED and set(search_space) <= set(t.proposal.knobs)
         ]
-        tried = [t for t in known if t.state is not State.FAILED]
         space = {name: space_of(distribution) for name, distribution in search_space.items()}
         proposal = propose(tried, space, self._objective, self._trials)
         study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, proposal_to_json(proposal))
         if proposal.origin is not Origin.SAMPLER:
-            return dict(proposal.knobs)
+            return {name: proposal.knobs[name] for name in search_space}
         free = {name: d for name, d in search_space.items() if name not in proposal.knobs}
         return {**proposal.knobs, **self._base.sample_relative(study, trial, free)}
 
@@ -88,6 +89,7 @@ class FindingsSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """What the base sampler says of a knob that nothing else decided."""
+        self._raise_error_if_multi_objective(study)
         return self._base.sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:

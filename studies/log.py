@@ -50,7 +50,7 @@ class StudyLog:
 
     def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
         path = directory / STUDY_FILE
-        self._file = path.open("a+", encoding="utf-8", buffering=1)
+        self._file = path.open("a", encoding="utf-8", errors="surrogatepass", buffering=1)  # names of files may be odd
         try:
             _lock(self._file)
         except BlockingIOError:
@@ -59,10 +59,9 @@ class StudyLog:
                 f"the study in {directory} is running in another process",
                 f"Watch it with `autotune monitor {directory}`, or end it with `autotune study stop {directory}`.",
             ) from None
-        self._file.seek(0)
-        text = self._file.read()
-        self._clock, self._seq = clock, text.count("\n")
-        if text and not text.endswith("\n"):  # a writer was killed in mid-line: its line is counted as unreadable
+        written = path.read_bytes()
+        self._clock, self._seq = clock, written.count(b"\n")
+        if written and written[-1:] != b"\n":  # a writer was killed in mid-line: its line is counted as unreadable
             self._file.write("\n")
             self._seq += 1
 
@@ -141,10 +140,10 @@ class StudyFollower:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         try:
-            self._file: IO[str] = (directory / STUDY_FILE).open(encoding="utf-8", errors="replace", newline="\n")
+            self._file = (directory / STUDY_FILE).open("rb")  # bytes: a letter may be written in two parts
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{directory} is no study: it has no {STUDY_FILE}", "See `autotune study list`.") from None
-        self._rest = ""
+        self._rest = b""
         self._record: StudyRecord | None = None
         self._trials: dict[int, TrialRecord] = {}
         self._decisions: list[Decision] = []
@@ -153,7 +152,7 @@ class StudyFollower:
 
     def poll(self) -> bool:
         """Read what is new, in the study's record and in its trials' events; whether there was anything."""
-        *lines, self._rest = (self._rest + self._file.read()).split("\n")
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         for line in lines:
             if line.strip():
                 self._take(line)
@@ -190,7 +189,7 @@ class StudyFollower:
         for log in self.logs.values():
             log.close()
 
-    def _take(self, line: str) -> None:
+    def _take(self, line: bytes) -> None:
         try:
             data = json.loads(line)
             version, kind = data["v"], data["type"]

@@ -127,7 +127,7 @@ class TrialRecord:
             steps=log.step,
             max_steps=log.max_steps,
             completions=log.completions,
-            seconds=self.seconds or max(0.0, log.last_time - log.first_time),
+            seconds=max(0.0, log.last_time - log.first_time) if self.state is State.RUNNING else self.seconds,
         )
 
 

@@ -53,23 +53,34 @@ class Choices:
 
     values: tuple[Knob, ...]
 
+    @property
+    def ordered(self) -> bool:
+        """Whether all of them are numbers."""
+        return all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.values)
+
     def __contains__(self, value: object) -> bool:
         return value in self.values
 
     def nearest(self, value: float) -> Knob:
-        """The choice that is nearest to `value` in ratio. ValueError where the choices are no numbers."""
-        numbers = [v for v in self.values if isinstance(v, int | float) and v > 0]
-        if len(numbers) != len(self.values):
+        """The choice that is nearest to `value`: in ratio, or in difference where one of them is not above 0.
+
+        ValueError where the choices are no numbers.
+        """
+        if not self.ordered:
             raise ValueError(f"{self} has no order")
-        return min(numbers, key=lambda v: abs(math.log(v / max(value, 1e-300))))
+        numbers = [v for v in self.values if isinstance(v, int | float)]
+        if numbers[0] > 0:
+            return min(numbers, key=lambda v: abs(math.log(v / max(value, 1e-300))))
+        return min(numbers, key=lambda v: abs(v - value))
 
     def middle(self, low: float, high: float) -> Knob:
-        """The choice nearest to the geometric mean of two of them."""
-        return self.nearest(math.sqrt(low * high))
+        """The choice nearest to the middle of two of them: the geometric mean where ratios matter."""
+        return self.nearest(math.sqrt(low * high) if low > 0 else (low + high) / 2)
 
     def distance(self, one: Knob, other: Knob) -> float:
-        """How far apart two choices stand in the list, as a share of it."""
-        return abs(self.values.index(one) - self.values.index(other)) / max(1, len(self.values) - 1)
+        """How far apart two choices stand in the list, as a share of it; another number counts as the nearest."""
+        places = [self.values.index(v if v in self.values else self.nearest(float(v))) for v in (one, other)]
+        return abs(places[0] - places[1]) / max(1, len(self.values) - 1)
 
     def __str__(self) -> str:
         return "one of " + ", ".join(str(v) for v in self.values)

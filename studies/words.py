@@ -76,6 +76,7 @@ _ORIGINS = {
     Origin.BRACKET: " between settings that were tried",
     Origin.SAMPLER: " by the sampler's model",
     Origin.CONFIRM: " once more on another seed",
+    Origin.PERSON: " as a person asked",
 }
 
 
