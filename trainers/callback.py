@@ -24,17 +24,14 @@ from diagnostics.events import (
     Event,
     EventLog,
     FindingRaised,
-    MetricsLogged,
     Outcome,
     RunEnded,
-    RunStarted,
-    Tail,
 )
 from diagnostics.finding import Finding, Severity
 from diagnostics.text import visible
 from trainers import alerts
 from trainers.cost import Completions
-from trainers.recorder import Recorder, Stop
+from trainers.recorder import Recorder, Stop, told_before
 
 RUNS = Path("autotune-runs")  # where a run goes that is told no folder, beside the studies
 TRIAL_DIR = "AUTOTUNE_TRIAL_DIR"  # set for a script that is the trial of a study: the trial's folder
@@ -103,11 +100,11 @@ class AutotuneCallback(Recorder):
         self.folder = self._directory
         path = self.folder / EVENTS_FILE
         try:
-            attempt, rows = _told(path, self._state.global_step)
+            attempt, rows = told_before(path, self._state.global_step)
             self._log = EventLog(path, attempt=max(int(os.environ.get(ATTEMPT, "1")), attempt + 1))
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error}", "Give another directory.") from error
-        self.recall(rows)
+        self.recall(rows if self._state.global_step else ())
         atexit.register(self._broke_off)
         _say(f"events in {self.folder}; all that is known of the run: autotune diagnose {self.folder}")
 
@@ -172,20 +169,6 @@ def _new_directory(name: str) -> Path:
             continue
         return RUNS / f"{name}-{number}"
     raise AssertionError("unreachable: the count has no end")
-
-
-def _told(path: Path, step: int) -> tuple[int, list[MetricsLogged]]:
-    """The number of the last attempt in an event file, and what a run that goes on from `step` was told up to there."""
-    attempt, rows, tail = 0, list[MetricsLogged](), Tail(path)
-    for envelope in tail.poll():
-        attempt = max(attempt, envelope.attempt)
-        match envelope.event:
-            case RunStarted(first):  # what was told of this step and later did not happen
-                rows = [row for row in rows if row.step < first]
-            case MetricsLogged() as row:
-                rows.append(row)
-    tail.close()
-    return attempt, [row for row in rows if row.step <= step] if step else []
 
 
 def _what_training_raised() -> BaseException | None:

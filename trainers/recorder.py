@@ -20,7 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from diagnostics.engine import Watch
-from diagnostics.events import CheckpointSaved, Emit, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
+from diagnostics.events import CheckpointSaved, Emit, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
 from diagnostics.finding import Finding, Severity
 from diagnostics.vocabulary import parse_version, vocabulary
 
@@ -238,3 +238,17 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_plain(v) for v in value)
     return value is None or isinstance(value, bool | int | float | str)
+
+
+def told_before(events: Path, step: int) -> tuple[int, list[MetricsLogged]]:
+    """The number of the last attempt in an event file, 0 without any, and the rows told up to `step`, in order."""
+    attempt, rows, tail = 0, list[MetricsLogged](), Tail(events)
+    for envelope in tail.poll():
+        attempt = max(attempt, envelope.attempt)
+        match envelope.event:
+            case RunStarted(first):  # what was told of this step and later did not happen
+                rows = [row for row in rows if row.step < first]
+            case MetricsLogged() as row:
+                rows.append(row)
+    tail.close()
+    return attempt, [row for row in rows if row.step <= step]

@@ -16,8 +16,6 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_N
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer
 
-from diagnostics.events import MetricsLogged, RunStarted, Tail
-
 
 def latest_checkpoint(folder: Path, max_steps: int) -> Path | None:
     """The complete checkpoint in `folder` of the latest step before `max_steps`; None where there is none.
@@ -29,19 +27,9 @@ def latest_checkpoint(folder: Path, max_steps: int) -> Path | None:
     return max(((step, path) for step, path in found.items() if step < max_steps), default=(0, None))[1]
 
 
-def rows_before(events: Path, checkpoint: Path) -> list[MetricsLogged]:
-    """The rows that earlier attempts told in the file `events` up to the step of `checkpoint`, in order."""
-    rows: list[MetricsLogged] = []
-    tail = Tail(events)
-    for envelope in tail.poll():
-        match envelope.event:
-            case RunStarted(step):  # what was told of this step and later did not happen
-                rows = [row for row in rows if row.step < step]
-            case MetricsLogged() as row:
-                rows.append(row)
-    tail.close()
-    last = _state(checkpoint)["global_step"]
-    return [row for row in rows if row.step <= last]
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was written at."""
+    return int(_state(checkpoint)["global_step"])
 
 
 def align(trainer: GRPOTrainer, checkpoint: Path) -> None:

@@ -213,12 +213,13 @@ def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, s
 def _go_on(recorder: Instruments, directory: Path) -> str | None:
     """The checkpoint to go on from, for which all is made ready; None where there is none."""
     from trainers import resume
+    from trainers.recorder import told_before
 
     checkpoint = resume.latest_checkpoint(directory / CHECKPOINTS, recorder.trainer.args.max_steps)
     if checkpoint is None:
         return None
     resume.align(recorder.trainer, checkpoint)
-    recorder.recall(resume.rows_before(directory / EVENTS_FILE, checkpoint))
+    recorder.recall(told_before(directory / EVENTS_FILE, resume.step_of(checkpoint))[1])
     return str(checkpoint)
 
 
