@@ -33,8 +33,8 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
     for number in sorted(known):
         if study.trial(number) is None and not known[number].state.is_finished():
             reason = "the study ended before this trial began"
-            ledger.fail(number, reason)
             log.noted(f"trial {number} was asked for and never began: {reason}", trial=number)
+            ledger.fail(number, reason)
     ended, broken_off = [], []
     for record in study.trials:
         if known[record.number].state.is_finished():
