@@ -38,16 +38,18 @@ def about(snapshot: Snapshot, trial: TrialRecord) -> RenderableType:
         *_end(study, trial),
     ]
     feed = snapshot.trials.get(trial.number)
-    parts += [("note", Text(visible(note))) for note in (feed.notes if feed else ())]
+    noted = [d.data["text"] for d in study.decisions if d.kind == "noted" and d.trial == trial.number]
+    parts += [("note", Text(visible(note))) for note in (*noted, *(feed.notes if feed else ()))]
     return _table(parts)
 
 
 def beginning(study: StudyRecord) -> RenderableType:
     """A study that has no trial yet."""
     spec = study.spec
+    cost = f" of {spec.trial.completions:,} completions" if spec.trial.completions else ""
     parts = [
         ("study", Text(visible(f"{spec.name}: {spec.description}" if spec.description else spec.name))),
-        ("aim", Text(f"{spec.trials} trials of {spec.trial.completions:,} completions, maximising {spec.objective}")),
+        ("aim", Text(visible(f"{spec.trials} trials{cost}, maximising {spec.objective}"))),
         ("start", Text(visible(words.knobs(spec.start)))),
     ]
     return _table(parts)
