@@ -1,11 +1,13 @@
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.prescribe import SAME, prescribe
+from autotune.prescribe import SAME, prescribe, settled
 from diagnostics.finding import (
+    Add,
     Change,
     Confidence,
     Direction,
@@ -18,7 +20,7 @@ from diagnostics.finding import (
     Set,
     Severity,
 )
-from studies.record import Origin, Proposal, State, TrialRecord
+from studies.record import Judgement, Origin, Proposal, State, TrialRecord, Verdict
 from studies.space import Choices, Range
 from studies.trial import Knob
 from studies.trial_log import Evaluation
@@ -186,3 +188,91 @@ def _apart(one: Mapping[str, Knob], other: Mapping[str, Knob]) -> bool:
     rate = SPACE["learning_rate"].distance(float(one["learning_rate"]), float(other["learning_rate"]))
     same = all(one[knob] == other[knob] for knob in ("update_epochs", "num_generations"))
     return rate >= SAME or not same
+
+
+def judged(
+    number: int, parent: int, rate: float, judgement: Judgement, value: float = 0.1, code: str = "RWD004"
+) -> TrialRecord:
+    """A trial that changed the learning rate against `parent` because of `code`, with the verdict on it."""
+    made = trial(number, value, learning_rate=rate)
+    proposal = replace(made.proposal, parent=parent, code=code, knob="learning_rate", origin=Origin.FINDING)
+    return replace(made, proposal=proposal, verdict=Verdict(judgement, ""))
+
+
+def rate_of(proposal: Proposal | None) -> float | None:
+    return None if proposal is None else float(proposal.knobs["learning_rate"])
+
+
+@pytest.mark.parametrize("judgement", [Judgement.UNDECIDED, Judgement.CONFIRMED])
+def test_a_move_that_was_not_refuted_is_tried_with_another_value(judgement: Judgement) -> None:
+    """1e-5 asks for ten times more; that was worse, so halfway there."""
+    trials = [asleep(0, 1e-5, 0.2), judged(1, 0, 1e-4, judgement)]
+    assert rate_of(prescribe(trials, SPACE, "validation_reward")) == pytest.approx(10**-4.5)
+
+
+def test_a_move_that_was_refuted_is_not_repeated() -> None:
+    trials = [asleep(0, 1e-5, 0.2), judged(1, 0, 1e-4, Judgement.REFUTED)]
+    assert prescribe(trials, SPACE, "validation_reward") is None
+    # the same finding of another trial, and the other way from the same trial, are other moves
+    assert rate_of(prescribe([*trials, asleep(2, 1e-3, 0.3)], SPACE, "validation_reward")) == pytest.approx(1e-2)
+    down = finding("RWD001", Severity.WARNING, "learning_rate", Scale(0.5))
+    assert rate_of(prescribe([trial(0, 0.2, down, learning_rate=1e-5), trials[1]], SPACE, "validation_reward")) == 5e-6
+
+
+def test_what_was_refuted_twice_more_than_confirmed_is_not_trusted_in_any_trial() -> None:
+    refuted = [judged(n, n - 1, 10.0 ** (n - 7), Judgement.REFUTED) for n in (2, 3)]
+    trials = [asleep(0, 1e-3, 0.9), trial(1, 0.0, learning_rate=1e-6), *refuted]
+    assert prescribe(trials, SPACE, "validation_reward") is None
+    assert rate_of(prescribe(trials[:3], SPACE, "validation_reward")) == pytest.approx(1e-2)
+    confirmed = judged(4, 3, 2e-4, Judgement.CONFIRMED)
+    assert rate_of(prescribe([*trials, confirmed], SPACE, "validation_reward")) == pytest.approx(1e-2)
+    other = [replace(t, proposal=replace(t.proposal, code="RWD001")) for t in refuted]
+    assert rate_of(prescribe([*trials[:2], *other], SPACE, "validation_reward")) == pytest.approx(1e-2)
+
+
+def test_of_findings_alike_the_one_that_held_true_speaks_first() -> None:
+    faster = finding("RWD004", Severity.WARNING, "learning_rate", Scale(10))
+    more = finding("RWD001", Severity.WARNING, "num_generations", Scale(2))
+    parent = trial(0, 0.0, learning_rate=1e-6)
+    best = trial(2, 0.5, more, faster, learning_rate=1e-4)
+    for judgement, knob in [(Judgement.CONFIRMED, "learning_rate"), (Judgement.UNDECIDED, "num_generations")]:
+        proposal = prescribe([parent, judged(1, 0, 1e-5, judgement), best], SPACE, "validation_reward")
+        assert proposal is not None
+        assert proposal.knob == knob
+    graver = finding("KL001", Severity.ERROR, "num_generations", Scale(2))
+    ill = trial(2, 0.5, faster, graver, learning_rate=1e-4)
+    proposal = prescribe([replace(t, state=State.PRUNED) for t in (parent, ill)], SPACE, "validation_reward")
+    assert proposal is not None
+    assert proposal.code == "KL001"
+
+
+@pytest.mark.parametrize(
+    ("choices", "at", "change", "to"),
+    [
+        ((0, 0.01, 0.1), 0.01, Scale(10), 0.1),
+        ((0, 0.01, 0.1), 0.01, Set(0), 0),
+        ((0, 0.01, 0.1), 0.1, Add(-0.06), 0.01),
+        ((-1, 1), -1, Add(5), 1),
+        (("a", "b"), "a", Scale(2), None),
+        (("auto", 1, 2), 1, Scale(2), None),
+    ],
+)
+def test_choices_that_are_not_above_0_or_have_no_order(
+    choices: tuple[Knob, ...], at: Knob, change: Change, to: Knob | None
+) -> None:
+    said = finding("RWD004", Severity.WARNING, "num_generations", change)
+    space = {**SPACE, "num_generations": Choices(choices)}
+    proposal = prescribe([trial(0, 0.1, said, num_generations=at)], space, "validation_reward")
+    assert (None if proposal is None else proposal.knobs["num_generations"]) == to
+
+
+def test_what_findings_have_settled() -> None:
+    assert settled([], SPACE) is None
+    assert settled([collapse(0, 1e-3)], SPACE) is None
+    known = settled([collapse(0, 1e-2), trial(1, 0.4, learning_rate=1e-3), trial(2, 0.3)], SPACE)
+    assert known is not None
+    assert (known[0].number, known[1]) == (1, {"learning_rate": 1e-3})
+    one = {"learning_rate": SPACE["learning_rate"]}
+    known = settled([collapse(0, 1e-2), trial(1, 0.4, learning_rate=1e-3)], one)  # something is left to be searched
+    assert known is not None
+    assert known[1] == {}

@@ -7,7 +7,7 @@ from diagnostics.errors import UserError
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
 from diagnostics.finding import Confidence, Direction, Evidence, Finding, Hypothesis, Severity
 from studies.log import STUDY_FILE, StudyLog, read, trial_directory
-from studies.record import Origin, Proposal, Search, State
+from studies.record import Origin, Proposal, Search, State, TrialRecord, best, replicates
 from studies.spec import load
 from studies.trial_log import Evaluation, TrialLog
 
@@ -152,3 +152,43 @@ def test_a_result_that_is_not_finite_is_valid_json(tmp_path: Path) -> None:
     log.ended(0, State.PRUNED, "", float("nan"), 1.0)
     last = (tmp_path / STUDY_FILE).read_text().splitlines()[-1]
     assert json.loads(last, parse_constant=lambda name: pytest.fail(f"bare {name}"))["value"] == "NaN"
+
+
+def of(
+    number: int,
+    *values: float,
+    rate: float = 1e-3,
+    state: State = State.COMPLETE,
+    found: tuple[Finding, ...] = (),
+) -> TrialRecord:
+    evaluations = tuple(Evaluation(i, i, v) for i, v in enumerate(values))
+    return TrialRecord(
+        number, 1, number, Proposal({**KNOBS, "learning_rate": rate}, Origin.START, ""), state, "", evaluations, found
+    )
+
+
+@pytest.mark.parametrize(("n", "mean_of"), [(1, 1), (9, 1), (10, 1), (19, 1), (20, 2), (100, 10)])
+def test_the_value_is_the_mean_of_the_last_tenth(n: int, mean_of: int) -> None:
+    values = [float(i * i) for i in range(n)]
+    assert of(0, *values).value == pytest.approx(sum(values[-mean_of:]) / mean_of)
+    assert of(0).value is None
+
+
+def test_only_what_ran_to_its_end_without_a_grave_finding_is_feasible() -> None:
+    assert of(0, 0.5, found=(finding(Severity.WARNING, 3),)).feasible
+    assert not of(0, 0.5, found=(finding(Severity.ERROR, 3),)).feasible
+    assert not any(of(0, 0.5, state=state).feasible for state in State if state is not State.COMPLETE)
+
+
+def test_the_best_is_the_first_of_the_settings_with_the_best_mean_over_several_seeds() -> None:
+    assert best([]) is None
+    assert best([of(0, 0.5, state=State.PRUNED)]) is None
+    lucky, steady = of(0, 0.9, rate=1e-2), [of(1, 0.4), of(3, 0.6)]
+    assert best([lucky, of(1, 0.4)]) == lucky
+    assert best([of(1, 0.5), of(2, 0.5, rate=1e-4)]) == of(1, 0.5)  # the first of equals
+    assert best([lucky, *steady]) == steady[0]
+    other = [of(4, 0.3, rate=1e-5), of(5, 0.8, rate=1e-5)]
+    assert best([lucky, *steady, *other]) == other[0]  # 0.55 against 0.5
+    stopped = of(6, 0.1, rate=1e-2, state=State.PRUNED)
+    assert replicates([lucky, *steady, stopped], lucky) == (lucky,)
+    assert replicates([lucky, *steady], steady[1]) == tuple(steady)
