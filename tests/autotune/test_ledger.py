@@ -136,3 +136,11 @@ def test_a_name_in_a_storage_is_taken_once(tmp_path: Path) -> None:
     with Ledger.open(SPEC, how, tmp_path) as ledger:
         assert (ledger.study.study_name, ledger.study.direction.name) == ("mine", "MAXIMIZE")
     assert TrialState.WAITING not in [t.state for t in ledger.trials().values()]
+
+
+def test_what_an_objective_did_not_use_is_no_setting_of_its_trial(ledger: Ledger) -> None:
+    ledger._enqueue(START)
+    asked = ledger.study.ask({"temperature": distribution(SPEC.space["temperature"])})
+    assert record_of(ledger.study.trials[0]).proposal.knobs == START.knobs  # it may still suggest the others
+    ledger.study.tell(asked, 0.5)
+    assert record_of(ledger.study.trials[0]).proposal.knobs == {"temperature": START.knobs["temperature"]}
