@@ -273,20 +273,23 @@ def _created(folder: Path) -> Path:
     return folder
 
 
-def stopped_under_way(folder: Path, stepwise: Callable[..., Any], at: str) -> Path:
-    """A copy of a study that was killed right after a line of the kind `at`, before its trial said its last word."""
+def stopped_under_way(folder: Path, moments: Moments, launcher: Launcher) -> Path:
+    """A copy of a study that was killed right after the decision to stop its trial, before the trial's last word."""
     copy = folder.with_name("copy")
 
-    class Watching(PlainView):
+    def keep(write: str) -> None:
+        if not copy.exists() and any(d.kind == "trial_stopped" for d in read(folder).decisions):
+            shutil.copytree(folder, copy)
+
+    class Asking(PlainView):
         def moved(self, trial: TrialRecord, *rest: Any) -> None:
-            if not copy.exists() and any(d.kind == at for d in read(folder).decisions):
-                shutil.copytree(folder, copy)
             super().moved(trial, *rest)
             if trial.steps == 20 and trial.number == 0 and trial.proposal.knobs["learning_rate"] < 1e-3:
                 requests.ask(folder, Action.STOP_TRIAL, trial=0)
 
-    loop.run(folder, stepwise(learns), Watching(read(folder), io.StringIO()))
-    assert not said_all(copy)
+    with moments.calling(keep):
+        loop.run(folder, launcher, Asking(read(folder), io.StringIO()))
+    assert b"run_ended" not in (copy / "trials" / "0" / "events.jsonl").read_bytes()
     return copy
 
 
@@ -294,11 +297,11 @@ def stopped_under_way(folder: Path, stepwise: Callable[..., Any], at: str) -> Pa
     ("rate", "reason"), [(3e-3, "RWD002 reward_collapse at step 20"), (3e-4, "a person stopped it at step 20")]
 )
 def test_what_was_stopped_before_the_kill_is_not_run_again(
-    tmp_path: Path, stepwise: Callable[..., Any], rate: float, reason: str
+    tmp_path: Path, moments: Moments, stepwise: Callable[..., Any], rate: float, reason: str
 ) -> None:
     loop.create(replace(SPEC, start={"learning_rate": rate}, trials=2), Search(), tmp_path / "study")
     launcher = stepwise(learns)
-    study = go_on(stopped_under_way(tmp_path / "study", stepwise, "trial_stopped"), launcher)
+    study = go_on(stopped_under_way(tmp_path / "study", moments, stepwise(learns)), launcher)
     assert launcher.started == [(1, 1)]
     assert (study.trials[0].state, study.trials[0].reason, study.trials[0].attempt) == (State.PRUNED, reason, 1)
     check_whole(study)
