@@ -14,7 +14,7 @@ import pytest
 from autotune import loop
 from autotune.views.plain import PlainView
 from diagnostics.errors import UserError
-from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
+from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
 from diagnostics.finding import Confidence, Direction, Evidence, Finding, Hypothesis, Prescription, Scale, Severity
 from studies import requests
 from studies.log import StudyLog, read
@@ -107,7 +107,7 @@ def test_two_run_at_once_and_no_more_than_asked_for(tmp_path: Path, stepwise: Ca
         under_way.append(sum(t.state is State.RUNNING for t in read(directory).trials))
 
     launcher = stepwise(learns)
-    study = go_on(directory, launcher, look)
+    study = go_on(directory, launcher)
     assert launcher.started == [(n, 1) for n in range(5)]
     assert max(under_way) == 2
     assert [t.state for t in study.trials] == [State.COMPLETE] * 5
@@ -264,3 +264,230 @@ def test_what_a_person_enqueued_is_run_as_it_is(tmp_path: Path, stepwise: Callab
         Origin.PERSON, {"learning_rate": 2e-5, "temperature": 0.7},
     )  # fmt: skip
     assert [t.proposal.origin is Origin.PERSON for t in study.trials] == [False, True, False]
+
+
+def test_a_script_that_dies_without_a_word_when_the_study_is_stopped_goes_on(
+    tmp_path: Path, stepwise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emit = EventLog.emit
+    monkeypatch.setattr(
+        EventLog, "emit", lambda log, event: None if getattr(event, "reason", "") == "SIGTERM" else emit(log, event)
+    )
+    directory = create(tmp_path, trials=1)
+    study = go_on(directory, stepwise(grave), once(20, lambda t: requests.ask(directory, Action.STOP_STUDY)))
+    assert [t.state for t in study.trials] == [State.RUNNING]
+    study = go_on(directory, stepwise(grave))
+    assert [(t.state, t.attempt) for t in study.trials] == [(State.COMPLETE, 2)]
+
+
+def test_what_broke_off_side_by_side_goes_on_one_by_one_where_there_is_one_place(tmp_path: Path, stepwise: Any) -> None:
+    directory = create(tmp_path, trials=2, parallel=2)
+
+    def interrupt(trial: TrialRecord) -> None:
+        if trial.number == 1 and trial.steps >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(directory, stepwise(learns), interrupt)
+    log = StudyLog(directory)
+    log.resumed(read(directory).spec, Search(parallel=1))
+    log.close()
+    launcher = stepwise(learns)
+    study = go_on(directory, launcher)
+    assert launcher.started == [(n, 1) for n in range(5)]
+    assert max(under_way) == 2
+    assert [t.state for t in study.trials] == [State.COMPLETE] * 5
+    assert len({t.seed for t in study.trials}) == 5
+    assert told(study) == ["COMPLETE"] * 5
+
+
+def test_what_is_under_way_counts_as_tried(tmp_path: Path, stepwise: Callable[..., Any]) -> None:
+    """The last two are asked for at once, after the same findings."""
+    study = go_on(create(tmp_path, trials=4, parallel=2), stepwise(grave))
+    assert [t.proposal.origin for t in study.trials[2:]] == [Origin.FINDING] * 2
+    assert study.trials[2].proposal.knobs != study.trials[3].proposal.knobs
+
+
+def test_a_mistake_of_the_user_in_one_leaves_the_other_to_go_on_with(
+    tmp_path: Path, stepwise: Callable[..., Any]
+) -> None:
+    def wrong(spec: TrialSpec, log: EventLog) -> Moves:
+        if spec.seed == 0:
+            return (yield from learns(spec, log))
+        yield 0
+        return 2
+
+    directory = create(tmp_path, trials=3, parallel=2)
+    with pytest.raises(UserError, match="the last line of its log"):
+        go_on(directory, stepwise(wrong))
+    broken = read(directory)
+    assert [t.state for t in broken.trials] == [State.RUNNING, State.FAILED]
+    assert broken.ended == "failed"
+    launcher = stepwise(learns)
+    study = go_on(directory, launcher)
+    assert launcher.started[0] == (0, 2)
+    assert [(t.number, t.state) for t in study.trials] == [
+        (0, State.COMPLETE), (1, State.FAILED), (2, State.COMPLETE), (3, State.COMPLETE),
+    ]  # fmt: skip
+    assert told(study) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.parametrize("script", [learns, grave])
+def test_a_study_that_is_asked_to_stop_ends_its_trials_and_resume_takes_them_up(
+    tmp_path: Path, stepwise: Callable[..., Any], script: Callable[..., Moves]
+) -> None:
+    directory = create(tmp_path, trials=3, parallel=2)
+    study = go_on(directory, stepwise(script), once(20, lambda t: requests.ask(directory, Action.STOP_STUDY)))
+    assert study.ended == "stopped"
+    assert [t.state for t in study.trials] == [State.RUNNING] * 2
+    assert answers(study) == ["the study ends with the step its trials are at; resume takes them up again"]
+    launcher = stepwise(script)
+    study = go_on(directory, launcher)
+    assert launcher.started == [(0, 2), (1, 2), (2, 1)]
+    assert [(t.state, t.attempt) for t in study.trials] == [(State.COMPLETE, n) for n in (2, 2, 1)]
+    assert len(answers(study)) == 1
+    assert study.ended == "finished"
+
+
+@pytest.mark.parametrize("script", [learns, grave])
+def test_what_an_interrupt_ends_goes_on(
+    tmp_path: Path, stepwise: Callable[..., Any], script: Callable[..., Moves]
+) -> None:
+    def interrupt(_: TrialRecord) -> None:
+        raise KeyboardInterrupt
+
+    directory = create(tmp_path, trials=2)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(directory, stepwise(script), once(20, interrupt))
+    study = go_on(directory, stepwise(script))
+    assert [(t.state, t.attempt) for t in study.trials] == [(State.COMPLETE, 2), (State.COMPLETE, 1)]
+
+
+def test_one_trial_is_stopped_and_its_evaluations_count(tmp_path: Path, stepwise: Callable[..., Any]) -> None:
+    directory = create(tmp_path, trials=2)
+    stop = once(20, lambda t: [requests.ask(directory, Action.STOP_TRIAL, trial=n) for n in (0, 0, 9)])
+    study = go_on(directory, stepwise(learns), stop)
+    first, second = study.trials
+    assert (first.state, first.reason) == (State.PRUNED, "a person stopped it at step 20")
+    assert first.value == 0.2
+    assert second.state is State.COMPLETE
+    assert answers(study) == ["trial 0 ends after its step", "trial 0 is not running", "trial 9 is not running"]
+    assert told(study) == ["PRUNED", "COMPLETE"]
+
+
+def test_a_request_that_nobody_understands_is_answered_once(tmp_path: Path, stepwise: Callable[..., Any]) -> None:
+    directory = create(tmp_path, trials=1)
+
+    def litter(_: TrialRecord) -> None:
+        (directory / requests.REQUESTS).mkdir()
+        (directory / requests.REQUESTS / "odd.json").write_text("{")
+
+    study = go_on(directory, stepwise(learns), once(10, litter))
+    assert answers(study) == ["is no request that this autotune understands"]
+    assert study.ended == "finished"
+
+
+def test_what_was_asked_while_the_study_did_not_run_does_not_stop_it(
+    tmp_path: Path, stepwise: Callable[..., Any]
+) -> None:
+    directory = create(tmp_path, trials=1)
+    go_on(directory, stepwise(learns))
+    requests.ask(directory, Action.STOP_STUDY)
+    log = StudyLog(directory)
+    log.resumed(replace(SPEC, trials=2), Search())
+    log.close()
+    study = go_on(directory, stepwise(learns))
+    assert answers(study) == ["came when the study was not running; ask again"]
+    assert [t.state for t in study.trials] == [State.COMPLETE] * 2
+
+
+def test_after_its_time_no_trial_begins(
+    tmp_path: Path, stepwise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    launcher = stepwise(learns)
+    study = go_on(create(tmp_path, trials=50, timeout=500), launcher)
+    assert 1 < len(study.trials) < 20
+    assert [t.state for t in study.trials] == [State.COMPLETE] * len(study.trials)
+    assert study.ended == "finished"
+
+
+def test_a_study_is_run_once_at_a_time(tmp_path: Path, stepwise: Callable[..., Any]) -> None:
+    directory, said = create(tmp_path, trials=1), []
+
+    def another(_: TrialRecord) -> None:
+        with pytest.raises(UserError, match="is running in another process") as error:
+            loop.run(directory, stepwise(learns), PlainView(read(directory), io.StringIO()))
+        said.append(error.value.message)
+
+    study = go_on(directory, stepwise(learns), once(10, another))
+    assert len(said) == 1
+    assert study.ended == "finished"
+    assert len(study.trials) == 1
+
+
+def test_a_trial_that_does_not_end_by_itself_after_a_fatal_finding_is_ended(
+    tmp_path: Path, stepwise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "PATIENCE_SECONDS", 0.0)
+    study = go_on(create(tmp_path, trials=1), stepwise(lambda *to: learns(*to, raised(Severity.FATAL))))
+    (trial,) = study.trials
+    assert trial.state is State.PRUNED
+    assert trial.steps < 40
+
+
+def test_what_a_person_enqueued_is_run_as_it_is(tmp_path: Path, stepwise: Callable[..., Any]) -> None:
+    directory = create(tmp_path, trials=3)
+
+    def enqueue(_: TrialRecord) -> None:
+        url = f"sqlite:///{directory / 'study.db'}"
+        optuna.load_study(study_name=SPEC.name, storage=url).enqueue_trial({"learning_rate": 2e-5, "temperature": 0.7})
+
+    study = go_on(directory, stepwise(learns), once(10, enqueue))
+    asked = study.trials[1]
+    assert (asked.proposal.origin, asked.proposal.knobs) == (
+        Origin.PERSON, {"learning_rate": 2e-5, "temperature": 0.7},
+    )  # fmt: skip
+    assert [t.proposal.origin is Origin.PERSON for t in study.trials] == [False, True, False]
+
+
+def test_a_script_that_dies_without_a_word_when_the_study_is_stopped_goes_on(
+    tmp_path: Path, stepwise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emit = EventLog.emit
+    monkeypatch.setattr(
+        EventLog, "emit", lambda log, event: None if getattr(event, "reason", "") == "SIGTERM" else emit(log, event)
+    )
+    directory = create(tmp_path, trials=1)
+    study = go_on(directory, stepwise(grave), once(20, lambda t: requests.ask(directory, Action.STOP_STUDY)))
+    assert [t.state for t in study.trials] == [State.RUNNING]
+    study = go_on(directory, stepwise(grave))
+    assert [(t.state, t.attempt) for t in study.trials] == [(State.COMPLETE, 2)]
+
+
+def test_what_broke_off_side_by_side_goes_on_one_by_one_where_there_is_one_place(tmp_path: Path, stepwise: Any) -> None:
+    directory = create(tmp_path, trials=2, parallel=2)
+
+    def interrupt(trial: TrialRecord) -> None:
+        if trial.number == 1 and trial.steps >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(directory, stepwise(learns), interrupt)
+    log = StudyLog(directory)
+    log.resumed(read(directory).spec, Search(parallel=1))
+    log.close()
+    running: list[set[int]] = []
+
+    def look(trial: TrialRecord) -> None:
+        running.append({t.number for t in read(directory).trials if t.state is State.RUNNING and t.attempt == 2})
+
+    launcher = stepwise(learns)
+    study = go_on(directory, launcher)
+    assert launcher.started == [(0, 2), (1, 2)]
+    assert [(t.state, t.attempt) for t in study.trials] == [(State.COMPLETE, 2), (State.COMPLETE, 2)]
+    told = [
+        e.time for n in (0, 1) for e in Tail(directory / "trials" / str(n) / "events.jsonl").poll() if e.attempt == 2
+    ]
+    assert told == sorted(told)  # the second began when the first had ended
