@@ -107,6 +107,7 @@ class _Loop:
         self._directory = study.directory
         self._ledger, self._launcher, self._log, self._view = ledger, launcher, log, view
         self._live: dict[int, _Live] = {}
+        self._broken_off: list[TrialRecord] = []  # that an earlier process began, to be run before new ones
         self._logs: dict[int, TrialLog] = {}
         self._answered = {d.data["request"] for d in study.decisions if d.kind == "request_answered"}
         self._noted = {d.data["text"] for d in study.decisions if d.kind == "noted"}
@@ -125,7 +126,7 @@ class _Loop:
             while True:
                 self._answer_requests()
                 while self._may_start():
-                    self._start(self._ask())
+                    self._start(self._broken_off.pop(0) if self._broken_off else self._ask())
                 if not self._live:
                     break
                 moved = [self._follow(live) for live in list(self._live.values())]
@@ -158,12 +159,13 @@ class _Loop:
         for record in broken_off:
             again = replace(record, attempt=record.attempt + 1)
             self._log.retried(again.number, again.attempt, "the study ended while it ran")
-            self._start(again)
+            self._broken_off.append(again)
 
     def _may_start(self) -> bool:
         if self._stopping or len(self._live) >= self._how.parallel or time.monotonic() > self._deadline:
             return False
-        return sum(t.state is not State.FAILED for t in self._study.trials) < self._spec.trials
+        begun = sum(t.state is not State.FAILED for t in self._study.trials)
+        return bool(self._broken_off) or begun < self._spec.trials
 
     def _ask(self) -> TrialRecord:
         """A new trial, recorded with its reason before it begins."""

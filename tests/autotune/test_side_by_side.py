@@ -491,3 +491,26 @@ def test_what_broke_off_side_by_side_goes_on_one_by_one_where_there_is_one_place
         e.time for n in (0, 1) for e in Tail(directory / "trials" / str(n) / "events.jsonl").poll() if e.attempt == 2
     ]
     assert told == sorted(told)  # the second began when the first had ended
+
+
+def test_what_broke_off_side_by_side_goes_on_one_by_one_where_there_is_one_place(
+    tmp_path: Path, stepwise: Callable[..., Any]
+) -> None:
+    directory = create(tmp_path, trials=2, parallel=2)
+
+    def interrupt(trial: TrialRecord) -> None:
+        if trial.number == 1 and trial.steps >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(directory, stepwise(learns), interrupt)
+    log = StudyLog(directory)
+    log.resumed(read(directory).spec, Search(parallel=1))
+    log.close()
+    launcher = stepwise(learns)
+    study = go_on(directory, launcher)
+    assert launcher.started == [(0, 2), (1, 2)]
+    assert [(t.state, t.attempt) for t in study.trials] == [(State.COMPLETE, 2), (State.COMPLETE, 2)]
+    logs = [Tail(directory / "trials" / str(n) / "events.jsonl").poll() for n in (0, 1)]
+    told = [e.time for log in logs for e in log if e.attempt == 2]
+    assert told == sorted(told)  # the second began when the first had ended
