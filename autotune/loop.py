@@ -97,7 +97,8 @@ class _Live:
     failures: int = 0
     reported: int = 0  # evaluations that Optuna knows of
     why_stopped: str = ""
-    condemned: float = 0.0  # when it was found to have no future
+    condemned: bool = False  # it was found to have no future
+    last_call: float = math.inf  # when it is ended, should it not have ended by itself
 
 
 class _Loop:
@@ -196,7 +197,7 @@ class _Loop:
         news = self._read(live)
         if news and status is None and not live.why_stopped:
             self._decide(live)
-        if live.condemned and time.monotonic() - live.condemned > PATIENCE_SECONDS:
+        if time.monotonic() > live.last_call:
             live.running.stop()
         # Our trainer has written all by then, and is on its way out; a script may still have its model to save.
         if status is not None or (not self._of_command and has_ended(live.record, live.log)):
@@ -221,7 +222,7 @@ class _Loop:
         number, record = live.record.number, live.record
         found = fatal(record.findings, self._spec.trial.stop_on)
         if found is not None and not live.condemned:
-            live.condemned = time.monotonic()
+            live.condemned, live.last_call = True, time.monotonic() + PATIENCE_SECONDS
             self._log.stopped(number, f"{found.code} {found.name}", found)
             if self._of_command:  # our trainer ends by itself, at the same step in equal studies
                 live.running.ask_to_stop()
@@ -234,7 +235,7 @@ class _Loop:
             self._stop(live, why)
 
     def _stop(self, live: _Live, why: str) -> None:
-        live.why_stopped, live.condemned = why, time.monotonic()
+        live.why_stopped, live.condemned, live.last_call = why, True, time.monotonic() + PATIENCE_SECONDS
         self._log.stopped(live.record.number, why)
         live.running.ask_to_stop()
 
@@ -319,6 +320,7 @@ class _Loop:
             elif request.action is Action.STOP_STUDY:
                 self._stopping = True
                 for live in self._live.values():
+                    live.last_call = time.monotonic() + PATIENCE_SECONDS
                     live.running.ask_to_stop()
                 self._answer(request, "the study ends with the step its trials are at; resume takes them up again")
             else:

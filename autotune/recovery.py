@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autotune.launch.local import LOG_FILE
-from autotune.ledger import REASON, Ledger, state
+from autotune.ledger import DATABASE, REASON, Ledger, state
 from autotune.outcome import conclude, has_ended
 from diagnostics.errors import UserError
 from studies.log import StudyLog, trial_directory
@@ -28,7 +28,7 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
     if lost:
         raise UserError(
             f"trial {lost[0]} of {study.directory} is not in its Optuna storage",
-            "Restore the storage, or name the right one with --storage.",
+            f"Restore {study.search.storage or DATABASE}; another storage is named with --storage.",
         )
     for number in sorted(known):
         if study.trial(number) is None and not known[number].state.is_finished():

@@ -148,10 +148,10 @@ def propose(trials: Sequence[TrialRecord], space: Mapping[str, Space], objective
 
 def confirm(trials: Sequence[TrialRecord]) -> Proposal | None:
     """The best settings so far on another seed; None where there are none, or they have run on `SEEDS` already."""
-    finished = [t for t in trials if t.feasible and t.value is not None]
+    finished = [t for t in trials if t.feasible and replicates(trials, t)]
     if not finished:
         return None
-    means = {t.number: fmean(s.value or 0.0 for s in replicates(finished, t)) for t in finished}
+    means = {t.number: fmean(s.value or 0.0 for s in replicates(trials, t)) for t in finished}
     first = max(finished, key=lambda t: (means[t.number], -t.number))
     again = sum(t.proposal.knobs == first.proposal.knobs for t in trials)  # those under way are among them
     if again >= SEEDS:

@@ -159,7 +159,8 @@ class StudyFollower:
         if self._record is None:
             if lines:
                 raise UserError(
-                    f"{self.directory / STUDY_FILE} does not say which study it is", "Its first line is damaged."
+                    f"{self.directory / STUDY_FILE} does not say which study it is",
+                    "Its first line is damaged: start the study anew in another folder.",
                 )
             return False
         moved = bool(lines)
@@ -251,7 +252,10 @@ def read(directory: Path) -> StudyRecord:
     follower.close()
     record = follower.record()
     if record is None:
-        raise UserError(f"{directory / STUDY_FILE} does not say which study it is", "Its first line is damaged.")
+        raise UserError(
+            f"{directory / STUDY_FILE} does not say which study it is",
+            "Its first line is damaged: start the study anew in another folder.",
+        )
     return record
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from diagnostics.finding import Finding, Hypothesis, Severity, hypothesis_from_json, hypothesis_to_json
 from studies.spec import StudySpec
 from studies.trial import Knob
 from studies.trial_log import Evaluation, TrialLog
+
+LUCK = 2.0  # standard deviations; the best of twenty runs at one setting is expected 1.87 above their mean
 
 
 class Origin(StrEnum):
@@ -182,35 +184,48 @@ class StudyRecord:
         return replace(self, trials=tuple(sorted((*others, trial), key=lambda t: t.number)))
 
     def replicates(self, trial: TrialRecord) -> tuple[TrialRecord, ...]:
-        """All feasible trials with the settings of `trial`."""
+        """All seeds of the settings of `trial`; see `replicates`."""
         return replicates(self.trials, trial)
 
     def best(self) -> TrialRecord | None:
         """The feasible trial to recommend, None where there is none; see `best`."""
-        return best(self.trials)
+        return best(self.trials, self.spec.noise.get(self.spec.objective))
 
 
-def replicates(trials: tuple[TrialRecord, ...] | list[TrialRecord], trial: TrialRecord) -> tuple[TrialRecord, ...]:
-    """The feasible ones of `trials` with the settings of `trial`, whatever their seeds."""
-    return tuple(t for t in trials if t.feasible and t.value is not None and t.proposal.knobs == trial.proposal.knobs)
+def replicates(trials: Sequence[TrialRecord], trial: TrialRecord) -> tuple[TrialRecord, ...]:
+    """Those of `trials` with the settings of `trial` that have ended with a value, whatever their seeds.
+
+    Empty where one of them had a finding at ERROR or above, or none ran to its end: settings that fail on one seed of
+    three are not to be recommended for the other two.
+    """
+    same = [t for t in trials if t.proposal.knobs == trial.proposal.knobs]
+    ended = [t for t in same if t.state in (State.COMPLETE, State.PRUNED)]
+    if not any(t.feasible for t in ended) or any(f.severity >= Severity.ERROR for t in ended for f in t.findings):
+        return ()
+    return tuple(t for t in ended if t.value is not None)
 
 
-def best(trials: tuple[TrialRecord, ...] | list[TrialRecord]) -> TrialRecord | None:
+def best(trials: Sequence[TrialRecord], noise: float | None = None) -> TrialRecord | None:
     """The first feasible trial with the settings whose mean objective over all their seeds is highest.
 
-    Settings that were run on several seeds go before those that were run on one as soon as there are any: of many
-    single runs the highest is the luckiest.
+    Of many single runs the highest is the luckiest: where some settings were run on several seeds, those that were run
+    on one must be ahead of them by `LUCK` times the `noise` between seeds, by default that of the seeds at hand.
     """
-    groups: dict[int, tuple[TrialRecord, ...]] = {}
-    for t in trials:
-        same = replicates(trials, t)
-        if same:
-            groups[min(s.number for s in same)] = same
-    confirmed = {n: g for n, g in groups.items() if len(g) > 1} or groups
-    if not confirmed:
+    groups = {same[0].number: same for t in trials if (same := replicates(trials, t))}
+    several = [[t.value or 0.0 for t in same] for same in groups.values() if len(same) > 1]
+    handicap = 0.0
+    if several:
+        known = noise if noise is not None else fmean(stdev(values) for values in several)
+        handicap = LUCK * known
+
+    def score(number: int) -> float:
+        same = groups[number]
+        return fmean(t.value or 0.0 for t in same) - (handicap if len(same) == 1 else 0.0)
+
+    number = max(groups, key=lambda n: (score(n), -n), default=None)
+    if number is None:
         return None
-    number = max(confirmed, key=lambda n: (fmean(t.value or 0.0 for t in confirmed[n]), -n))
-    return next(t for t in trials if t.number == number)
+    return next(t for t in groups[number] if t.feasible)
 
 
 # ---- as plain JSON types

@@ -204,7 +204,7 @@ def _resume(args: argparse.Namespace) -> ExitStatus:
     if args.storage is not None:
         how = _without_password(replace(how, storage=args.storage))
     _require(spec)
-    if study.trials and (spec, how) != (study.spec, study.search):
+    if (spec, how) != (study.spec, study.search):
         log = StudyLog(directory)
         log.resumed(spec, how)
         log.close()
