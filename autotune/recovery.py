@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autotune.launch.local import LOG_FILE
-from autotune.ledger import DATABASE, REASON, Ledger, state
+from autotune.ledger import DATABASE, PROPOSAL, REASON, Ledger, state
 from autotune.outcome import conclude, has_ended
 from diagnostics.errors import UserError
 from studies.log import StudyLog, trial_directory
@@ -31,7 +31,9 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
             f"Restore {study.search.storage or DATABASE}; another storage is named with --storage.",
         )
     for number in sorted(known):
-        if study.trial(number) is None and not known[number].state.is_finished():
+        # In a storage of others' a trial that we did not propose may be another tool's, which runs it at this moment.
+        ours = not study.search.storage or PROPOSAL in known[number].system_attrs
+        if ours and study.trial(number) is None and not known[number].state.is_finished():
             reason = "the study ended before this trial began"
             log.noted(f"trial {number} was asked for and never began: {reason}", trial=number)
             ledger.fail(number, reason)

@@ -301,3 +301,14 @@ def test_what_broke_off_side_by_side_goes_on_one_by_one_where_there_is_one_place
     logs = [Tail(directory / "trials" / str(n) / "events.jsonl").poll() for n in (0, 1)]
     told = [e.time for log in logs for e in log if e.attempt == 2]
     assert told == sorted(told)  # the second began when the first had ended
+
+
+def test_a_trial_of_another_tool_in_the_same_storage_is_left_to_it(
+    tmp_path: Path, stepwise: Callable[..., Any]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    directory = create(tmp_path, trials=2, storage=url)
+    theirs = optuna.load_study(study_name=SPEC.name, storage=url).ask()
+    study = go_on(directory, stepwise(learns))
+    assert [t.number for t in study.trials] == [1, 2]
+    assert optuna.load_study(study_name=SPEC.name, storage=url).trials[theirs.number].state.name == "RUNNING"
