@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from autotune.cli import ExitStatus
-from autotune.commands.study import RUNS, latest
 from autotune.extras import require
+from autotune.folders import RUNS, latest
 from diagnostics.errors import UserError
 
 

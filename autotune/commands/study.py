@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
 from autotune.extras import require
+from autotune.folders import RUNS, latest, new_directory, studies_in
 from diagnostics.errors import UserError
 from diagnostics.text import visible
 from studies.spec import DEFAULT_PRESET
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from autotune.launch import Launcher
     from studies.record import Search
     from studies.spec import StudySpec
-
-RUNS = Path("autotune-runs")  # where studies and runs go unless --dir says otherwise
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -245,11 +243,11 @@ def _launcher(spec: StudySpec, how: Search) -> Launcher:
 
 
 def _stop(args: argparse.Namespace) -> ExitStatus:
-    from studies.log import is_running
+    from studies.log import is_running, is_study
     from studies.requests import Action, ask
 
     directory = args.study or latest(RUNS)
-    if not _is_study(directory):
+    if not is_study(directory):
         raise UserError(f"{directory} is no study", "See `autotune study list`.")
     if not is_running(directory):
         raise UserError(f"no process runs the study in {directory}", f"Go on with: autotune study resume {directory}")
@@ -264,17 +262,6 @@ def _stop(args: argparse.Namespace) -> ExitStatus:
     return ExitStatus.CLEAN
 
 
-def new_directory(root: Path, name: str) -> Path:
-    """Makes the first of `name-1`, `name-2`, ... in `root` that does not exist yet, and returns it."""
-    for number in itertools.count(1):
-        try:
-            (root / f"{name}-{number}").mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return root / f"{name}-{number}"
-    raise AssertionError("unreachable: the count has no end")
-
-
 # ---- looking at studies
 
 
@@ -282,7 +269,7 @@ def _list(args: argparse.Namespace) -> ExitStatus:
     from studies import words
     from studies.log import is_running, read
 
-    folders = _studies(args.root)
+    folders = studies_in(args.root)
     if not folders:
         print(f"no studies in {args.root}; `autotune study start` makes one")
     for folder in folders:
@@ -363,27 +350,3 @@ def _export(args: argparse.Namespace) -> ExitStatus:
 
     sys.stdout.write(export(read(args.study or latest(RUNS)), args.format))
     return ExitStatus.CLEAN
-
-
-def latest(root: Path) -> Path:
-    """The study in `root` that was written to last; UserError where there is none."""
-    from studies.log import STUDY_FILE
-
-    folders = _studies(root)
-    if not folders:
-        raise UserError(
-            f"no studies in {root}", "Give the folder of a study, or start one with `autotune study start`."
-        )
-    return max(folders, key=lambda folder: (folder / STUDY_FILE).stat().st_mtime)
-
-
-def _studies(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted((child for child in root.iterdir() if _is_study(child)), key=lambda child: child.name)
-
-
-def _is_study(directory: Path) -> bool:
-    from studies.log import is_study
-
-    return is_study(directory)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotune.cli import ExitStatus
-from autotune.commands.study import RUNS, latest, new_directory
 from autotune.extras import require
+from autotune.folders import RUNS, latest, new_directory
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autotune.cli import ExitStatus, main
-from autotune.commands.study import RUNS
+from autotune.folders import RUNS
 from studies.log import StudyLog
 from studies.record import Search
 from studies.spec import load
