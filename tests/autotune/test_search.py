@@ -103,6 +103,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     refused(lambda: search.sampler(name, 0), package, "pip install 'autotune-rl[")
 
 
+@pytest.mark.filterwarnings("ignore:QMCSampler is experimental")  # Optuna's word to whoever names it
 def test_a_class_of_ones_own_is_found_in_the_current_folder(here: Path) -> None:
     (here / "mine.py").write_text(
         "import optuna\n"
