@@ -227,7 +227,7 @@ def _words(test: _Test | None, metric: str, unit: str) -> str:
     if test is None:
         return f"{metric} was not logged on both sides at any equal cost"
     c = test.comparison
-    moved = c.after - c.before
+    moved = round(c.after - c.before, 9)  # what float32 makes of equal rewards is no movement
     what = f"{metric} {'rose' if moved > 0 else 'fell'} by {abs(moved):.3g}" if moved else f"{metric} moved by 0"
     at = f"at {c.completions:,} {unit}"
     if c.error is None:
