@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
-from autotune.extras import require
+from autotune.extras import EXTRAS, require
 from autotune.folders import RUNS, latest, new_directory, studies_in
 from diagnostics.errors import UserError
 from diagnostics.text import visible
@@ -214,7 +215,7 @@ def _go(directory: Path, spec: StudySpec, *, plain: bool) -> ExitStatus:
     from autotune.views.plain import PlainView, closing
     from studies.log import read
 
-    if not plain and sys.stdout.isatty():
+    if not plain and sys.stdout.isatty() and _has_monitor():
         from autotune.attended import attend
 
         return attend(directory)
@@ -228,6 +229,15 @@ def _go(directory: Path, spec: StudySpec, *, plain: bool) -> ExitStatus:
     for line in closing(study):
         print(visible(line))
     return ExitStatus.CLEAN
+
+
+def _has_monitor() -> bool:
+    """Whether the monitor is installed; where it is not, a line says what is shown instead."""
+    if importlib.util.find_spec("textual") is not None:
+        return True
+    install = f"pip install 'autotune-rl[{EXTRAS['textual']}]'"
+    print(f"the monitor is not installed ({install}), so the study is told in plain lines", file=sys.stderr)
+    return False
 
 
 def _launcher(spec: StudySpec, how: Search) -> Launcher:
@@ -307,8 +317,6 @@ def _show(args: argparse.Namespace) -> ExitStatus:
 
 def _importance(directory: Path) -> list[str]:
     """Which knobs mattered, where Optuna is installed and there are enough trials to say."""
-    import importlib.util
-
     if importlib.util.find_spec("optuna") is None:
         return []
     from autotune.importance import importance

@@ -245,3 +245,27 @@ def test_a_closed_terminal_ends_it_but_not_under_nohup(before: signal.Handlers, 
         preexec_fn=lambda: signal.signal(signal.SIGHUP, before),
     )
     assert after in done.stdout
+
+
+def test_without_the_monitor_a_terminal_gets_plain_lines(tmp_path: Path) -> None:
+    """In a real terminal, with a Python that does not find textual."""
+    import pty
+
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'textual' else find(name, *rest)\n"
+        "from autotune.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    script = f"{sys.executable} -c 'print(1)'"
+    arguments = ["study", "start", "--dir", "it", "--trials", "1", "--objective", "x", "--command", script + " {lr}"]
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments, "--space", "lr=0..1"],
+        stdout=theirs, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "the monitor is not installed (pip install 'autotune-rl[tui]')" in done.stderr
+    assert "trial 0  because: where the study" in shown
+    assert "it logged no x" in done.stderr
