@@ -4,7 +4,7 @@ Replays studies of eight trials, drawn at random from the runs of one task in te
 pruner interface: every evaluation is reported, and a trial that is pruned stops there. A trial is hopeless when its
 recorded end stays further below the best end of its study than luck explains (three standard deviations of the
 difference of two seeds of the same settings), and as good otherwise. curves.json holds 76 runs of the built-in task
-(from table_learning_rates.py and table_recovery.py), and runs with pathologies and their repairs, ten means each.
+(six learning rates, and the trials of studies), and runs with pathologies and their repairs, ten means each.
 """
 
 from __future__ import annotations
