@@ -20,7 +20,7 @@ from studies.spec import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from autotune.launch import Launcher
-    from studies.record import Search
+    from studies.record import Search, StudyRecord
     from studies.spec import StudySpec
 
 
@@ -309,26 +309,21 @@ def _show(args: argparse.Namespace) -> ExitStatus:
     lines = [line for trial in study.trials for line in told(trial)]
     if study.unreadable:
         lines.append(f"{study.unreadable} lines of its records could not be read")
-    lines += _importance(study.directory)
+    lines += _importance(study)
     lines += closing(study)
     show(trials_table(study, shutil.get_terminal_size().columns), *(Text(visible(line)) for line in lines))
     return ExitStatus.CLEAN
 
 
-def _importance(directory: Path) -> list[str]:
+def _importance(study: StudyRecord) -> list[str]:
     """Which knobs mattered, where Optuna is installed and there are enough trials to say."""
     if importlib.util.find_spec("optuna") is None:
         return []
     from autotune.importance import importance
-    from autotune.ledger import Ledger
-    from studies.log import read
 
-    study = read(directory)
-    with Ledger.open(study.spec, study.search, directory) as ledger:
-        shares = importance(ledger.study)
-    return (
-        [] if shares is None else ["importance: " + ", ".join(f"{knob} {share:.0%}" for knob, share in shares.items())]
-    )
+    shares = importance(study) or {}
+    told = ", ".join(f"{knob} {share:.0%}" for knob, share in shares.items())
+    return [f"importance: {told}"] if told else []
 
 
 def _best(args: argparse.Namespace) -> ExitStatus:

@@ -269,3 +269,16 @@ def test_without_the_monitor_a_terminal_gets_plain_lines(tmp_path: Path) -> None
     assert "the monitor is not installed (pip install 'autotune-rl[tui]')" in done.stderr
     assert "trial 0  because: where the study" in shown
     assert "it logged no x" in done.stderr
+
+
+def test_looking_at_a_study_needs_no_storage_and_writes_nothing(tmp_path: Path) -> None:
+    from studies.log import StudyLog
+    from studies.record import Search
+    from studies.spec import load
+
+    log = StudyLog(tmp_path)
+    log.started(load("arithmetic-grpo"), Search(storage="postgresql://me:***@nowhere/optuna"))
+    log.close()
+    for verb in ("show", "export"):
+        assert autotune("study", verb, ".", cwd=tmp_path).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["study.jsonl"]
