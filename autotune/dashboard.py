@@ -86,7 +86,7 @@ def _about_study(record: StudyRecord) -> str:
     if best is None:
         lines.append("**Best:** no trial ran to its end without a finding at ERROR or above so far.")
     else:
-        value = words.number(best.value)
+        value = words.result(record, best)
         lines.append(f"**Best:** trial {best.number}, {value}: {_plain(words.knobs(best.proposal.knobs))}")
     rows = ["| trial | changed | value | state | findings |", "|---:|---|---:|---|---|"]
     for t in record.trials:

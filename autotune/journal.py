@@ -6,9 +6,9 @@ Both are rebuilt from `study.jsonl` and the trials' events at any time and say n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import Any
 
 from diagnostics.events import dumps
@@ -90,18 +90,18 @@ def _summary(study: StudyRecord) -> Iterator[str]:
         yield "None: no trial ran to its end without a finding at ERROR or above."
         yield ""
         return
-    values = [t.value for t in study.replicates(best) if t.value is not None]
-    yield f"Trial {best.number}, {spec.objective} {words.number(fmean(values))}:"
+    yield f"Trial {best.number}, {spec.objective} {words.result(study, best)}:"
     yield ""
     for knob, value in best.proposal.knobs.items():
         yield f"- `{knob}`: {words.number(value)}"
     yield ""
-    yield _how_sure(study, best, values)
+    yield _how_sure(study, best)
     yield ""
 
 
-def _how_sure(study: StudyRecord, best: TrialRecord, values: Sequence[float]) -> str:
+def _how_sure(study: StudyRecord, best: TrialRecord) -> str:
     """What stands behind the recommendation: its seeds, and how far the next best settings are."""
+    values = study.values(best)
     others = [
         t.value for t in study.trials if t.feasible and t.value is not None and t.proposal.knobs != best.proposal.knobs
     ]

@@ -183,9 +183,9 @@ class StudyRecord:
         others = tuple(t for t in self.trials if t.number != trial.number)
         return replace(self, trials=tuple(sorted((*others, trial), key=lambda t: t.number)))
 
-    def replicates(self, trial: TrialRecord) -> tuple[TrialRecord, ...]:
-        """All seeds of the settings of `trial`; see `replicates`."""
-        return replicates(self.trials, trial)
+    def values(self, trial: TrialRecord) -> tuple[float, ...]:
+        """The objective of the settings of `trial` on each of their seeds; see `replicates`."""
+        return tuple(t.value for t in replicates(self.trials, trial) if t.value is not None)
 
     def best(self) -> TrialRecord | None:
         """The feasible trial to recommend, None where there is none; see `best`."""

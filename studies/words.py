@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 
 from diagnostics.finding import Finding, Hypothesis
 from studies.record import Comparison, Decision, Origin, State, StudyRecord, TrialRecord
@@ -46,6 +47,14 @@ def outcome(trial: TrialRecord) -> str:
             return f"stopped {share}"
         case State.FAILED:
             return "failed"
+
+
+def result(study: StudyRecord, trial: TrialRecord) -> str:
+    """What the settings of a trial are worth: their mean over all seeds that were run, and how many those are."""
+    values = study.values(trial)
+    if not values:
+        return number(trial.value)
+    return f"{fmean(values):.3g}" + (f" over {len(values)} seeds" if len(values) > 1 else "")
 
 
 def finding(found: Finding) -> str:

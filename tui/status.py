@@ -106,7 +106,7 @@ def _ended(study: StudyRecord, snapshot: Snapshot) -> Status:
                 return Status(
                     Phase.FINISHED, "no trial ran to its end without a finding at ERROR: nothing to recommend"
                 )
-            value = f"{study.spec.objective} {words.number(best.value)}"
+            value = f"{study.spec.objective} {words.result(study, best)}"
             return Status(
                 Phase.FINISHED, f"★ trial {best.number} is best: {value} with {words.knobs(best.proposal.knobs)}"
             )

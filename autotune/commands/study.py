@@ -9,6 +9,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
@@ -289,7 +290,7 @@ def _list(args: argparse.Namespace) -> ExitStatus:
             print(visible(f"{folder}  {error.message}"))
             continue
         best = study.best()
-        result = f"best {words.number(best.value)} in trial {best.number}" if best else "no feasible trial"
+        result = f"best {words.result(study, best)} in trial {best.number}" if best else "no feasible trial"
         state = "running" if is_running(folder) else study.ended or "killed"
         print(visible(f"{folder}  {len(study.trials)}/{study.spec.trials} trials  {state}  {result}"))
     return ExitStatus.CLEAN
@@ -338,9 +339,11 @@ def _best(args: argparse.Namespace) -> ExitStatus:
             "See `autotune study show` for what went wrong.",
         )
     if args.format == "json":
-        print(json.dumps({"trial": best.number, "value": best.value, "knobs": dict(best.proposal.knobs)}))
+        values = study.values(best)
+        told = {"trial": best.number, "value": fmean(values), "seeds": len(values), "knobs": dict(best.proposal.knobs)}
+        print(json.dumps(told))
         return ExitStatus.CLEAN
-    print(f"trial {best.number}: {study.spec.objective} {words.number(best.value)}")
+    print(f"trial {best.number}: {study.spec.objective} {words.result(study, best)}")
     for knob, value in best.proposal.knobs.items():
         print(f"  {knob} = {words.number(value)}")
     print(f"train with them: autotune train --study {study.directory}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import TextIO
 
 from diagnostics.events import Event, FindingRaised, MetricsLogged, Outcome
@@ -40,14 +39,16 @@ class PlainView:
     def moved(self, trial: TrialRecord, log: TrialLog, events: Sequence[Event]) -> None:
         """A line for each evaluation and each finding."""
         objective = self._study.spec.objective
-        told = len(log.evaluations) <= MOST_LINES or None  # a script that logs its objective at every step says less
+        if not events:  # this is called many times a second
+            return
+        position = {e.step: n for n, e in enumerate(log.evaluations, 1)}
+        values = {e.step: e.value for e in log.evaluations}
         for event in events:
             if isinstance(event, FindingRaised):
                 self._say(f"trial {trial.number}  {words.finding(event.finding)}")
-            elif told and isinstance(event, MetricsLogged) and objective in (*event.metrics, *event.unmapped):
-                value = event.metrics.get(objective, event.unmapped.get(objective, float("nan")))
+            elif isinstance(event, MetricsLogged) and _worth_a_line(position.pop(event.step, 0)):
                 share = f"{event.step}/{log.max_steps}" if log.max_steps else str(event.step)
-                self._say(f"trial {trial.number}  step {share}  {objective} {value:+.3f}")
+                self._say(f"trial {trial.number}  step {share}  {objective} {values[event.step]:+.3f}")
 
     def ended(self, trial: TrialRecord) -> None:
         """What became of it."""
@@ -71,7 +72,15 @@ class PlainView:
         print(visible(line), file=self._stream, flush=True)
 
 
-MOST_LINES = 30  # evaluations of one trial that are worth a line each
+ALL_OF = 30  # so many evaluations of a trial have a line each
+
+
+def _worth_a_line(evaluation: int) -> bool:
+    """Whether the evaluation of this number, from 1, is told: of a script that logs one at every step fewer and fewer.
+
+    After the first ones every tenth, from the hundredth on every hundredth, and so on.
+    """
+    return 0 < evaluation <= ALL_OF or (evaluation > 0 and evaluation % 10 ** (len(str(evaluation)) - 1) == 0)
 
 
 def told(trial: TrialRecord) -> list[str]:
@@ -94,11 +103,9 @@ def closing(study: StudyRecord) -> list[str]:
     if best is None:
         lines.append("no trial ran to its end without a finding at ERROR: there is nothing to recommend")
     else:
-        start, same = study.trials[0], study.replicates(best)
-        values = [t.value for t in same if t.value is not None]
-        seeds = f" over {len(values)} seeds" if len(values) > 1 else ""
+        start = study.trials[0]
         settings = words.knobs(best.proposal.knobs)
-        lines.append(f"best: trial {best.number} with {objective} {fmean(values):+.3f}{seeds}  ({settings})")
+        lines.append(f"best: trial {best.number} with {objective} {words.result(study, best)}  ({settings})")
         if start is not best:
             lines.append(
                 f"it began with {words.knobs(start.proposal.knobs)}: {words.number(start.value)}"

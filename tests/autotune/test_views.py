@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.console import RenderableType as Renderable
 
+from autotune.views.plain import PlainView, closing
 from autotune.views.run import LiveRun, PlainRun
 from autotune.views.table import trials_table
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, RunStarted
@@ -75,6 +76,17 @@ def test_the_best_trial_is_marked(tmp_path: Path) -> None:
     assert "num_generations 8 → 16" in text
 
 
+def test_what_is_best_counts_with_all_its_seeds(tmp_path: Path) -> None:
+    record, _ = study(tmp_path / "s")
+    one = replace(record.trials[1], state=State.COMPLETE, evaluations=(Evaluation(100, 12800, 0.4),))
+    other = replace(one, number=2, evaluations=(Evaluation(100, 12800, 0.3),))
+    assert words.result(record.with_trial(one), one) == "0.4"
+    both = record.with_trial(one).with_trial(other)
+    assert words.result(both, one) == words.result(both, other) == "0.35 over 2 seeds"
+    assert closing(both)[0].startswith("best: trial 1 with validation_reward 0.35 over 2 seeds")
+    assert words.result(record, record.trials[0]) == "-0.9"  # stopped: it is worth what it came to
+
+
 def test_a_run_in_plain_lines(tmp_path: Path) -> None:
     _, log = study(tmp_path / "s")
     out = io.StringIO()
@@ -96,3 +108,18 @@ def test_a_run_on_a_screen(tmp_path: Path, width: int) -> None:
     text = shown(view.screen(), width)
     assert "reward_mean" in text
     assert "step 39/100" in text
+
+
+def test_an_objective_logged_at_every_step_is_not_a_line_at_every_step(tmp_path: Path) -> None:
+    record, _ = study(tmp_path / "s")
+    folder = tmp_path / "often"
+    log = EventLog(folder / "events.jsonl")
+    for step in range(500):
+        log.emit(MetricsLogged(step, {"validation_reward": float(step)}))
+    log.close()
+    out, follower = io.StringIO(), TrialLog(folder, "validation_reward")
+    view = PlainView(record, out)
+    view.moved(record.trials[1], follower, follower.poll())
+    steps = [int(line.split("step ")[1].split()[0]) for line in out.getvalue().splitlines() if "step " in line]
+    assert steps[:30] == list(range(30))
+    assert steps[30:] == [*range(39, 100, 10), *range(99, 500, 100)[1:]]  # the 40th, 50th, ..., 100th, 200th, ...
