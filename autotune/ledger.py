@@ -39,7 +39,6 @@ from studies.trial_log import Evaluation
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
-    from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
@@ -47,7 +46,6 @@ PROPOSAL, FINDINGS, VERDICT = "autotune:proposal", "autotune:findings", "autotun
 REASON = "reason"
 DATABASE = "study.db"
 STORAGE_VARIABLE = "AUTOTUNE_STORAGE"  # holds the URL of a storage with its password
-OURS = "autotune"  # the name of our sampler and of our pruner
 CONSTRAINT = "findings_at_error"
 
 
@@ -87,7 +85,7 @@ class Ledger:
             study = optuna.create_study(
                 study_name=_name(spec, how),
                 storage=_storage(how, directory),
-                sampler=_sampler(how.sampler, spec),
+                sampler=search.sampler(how.sampler, spec.seed, trials=spec.trials, objective=spec.objective),
                 pruner=search.pruner(how.pruner),
                 direction="maximize",
                 load_if_exists=True,
@@ -142,11 +140,10 @@ class Ledger:
         from autotune.pruner import CannotCatchUp
 
         pruner, trial = self.study.pruner, self._storage.get_trial(self._id(number))
-        if not pruner.prune(self.study, trial):
-            return ""
         if isinstance(pruner, CannotCatchUp):
-            return str(pruner.forecast(self.study, trial))
-        return f"Optuna's {type(pruner).__name__} gave it up"
+            forecast = pruner.forecast(self.study, trial)
+            return str(forecast) if forecast is not None and forecast.hopeless else ""
+        return f"Optuna's {type(pruner).__name__} gave it up" if pruner.prune(self.study, trial) else ""
 
     def tell(self, record: TrialRecord) -> None:
         """Report every evaluation, then the end. A collapse is PRUNED, never FAIL: samplers ignore failed trials.
@@ -218,14 +215,6 @@ def _name(spec: StudySpec, how: Search) -> str:
     return how.name or spec.name
 
 
-def _sampler(name: str, spec: StudySpec) -> BaseSampler:
-    if name != OURS:
-        return search.sampler(name, spec.seed)
-    from autotune.sampler import FindingsSampler
-
-    return FindingsSampler(seed=spec.seed, trials=spec.trials, objective=spec.objective)
-
-
 def _storage(how: Search, directory: Path) -> BaseStorage:
     if how.storage:
         return search.storage(_with_password(how.storage))
@@ -259,10 +248,11 @@ def state(trial: FrozenTrial) -> State:
     }.get(trial.state, State.RUNNING)
 
 
-def verdict_of(study: optuna.Study, number: int) -> Verdict | None:
-    """The verdict on a trial's hypothesis, None where there is none."""
-    data = study._storage.get_study_system_attrs(study._study_id).get(f"{VERDICT}:{number}")
-    return verdict_from_json(data) if data is not None else None
+def verdicts_of(study: optuna.Study) -> dict[int, Verdict]:
+    """The verdicts on the hypotheses of its trials, by their numbers."""
+    attrs = study._storage.get_study_system_attrs(study._study_id)
+    head = f"{VERDICT}:"
+    return {int(k.removeprefix(head)): verdict_from_json(v) for k, v in attrs.items() if k.startswith(head)}
 
 
 def record_of(trial: FrozenTrial, *, sign: float = 1.0) -> TrialRecord:

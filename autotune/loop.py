@@ -59,7 +59,7 @@ class View(Protocol):
 def create(spec: StudySpec, how: Search, directory: Path) -> None:
     """Make the study: its folder and its first line; `study.db` is made when it runs, another storage must be there.
 
-    UserError where `directory` holds anything, or where the storage cannot be opened or has a study of that name.
+    UserError where `directory` holds anything; where the storage cannot be opened or has a study of that name.
     """
     claim(directory)
     if how.storage:
@@ -82,8 +82,9 @@ def run(directory: Path, launcher: Launcher, view: View) -> StudyRecord:
             _Loop(study, ledger, launcher, log, view).run()
     finally:
         log.close()
-        journal.write(read(directory))
-    return read(directory)
+        study = read(directory)
+        journal.write(study)
+    return study
 
 
 @dataclass(slots=True)

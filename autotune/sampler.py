@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
 
-from autotune.ledger import FINDINGS, PROPOSAL, record_of, space_of, verdict_of
+from autotune.ledger import FINDINGS, PROPOSAL, record_of, space_of, verdicts_of
 from autotune.prescribe import prescribe, settled
 from diagnostics.finding import Finding, finding_to_json
 from studies.record import Origin, Proposal, State, TrialRecord, proposal_to_json, replicates
@@ -72,8 +72,9 @@ class FindingsSampler(BaseSampler):
             return {}
         sign = -1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else 1.0
         known = [record_of(t, sign=sign) for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        verdicts = verdicts_of(study)
         tried = [
-            replace(t, verdict=verdict_of(study, t.number))
+            replace(t, verdict=verdicts.get(t.number))
             for t in known
             if t.state is not State.FAILED and set(search_space) <= set(t.proposal.knobs)
         ]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
 
+    from studies.record import Search
+
 OURS = "autotune"
 SAMPLERS = (OURS, "tpe", "random", "gp", "cmaes")
 PRUNERS = (OURS, "median", "none")
@@ -29,10 +31,19 @@ SCHEMES = ("sqlite", *SERVERS, "journal")
 DRIVERS = {"MySQLdb": "mysqlclient", "psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
 
 
-def sampler(name: str, seed: int) -> BaseSampler:
+def check(how: Search) -> None:
+    """UserError where no sampler, pruner or storage of these names can be had; nothing is opened."""
+    sampler(how.sampler, seed=0)
+    pruner(how.pruner)
+    if how.storage:
+        _dialect(how.storage)
+
+
+def sampler(name: str, seed: int, *, trials: int | None = None, objective: str = "objective") -> BaseSampler:
     """The sampler called `name`: autotune, tpe, random, gp, cmaes, or `module:Class` of the user's own.
 
-    All but ours are as Optuna sets them up. UserError where there is none of that name, or its package is missing.
+    Ours is told how many `trials` the study will have, and what to call its objective. All others are as Optuna sets
+    them up. UserError where there is none of that name, or its package is missing.
     """
     from optuna import samplers
 
@@ -40,7 +51,7 @@ def sampler(name: str, seed: int) -> BaseSampler:
         case "autotune":
             from autotune.sampler import FindingsSampler
 
-            return FindingsSampler(seed=seed)
+            return FindingsSampler(seed=seed, trials=trials, objective=objective)
         case "tpe":
             return samplers.TPESampler(seed=seed)
         case "random":
@@ -136,15 +147,7 @@ def storage(url: str) -> BaseStorage:
     from sqlalchemy.exc import SQLAlchemyError
 
     where = hide_password(url)
-    scheme, colon, rest = url.partition(":")
-    dialect = scheme.partition("+")[0]
-    if not colon or dialect not in SCHEMES:
-        near = _meant(dialect, SCHEMES) or ("Did you mean sqlite:///" + url + "? " if not colon else "")
-        raise UserError(
-            f"{where} is no storage", f"{near}Give sqlite:///FILE, mysql://..., postgresql://... or journal:FILE."
-        )
-    if dialect == "sqlite" and rest.removeprefix("///") in ("", "//", ":memory:"):
-        raise UserError(f"{where} is forgotten when the study ends", "Give a file: sqlite:///FILE.")
+    dialect, rest = _dialect(url)
     try:
         if dialect == "journal":
             return JournalStorage(_journal(Path(rest)))
@@ -166,6 +169,21 @@ def storage(url: str) -> BaseStorage:
         RuntimeError,
     ) as error:  # RuntimeError: tables of another version of Optuna
         raise UserError(f"cannot open the storage {where}: {_cause(error)}", _hint(dialect)) from None
+
+
+def _dialect(url: str) -> tuple[str, str]:
+    """The kind of storage that `url` names, and what stands behind its colon."""
+    where = hide_password(url)
+    scheme, colon, rest = url.partition(":")
+    dialect = scheme.partition("+")[0]
+    if not colon or dialect not in SCHEMES:
+        near = _meant(dialect, SCHEMES) or ("Did you mean sqlite:///" + url + "? " if not colon else "")
+        raise UserError(
+            f"{where} is no storage", f"{near}Give sqlite:///FILE, mysql://..., postgresql://... or journal:FILE."
+        )
+    if dialect == "sqlite" and rest.removeprefix("///") in ("", "//", ":memory:"):
+        raise UserError(f"{where} is forgotten when the study ends", "Give a file: sqlite:///FILE.")
+    return dialect, rest
 
 
 def absolute(url: str) -> str:

@@ -120,8 +120,10 @@ def _start(args: argparse.Namespace) -> ExitStatus:
         return ExitStatus.CLEAN
     _require(spec)
 
+    from autotune import search
     from autotune.loop import create
 
+    search.check(how)
     directory = args.dir if args.dir is not None else new_directory(RUNS, spec.name)
     create(spec, _without_password(how), directory)
     return _go(directory, spec, plain=args.plain)

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from autotune.ledger import CONSTRAINT, PROPOSAL, Ledger, distribution, record_of, space_of, verdict_of
+from autotune.ledger import CONSTRAINT, PROPOSAL, Ledger, distribution, record_of, space_of, verdicts_of
 from diagnostics.errors import UserError
 from diagnostics.finding import Confidence, Evidence, Finding, Severity
 from studies.record import Comparison, Judgement, Origin, Proposal, Search, State, TrialRecord, Verdict
@@ -105,10 +105,9 @@ def test_a_verdict_is_kept(ledger: Ledger) -> None:
     ledger.tell(ended(0, State.COMPLETE, 0.4))
     compared = Comparison("reward_mean", 0.1, 0.4, 0.05, (1, 2), 12800)
     verdict = Verdict(Judgement.CONFIRMED, "both moved", compared, None)
-    assert verdict_of(ledger.study, 0) is None
+    assert verdicts_of(ledger.study) == {}
     ledger.judged(ended(0, State.COMPLETE, 0.4), verdict)
-    assert verdict_of(ledger.study, 0) == verdict
-    assert verdict_of(ledger.study, 1) is None
+    assert verdicts_of(ledger.study) == {0: verdict}
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
