@@ -4,8 +4,8 @@ A module of a format has
 
 - `FORMAT`: what it is, in words for a person ("wandb run file");
 - `parts(path, head) -> Sequence[str] | None`: None where the file at `path`, which begins with the bytes `head`, is of
-  another format; else the runs in it, `("",)` where it holds one, as almost all formats do. Never raises for what a file
-  holds;
+  another format; else the names of the runs in it, `("",)` where it holds one, as in almost all formats. Never raises
+  for what a file holds;
 - `open_log(paths, part) -> Reader`: a reader of that run from its first byte, spread over `paths` where a format does
   that (TensorBoard's files of one folder, wandb's of one id), else one.
 """
