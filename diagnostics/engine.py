@@ -7,7 +7,7 @@ metrics, so that a step costs the same however long the run is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,13 +26,37 @@ def rises(rule: Rule, run: RunHistory, **thresholds: Any) -> tuple[Finding, ...]
 
     Raises NotApplicable where the rule says it cannot judge this run.
     """
-    return _rises(rule, rule.check(run, **thresholds), after=-1, above=None)
+    return _rises(rule, run, rule.check(run, **thresholds), after=-1, above=None)
 
 
-def diagnose(run: RunHistory, rules: Mapping[str, Rule] | None = None) -> Report:
-    """Every finding of a finished run, and every rule that could not judge it."""
+def diagnose(runs: RunHistory | Sequence[RunHistory], rules: Mapping[str, Rule] | None = None) -> Report:
+    """Every finding of a finished run, or of all segments of one log, and every rule that could not judge it."""
+    segments = [runs] if isinstance(runs, RunHistory) else runs
+    return merged([_diagnosed(run, rules) for run in segments])
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """The reports on the segments of one log as one; at least one is needed.
+
+    What is said of the log as a whole, such as its notes, is taken from the last one.
+    """
+    if len(reports) == 1:
+        return reports[0]
+    skipped = [{skip.code for skip in report.skips} for report in reports]
+    everywhere = set.intersection(*skipped)
+    longest = max(reports, key=lambda report: report.steps)
+    return replace(
+        reports[-1],
+        findings=tuple(sorted((f for report in reports for f in report.findings), key=_worst_first)),
+        raised=tuple(f for report in reports for f in report.raised),
+        skips=tuple(skip for skip in longest.skips if skip.code in everywhere),
+        segments=len(reports),
+    )
+
+
+def _diagnosed(run: RunHistory, rules: Mapping[str, Rule] | None) -> Report:
     run = _judgeable(run)
-    raised, skips = _linted(run.settings)
+    raised, skips = _linted(run)
     for rule in (all_rules() if rules is None else rules).values():
         reason = rule.missing(run)
         found: tuple[Finding, ...] = ()
@@ -58,16 +82,20 @@ class Watch:
         *,
         settings: Mapping[str, Any] | None = None,
         reward_bounds: tuple[float, float] | None = None,
+        segment: int = 1,
+        went_back: tuple[int, int] | None = None,
         rules: Mapping[str, Rule] | None = None,
     ) -> None:
         self._rules = tuple((all_rules() if rules is None else rules).values())
-        self._run = _judgeable(RunHistory({}, settings or {}, reward_bounds=reward_bounds))
+        self._run = _judgeable(
+            RunHistory({}, settings or {}, reward_bounds=reward_bounds, segment=segment, went_back=went_back)
+        )
         self._series: dict[str, _Growing] = {}
         self._step: int | None = None
         self._touched: set[str] = set()
         self._worst: dict[str, Severity] = {}
         self._not_applicable: dict[str, str] = {}
-        self._raised, self._lint_skips = _linted(self._run.settings)
+        self._raised, self._lint_skips = _linted(self._run)
         self._from_settings = tuple(self._raised)
 
     @property
@@ -98,7 +126,7 @@ class Watch:
         for rule in self._rules:
             if self._worst.get(rule.code) == rule.severity:
                 continue  # severity only rises, and this rule has none above
-            if not self._touched.isdisjoint(rule.metrics) and self._step is not None:
+            if self._step is not None and (not rule.metrics or not self._touched.isdisjoint(rule.metrics)):
                 raised += self._checked(rule, self._step)
         self._touched.clear()
         raised.sort(key=_order)
@@ -123,7 +151,7 @@ class Watch:
     def _checked(self, rule: Rule, step: int) -> tuple[Finding, ...]:
         view = self._view(rule)
         try:
-            found = _rises(rule, rule.check(view), after=step - 1, above=self._worst.get(rule.code))
+            found = _rises(rule, view, rule.check(view), after=step - 1, above=self._worst.get(rule.code))
         except NotApplicable as why:
             self._not_applicable[rule.code] = str(why)
             return ()
@@ -140,9 +168,12 @@ class Watch:
         """
         points = {name: self._series[name].points() for name in rule.metrics if name in self._series}
         since = min(
-            int(steps[max(0, len(steps) - rule.lookback - 1)])
-            for name, (steps, _) in points.items()
-            if name in self._touched
+            (
+                int(steps[max(0, len(steps) - rule.lookback - 1)])
+                for name, (steps, _) in points.items()
+                if name in self._touched
+            ),
+            default=0,  # of a rule that reads no metric
         )
         series = {}
         for name, (steps, values) in points.items():
@@ -183,7 +214,9 @@ def _judgeable(run: RunHistory) -> RunHistory:
     return replace(run, settings=kept, reward_bounds=bounds)
 
 
-def _rises(rule: Rule, alarms: Iterable[Alarm], *, after: int, above: Severity | None) -> tuple[Finding, ...]:
+def _rises(
+    rule: Rule, run: RunHistory, alarms: Iterable[Alarm], *, after: int, above: Severity | None
+) -> tuple[Finding, ...]:
     """The first point after step `after` of each alarm, those kept that rise above `above` and all before them."""
     first: list[tuple[int, int, Alarm, int]] = []
     found: list[Finding] = []
@@ -198,7 +231,7 @@ def _rises(rule: Rule, alarms: Iterable[Alarm], *, after: int, above: Severity |
         for step, _, alarm, i in sorted(first, key=lambda entry: entry[:2]):
             if alarm.severity > worst:
                 worst = int(alarm.severity)
-                found.append(_finding(rule, alarm.severity, step, _last(alarm, i), alarm.tell(i)))
+                found.append(_finding(rule, run, alarm.severity, step, _last(alarm, i), alarm.tell(i)))
     return tuple(found)
 
 
@@ -208,7 +241,7 @@ def _last(alarm: Alarm, i: int) -> int:
     return int(alarm.steps[i + int(broken[0]) - 1] if len(broken) else alarm.steps[-1])
 
 
-def _finding(rule: Rule | Lint, severity: Severity, raised_at: int, last: int, told: Told) -> Finding:
+def _finding(rule: Rule | Lint, run: RunHistory, severity: Severity, raised_at: int, last: int, told: Told) -> Finding:
     return Finding(
         rule.code,
         rule.name,
@@ -220,19 +253,25 @@ def _finding(rule: Rule | Lint, severity: Severity, raised_at: int, last: int, t
         told.message,
         told.evidence,
         told.prescriptions,
+        run.segment,
     )
 
 
-def _linted(settings: Mapping[str, Any]) -> tuple[list[Finding], list[Skip]]:
+def _linted(run: RunHistory) -> tuple[list[Finding], list[Skip]]:
+    """What the settings alone tell; of a log with several segments the first one tells it."""
     raised, skips = [], []
     for lint in all_lints().values():
-        reason = lint.missing(settings)
+        reason = lint.missing(run.settings)
         if reason:
             skips.append(Skip(lint.code, reason))
-            continue
-        for told in lint.check(settings):
-            raised.append(_finding(lint, lint.severity, BEFORE_THE_RUN, BEFORE_THE_RUN, told))
+        elif run.segment == 1:
+            for told in lint.check(run.settings):
+                raised.append(_finding(lint, run, lint.severity, BEFORE_THE_RUN, BEFORE_THE_RUN, told))
     return raised, skips
+
+
+def _worst_first(finding: Finding) -> tuple[int, int, int, str]:
+    return (-finding.severity, finding.segment, finding.raised_at, finding.code)
 
 
 def _order(finding: Finding) -> tuple[float, str, int]:
@@ -248,7 +287,7 @@ def _report(run: RunHistory, raised: Iterable[Finding], skips: Iterable[Skip]) -
         source=run.source,
         framework=run.framework,
         steps=run.last_step,
-        findings=tuple(sorted(worst.values(), key=lambda f: (-f.severity, f.raised_at, f.code))),
+        findings=tuple(sorted(worst.values(), key=_worst_first)),
         raised=tuple(ordered),
         skips=tuple(sorted(skips, key=lambda s: s.code)),
         unmapped=run.unmapped,

@@ -158,7 +158,8 @@ class Finding:
     """One thing that is wrong with a run.
 
     `first_step` is the onset and may lie before `raised_at`, the step at which the finding at this severity could
-    first be known; `last_step` is the last step at which it held.
+    first be known; `last_step` is the last step at which it held. The steps are those of the log's `segment`-th run: a
+    log whose steps begin anew holds several.
     """
 
     code: str
@@ -171,6 +172,7 @@ class Finding:
     message: str
     evidence: tuple[Evidence, ...]
     prescriptions: tuple[Prescription, ...] = ()
+    segment: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +185,10 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is known of one run: one finding per code (its worst), and what could not be checked.
+    """What is known of one log: one finding per code and segment (its worst), and what could not be checked.
 
-    `raised` holds every rise of severity in the order of the steps; `findings` the last of them for each code.
+    `raised` holds every rise of severity in the order of the steps; `findings` the last of them for each code. `steps`
+    is the last step of the last segment. A rule is among the skips where it could judge none of the segments.
     """
 
     source: str
@@ -196,6 +199,7 @@ class Report:
     skips: tuple[Skip, ...]
     unmapped: tuple[str, ...]
     notes: tuple[str, ...]
+    segments: int = 1
 
     def worst(self) -> Severity | None:
         """The highest severity found, or None for a clean report."""
@@ -212,6 +216,7 @@ def finding_to_json(finding: Finding) -> Json:
         "first_step": finding.first_step,
         "last_step": finding.last_step,
         "raised_at": finding.raised_at,
+        "segment": finding.segment,
         "message": finding.message,
         "evidence": [
             {
@@ -258,6 +263,7 @@ def finding_from_json(data: Mapping[str, Any]) -> Finding:
         message=data["message"],
         evidence=tuple(Evidence(**e) for e in data["evidence"]),
         prescriptions=tuple(prescription_from_json(p) for p in data["prescriptions"]),
+        segment=data.get("segment", 1),  # events of earlier versions do not say it
     )
 
 

@@ -100,6 +100,8 @@ class Rule:
 
     def missing(self, run: RunHistory) -> str:
         """Why the metrics of `run` do not suffice, "" where they do."""
+        if not self.needs and run.last_step < 0:
+            return "needs a step with any known metric, which this run did not log"
         for need in self.needs:
             names = (need,) if isinstance(need, str) else need
             longest = max(len(run.get(name)) for name in names)

@@ -6,7 +6,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,12 @@ class RunHistory:
     """One run: metrics and settings under canonical names, whatever framework they came from.
 
     `knobs` is the timeline of settings changed while running, as (step, knob, value); `reward_bounds` (low, high)
-    when the task or the user declares them, else None; `notes` say what a reader had to repair.
+    when the task or the user declares them, else None; `notes` say what a reader had to repair. `names` (metric: name)
+    are the names in the log that metrics were read from, `unmapped` those without a meaning; `recognised` says why the
+    names are read as `framework`'s.
+
+    A log whose steps begin anew holds several runs: this is its `segment`-th (from 1), and `went_back` are the last
+    step before it and its first one, None in the first segment.
     """
 
     series: Mapping[str, MetricSeries]
@@ -64,6 +69,11 @@ class RunHistory:
     framework: str = "autotune"
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    format: str = ""
+    recognised: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    segment: int = 1
+    went_back: tuple[int, int] | None = None
 
     def __getitem__(self, metric: str) -> MetricSeries:
         return self.series[metric]
@@ -86,17 +96,7 @@ class RunHistory:
 
     def with_series(self, series: Mapping[str, MetricSeries]) -> RunHistory:
         """The same run with other points."""
-        return RunHistory(
-            series,
-            self.settings,
-            self.raw_settings,
-            self.knobs,
-            self.reward_bounds,
-            self.source,
-            self.framework,
-            self.unmapped,
-            self.notes,
-        )
+        return replace(self, series=series)
 
 
 def are_bounds(bounds: tuple[float, float]) -> bool:
@@ -143,6 +143,7 @@ def example(
     *,
     settings: Mapping[str, Any] | None = None,
     reward_bounds: tuple[float, float] | None = None,
+    went_back: tuple[int, int] | None = None,
 ) -> RunHistory:
     """A run written in the shorthand of `expand`; the sample at position i is step i."""
     series = {}
@@ -151,4 +152,4 @@ def example(
         series[metric] = MetricSeries(
             metric, np.array([s for s, _ in points], dtype=np.int64), np.array([v for _, v in points], dtype=np.float64)
         )
-    return RunHistory(series, settings or {}, reward_bounds=reward_bounds, source="example")
+    return RunHistory(series, settings or {}, reward_bounds=reward_bounds, source="example", went_back=went_back)

@@ -44,7 +44,9 @@ def recorded(path: Path) -> RunHistory:
 
 def followed(run: RunHistory, **options) -> Watch:
     """A watch that saw `run` step by step."""
-    watch = Watch(settings=run.settings, reward_bounds=run.reward_bounds, **options)
+    watch = Watch(
+        settings=run.settings, reward_bounds=run.reward_bounds, segment=run.segment, went_back=run.went_back, **options
+    )
     rows: dict[int, dict[str, float]] = {}
     for series in run.series.values():
         for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
@@ -272,3 +274,28 @@ def test_settings_that_can_be_none_are_unknown(value):
     odd = {"num_generations": value, "batch_size": 60, "dataset_size": 1000}
     assert {s.code for s in diagnose(RunHistory({}, odd)).skips} >= {"CFG001"}
     assert [f.code for f in Watch(settings=odd).lint()] == []
+
+
+# ---- logs of several segments
+
+
+def test_segments_are_judged_each_by_itself_and_told_in_one_report():
+    collapse = {"reward_mean": "0.5~0.02*40 0.9~0.02*40 0.1~0.02*40"}
+    first = replace(example({"reward_mean": "0.5~0.02*3"}), notes=("of the log",))
+    second = replace(example(collapse, went_back=(2, 0)), segment=2, notes=("of the log",))
+    alone = diagnose(second)
+    report = diagnose([first, second])
+    assert report.segments == 2
+    assert {f.code for f in alone.findings} >= {"LOG001", "RWD002"}
+    assert report.findings == alone.findings
+    assert {f.segment for f in report.findings} == {2}
+    assert report.notes == ("of the log",)
+    assert "RWD002" not in {s.code for s in report.skips}  # too short to be judged in the first, judged in the second
+    assert {s.code for s in report.skips} == {s.code for s in alone.skips}
+    assert [f.severity for f in report.findings] == sorted((f.severity for f in report.findings), reverse=True)
+
+
+def test_settings_are_judged_once_in_a_log_of_several_segments():
+    run = replace(example({"reward_mean": "0.5*3"}), settings={"num_generations": 8, "batch_size": 60})
+    report = diagnose([run, replace(run, segment=2, went_back=(2, 0))])
+    assert [f.code for f in report.findings] == ["CFG001", "LOG001"]

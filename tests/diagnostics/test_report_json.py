@@ -76,6 +76,7 @@ def test_the_document_is_a_contract():
                         "first_step": 40,
                         "last_step": 99,
                         "raised_at": 44,
+                        "segment": 1,
                         "message": "KL rose from 0.02 to 12 \x1b[31m\ud800",
                         "evidence": [
                             {
