@@ -80,6 +80,7 @@ class Table:
         self.texts: dict[str, str] = {}
         self.lost: Counter[str] = Counter()
         self.notes: list[str] = []
+        self.ended = False
 
     def add(self, values: Mapping[str, Any]) -> bool:
         """Add a row of values as they were logged; texts that spell a number are numbers. Whether any was one."""
