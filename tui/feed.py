@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diagnostics.errors import UserError
+from diagnostics.plot import NONE, Curve, curve
 from studies.log import StudyFollower, is_running, is_study
 from studies.record import StudyRecord
 from studies.requests import Action, Request, ask, pending
 from studies.trial_log import TrialLog
-from tui.plot import NONE, Curve, curve
 
 INTERVAL = 0.5  # seconds between looks at the files
 LOCK_INTERVAL = 2.0  # the lock is probed by taking it, which a study that starts in that instant would notice

@@ -21,11 +21,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from diagnostics.finding import Finding, Severity
+from diagnostics.plot import BLANK, NONE, Curve, braille, frame, gaps
 from diagnostics.text import NOT_FINITE, visible
 from studies import words
 from studies.record import StudyRecord, TrialRecord
 from tui.feed import Snapshot, TrialFeed
-from tui.plot import BLANK, NONE, Curve, braille, frame, gaps
 
 # What a person looks at first, by quantity; the others follow by name.
 FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_loss", "loss")
