@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from diagnostics import metrics as canonical
+from diagnostics.excerpt import excerpt
 from diagnostics.finding import Finding, Report, Severity, Skip
 from diagnostics.rule import Alarm, Lint, NotApplicable, Rule, Told, all_lints, all_rules
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, are_bounds
@@ -51,13 +52,15 @@ def merged(reports: Sequence[Report]) -> Report:
         raised=tuple(f for report in reports for f in report.raised),
         skips=tuple(skip for skip in longest.skips if skip.code in everywhere),
         segments=len(reports),
+        excerpts=tuple(shown for report in reports for shown in report.excerpts),
     )
 
 
 def _diagnosed(run: RunHistory, rules: Mapping[str, Rule] | None) -> Report:
     run = _judgeable(run)
     raised, skips = _linted(run)
-    for rule in (all_rules() if rules is None else rules).values():
+    checked = (all_rules() if rules is None else rules).values()
+    for rule in checked:
         reason = rule.missing(run)
         found: tuple[Finding, ...] = ()
         try:
@@ -67,7 +70,7 @@ def _diagnosed(run: RunHistory, rules: Mapping[str, Rule] | None) -> Report:
         raised += found
         if reason and not found:
             skips.append(Skip(rule.code, reason))
-    return _report(run, raised, skips)
+    return _report(run, len(checked), raised, skips)
 
 
 class Watch:
@@ -146,7 +149,7 @@ class Watch:
             reason = rule.missing(history) or self._not_applicable.get(rule.code, "")
             if reason and rule.code not in self._worst:
                 skips.append(Skip(rule.code, reason))
-        return _report(history, self._raised, skips)
+        return _report(history, len(self._rules), self._raised, skips)
 
     def _checked(self, rule: Rule, step: int) -> tuple[Finding, ...]:
         view = self._view(rule)
@@ -278,7 +281,7 @@ def _order(finding: Finding) -> tuple[float, str, int]:
     return (finding.raised_at, finding.code, finding.severity)
 
 
-def _report(run: RunHistory, raised: Iterable[Finding], skips: Iterable[Skip]) -> Report:
+def _report(run: RunHistory, rules: int, raised: Iterable[Finding], skips: Iterable[Skip]) -> Report:
     ordered = sorted(raised, key=_order)
     worst: dict[str, Finding] = {}
     for finding in ordered:  # severity only rises, so the last of a code is its worst
@@ -292,4 +295,9 @@ def _report(run: RunHistory, raised: Iterable[Finding], skips: Iterable[Skip]) -
         skips=tuple(sorted(skips, key=lambda s: s.code)),
         unmapped=run.unmapped,
         notes=run.notes,
+        format=run.format,
+        recognised=run.recognised,
+        names=run.names,
+        rules=rules + len(all_lints()),
+        excerpts=tuple(shown for finding in worst.values() if (shown := excerpt(finding, run)) is not None),
     )

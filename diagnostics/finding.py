@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from sys import float_info
 from typing import Any
+
+from diagnostics.excerpt import Excerpt
 
 Json = dict[str, Any]
 
@@ -188,7 +190,12 @@ class Report:
     """What is known of one log: one finding per code and segment (its worst), and what could not be checked.
 
     `raised` holds every rise of severity in the order of the steps; `findings` the last of them for each code. `steps`
-    is the last step of the last segment. A rule is among the skips where it could judge none of the segments.
+    is the last step of the last segment, -1 where nothing that is understood was logged. A rule is among the skips
+    where it could judge none of the segments; `rules` is how many there are.
+
+    `format` is what the log is, `recognised` why its names are read as `framework`'s. `names` (metric: name) are the
+    names in the log that metrics were read from, `unmapped` those without a meaning, and `suggestions` (name: metrics)
+    what some of these may mean. `excerpts` are what a report shows of the run around its findings.
     """
 
     source: str
@@ -200,10 +207,21 @@ class Report:
     unmapped: tuple[str, ...]
     notes: tuple[str, ...]
     segments: int = 1
+    format: str = ""
+    recognised: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    suggestions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rules: int = 0
+    excerpts: tuple[Excerpt, ...] = ()
 
     def worst(self) -> Severity | None:
         """The highest severity found, or None for a clean report."""
         return max((f.severity for f in self.findings), default=None)
+
+    def excerpt(self, finding: Finding) -> Excerpt | None:
+        """What a report shows of the run around `finding`, None where there is nothing to show."""
+        wanted = finding.code, finding.segment
+        return next((e for e in self.excerpts if (e.code, e.segment) == wanted), None)
 
 
 def finding_to_json(finding: Finding) -> Json:
