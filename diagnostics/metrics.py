@@ -21,6 +21,7 @@ class Against(StrEnum):
     REFERENCE = "reference"
     ROLLOUT = "rollout"
     PREVIOUS_UPDATE = "previous_update"
+    SAMPLER = "sampler"
 
 
 class Estimator(StrEnum):
@@ -38,6 +39,7 @@ class Aggregation(StrEnum):
 
     TOKEN = "token"
     SEQUENCE = "sequence"
+    ACTION = "action"
     BATCH = "batch"
     BATCH_SUM = "batch_sum"
     GROUP = "group"
@@ -45,7 +47,10 @@ class Aggregation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A canonical metric. `range` is inclusive: a value outside it is an error of the log, not of the run."""
+    """A canonical metric. `range` is inclusive: a value outside it is an error of the log, not of the run.
+
+    Without an aggregation it is one where nothing else is meant, or one of which the log does not say it.
+    """
 
     quantity: str
     against: Against | None

@@ -126,7 +126,7 @@ class Recorder(TrainerCallback):
             metric = self._vocabulary.metric(name, self._version)
             if metric is not None and _MEASURED_BETTER.get(metric) not in self._metrics:
                 self._metrics.setdefault(metric, _number(value))
-            elif metric is None and name not in self._vocabulary.understood:
+            elif metric is None and not self._vocabulary.understands(name):
                 self._unmapped[name] = _number(value)
         if not control.should_evaluate:
             self._flush(state.global_step, control)

@@ -21,7 +21,8 @@ from diagnostics.events import (
 )
 from diagnostics.finding import Finding
 from diagnostics.metrics import settings
-from diagnostics.readers.rows import Names, Row
+from diagnostics.naming import Names
+from diagnostics.readers.rows import Row
 from studies.command import CommandSpec
 from studies.trial_log import TrialLog
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostics.events import MOST_STEPS
-from diagnostics.metrics import is_metric
-from diagnostics.vocabulary import Vocabulary, recognised
 
 STEP_KEYS = ("step", "global_step", "train/global_step", "trainer/global_step", "_step")
 _NON_FINITE = {"NaN", "Infinity", "-Infinity"}
@@ -55,44 +53,3 @@ def _number(value: Any) -> float | None:
         return float(value)
     except OverflowError:  # an integer of more than 308 digits
         return None
-
-
-class Names:
-    """Canonical names for those of one log, exactly as its framework means them.
-
-    The framework is recognised by names that no other has, or is `framework` where the format tells it; versions that
-    cannot have logged what was seen are left out. A name that is canonical by itself means itself. What a name means
-    is settled when it is first seen.
-    """
-
-    def __init__(self, framework: Vocabulary | None = None) -> None:
-        self.framework = framework
-        self._meant: dict[str, str | None] = {}
-
-    def canonical(self, values: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-        """The numbers under canonical names, and those of `values` that have none."""
-        if not values.keys() <= self._meant.keys():
-            self._learn(values.keys() | self._meant.keys())
-        mapped, unmapped = {}, {}
-        for name, value in values.items():
-            metric = self._meant[name]
-            if metric is not None:
-                mapped[metric] = value
-            elif self.framework is None or name not in self.framework.understood:
-                unmapped[name] = value
-        return mapped, unmapped
-
-    def _learn(self, names: set[str]) -> None:
-        framework = recognised(names)
-        if framework is not None and framework is not self.framework:
-            self.framework = framework
-            self._meant.clear()  # names that meant nothing so far do now
-        for name in names - self._meant.keys():
-            self._meant[name] = self._meaning(name, names)
-
-    def _meaning(self, name: str, names: set[str]) -> str | None:
-        if self.framework is not None:
-            metric = self.framework.metric_between(name, *self.framework.versions(names))
-            if metric is not None:
-                return metric
-        return name if is_metric(name) else None

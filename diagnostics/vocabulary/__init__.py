@@ -1,7 +1,24 @@
 """What each framework calls things: exact names to canonical metrics and settings, version by version.
 
 One TOML file per framework. Names are matched exactly, never by suffix or likeness; a name that is not in the file is
-reported as unmapped.
+reported as unmapped. A file has
+
+- `metrics`: entries `{ name, metric }`, with `since` (inclusive) and `until` (exclusive) where a name's meaning depends
+  on the version, `times` and `plus` where the canonical metric is `times * logged + plus` (another unit, sign, or
+  complement), and `zeros = false` where the framework writes 0 for what it did not measure. A `*` in a name stands for
+  the component of a family. Of two names for the same metric in one log, the first in the file is read.
+- `settings`: entries `{ name, setting }`, with `since`, `until`, and `values` where its words are not the canonical
+  ones ("" for one that means it is not set); nested settings are joined by ".".
+- `understood`: names that need no metric, such as clocks; a `*` stands for any text.
+- `transport`: how loggers respell the names (`Transport`), `exact` where nothing is said.
+- `signature`: names that tell the framework, each by itself, or a list of which all must be there; a `*` stands for any
+  text. `setting_signature`: the same for settings. A log of several frameworks' signatures is of the one that
+  understands most of its names.
+- `doubtful`: names whose aggregation is another one in a framework with the same signature, so that it is known only
+  where settings tell which it is.
+- `steps`: the framework's own x-axes, the best first. `package`: the Python package whose version its versions are.
+- `extends`: another file, whose entries hold where this one does not speak of the name or the setting.
+- `rest`: another file, by which the names are read that this one does not know.
 """
 
 from __future__ import annotations
@@ -9,6 +26,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -30,15 +48,46 @@ def parse_version(text: str) -> Version:
     return tuple(parts)
 
 
+class Transport(StrEnum):
+    """How names are respelt on their way into a log."""
+
+    EXACT = "exact"
+    TRAIN = "train"  # some loggers put `train/` in front
+    TRANSFORMERS = "transformers"  # wandb, TensorBoard and others get `train/x` for `x` and `eval/x` for `eval_x`
+    PLAIN = "plain"  # people's own: small letters or capitals, spaces or "_" between words, `train/` in front or not
+
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """How `name` may stand in a vocabulary's file: as it is, and before it was respelt."""
+        match self:
+            case Transport.EXACT:
+                return (name,)
+            case Transport.TRAIN:
+                return (name, name[6:]) if name.startswith("train/") else (name,)
+            case Transport.TRANSFORMERS:  # transformers.integrations.rewrite_logs
+                head, slash, tail = name.partition("/")
+                if not slash or (head == "train" and tail.startswith(("eval_", "test_"))):
+                    return (name,)
+                return (name, {"train": tail, "eval": f"eval_{tail}", "test": f"test_{tail}"}.get(head, name))
+            case Transport.PLAIN:
+                return (name.strip().lower().replace(" ", "_").replace("-", "_").removeprefix("train/"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One name of a framework and what it means from version `since` (inclusive) until `until` (exclusive)."""
+    """One name of a framework and what it means from version `since` (inclusive) until `until` (exclusive).
+
+    A canonical metric is `times` the number that is logged, `plus` another. Where not `zeros`, an exact 0 may stand for
+    what was not measured.
+    """
 
     name: str
     means: str
     since: Version = FIRST
     until: Version = LAST
     values: Mapping[str, Any] = field(default_factory=dict)
+    times: float = 1.0
+    plus: float = 0.0
+    zeros: bool = True
 
     def component(self, name: str) -> str | None:
         """What stands at the `*` of a family's pattern such as `rewards/*/mean`; "" for a plain match, else None."""
@@ -52,59 +101,104 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The names of one framework. `understood` are names that need no canonical metric, such as `epoch`.
-
-    Where nothing but its names tells where a log comes from, one of `signature` tells that it is this framework, and
-    `doubtful` are names that mean something else in another framework with the same signature.
-    """
+    """The names of one framework; the module says what each field is."""
 
     framework: str
     metrics: tuple[Name, ...]
     settings: tuple[Name, ...]
     understood: frozenset[str]
-    signature: frozenset[str] = frozenset()
+    signature: tuple[frozenset[str], ...] = ()
     doubtful: frozenset[str] = frozenset()
+    transport: Transport = Transport.EXACT
+    setting_signature: tuple[frozenset[str], ...] = ()
+    steps: tuple[str, ...] = ()
+    package: str = ""
+    rest: str = ""
+    _positions: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _exact: dict[str, list[Name]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _families: list[Name] = field(init=False, repr=False, compare=False, default_factory=list)
+    _texts: list[Name] = field(init=False, repr=False, compare=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        for position, entry in enumerate(self.metrics):
+            self._positions.setdefault(entry.name, position)
+            if "*" in entry.name:
+                self._families.append(entry)
+            else:
+                self._exact.setdefault(entry.name, []).append(entry)
+        self._texts.extend(Name(name, "") for name in self.understood if "*" in name)
 
     def metric(self, name: str, version: Version) -> str | None:
         """The canonical metric that `name` meant in `version`, None where it is not known."""
-        for entry in self.metrics:
+        for entry, means in self.entries(name):
             if entry.since <= version < entry.until:
-                component = entry.component(name)
-                if component is not None:
-                    return f"{entry.means}[{component}]" if component else entry.means
+                return means
         return None
 
+    def understands(self, name: str) -> bool:
+        """Whether `name` needs no canonical metric."""
+        return any(
+            spelt in self.understood or any(text.component(spelt) is not None for text in self._texts)
+            for spelt in self.transport.spellings(name)
+        )
+
+    def knows(self, name: str) -> bool:
+        """Whether the framework logs `name`, in any version."""
+        return bool(self.entries(name)) or self.understands(name)
+
     def meanings(self, name: str) -> tuple[str, ...]:
-        """All canonical metrics that `name` meant in any version."""
-        return tuple(dict.fromkeys(means for _, means in self._entries(name)))
+        """All canonical metrics that `name` meant in any version, and the one that it means where that is not known."""
+        found = [means for _, means in self.entries(name)]
+        common = self.metric_between(name, FIRST, LAST)
+        return tuple(dict.fromkeys([*found, *([common] if common else [])]))
 
     def versions(self, names: Iterable[str]) -> tuple[Version, Version]:
-        """The versions, first (inclusive) and last (exclusive), that can have logged all of `names`."""
+        """The versions, first (inclusive) and last (exclusive), that can have logged all of `names`; none where the
+        first is not below the last."""
         since, until = FIRST, LAST
         for name in names:
-            entries = [entry for entry, _ in self._entries(name)]
+            entries = [entry for entry, _ in self.entries(name)]
             if entries:
                 since = max(since, min(entry.since for entry in entries))
                 until = min(until, max(entry.until for entry in entries))
         return since, until
 
-    def metric_between(self, name: str, since: Version, until: Version) -> str | None:
-        """The canonical metric that `name` meant in all versions from `since` until `until`, None where they differ.
+    def metric_between(self, name: str, since: Version, until: Version, *, certain: bool = False) -> str | None:
+        """The canonical metric that `name` meant in all versions from `since` until `until`, None where they differ."""
+        found = self.meaning_between(name, since, until, certain=certain)
+        return found.means if found else None
 
-        Meanings that differ in their estimator alone are that metric with an unknown estimator.
+    def meaning_between(self, name: str, since: Version, until: Version, *, certain: bool = False) -> Name | None:
+        """What `name` meant in all versions from `since` until `until`, as an entry that means the canonical metric.
+
+        None where meanings differ in more than their estimator and their aggregation; where they differ in these alone,
+        it is the metric of which these are not known. Where it is not `certain` that this is the framework, the
+        aggregation of a doubtful name is not known.
         """
-        if name in self.doubtful:
+        found = [(e, means) for e, means in self.entries(name) if e.since < until and since < e.until]
+        if len({(entry.times, entry.plus) for entry, _ in found}) != 1:
             return None
-        found = {means for entry, means in self._entries(name) if entry.since < until and since < entry.until}
-        if len(found) > 1:
-            found = {_of_unknown_estimator(means) for means in found}
-        means = found.pop() if len(found) == 1 else ""
-        return means if canonical.is_metric(means) else None
+        entry = found[0][0]
+        means = _common({means for _, means in found})
+        if means is not None and not certain and entry.name in self.doubtful:
+            means = _common({replace(canonical.metrics()[means], aggregation=None).name})
+        return replace(entry, means=means, zeros=all(entry.zeros for entry, _ in found)) if means is not None else None
 
-    def _entries(self, name: str) -> list[tuple[Name, str]]:
-        """All entries for `name`, each with what it means."""
-        found = [(entry, entry.component(name)) for entry in self.metrics]
-        return [(entry, f"{entry.means}[{part}]" if part else entry.means) for entry, part in found if part is not None]
+    def position(self, entry: Name) -> int:
+        """Where `entry` stands in the file, the first for a name."""
+        return self._positions[entry.name]
+
+    def entries(self, name: str) -> list[tuple[Name, str]]:
+        """All entries for `name`, each with what it means, a family's component included."""
+        for spelt in self.transport.spellings(name):
+            found = [(entry, entry.means) for entry in self._exact.get(spelt, ())]
+            for entry in self._families:
+                component = entry.component(spelt)
+                if component is not None:
+                    found.append((entry, f"{entry.means}[{component}]"))
+            if found:
+                return found
+        return []
 
     def canonical_settings(self, raw: Mapping[str, Any], version: Version) -> dict[str, Any]:
         """The settings of `raw` that have a canonical name, under that name."""
@@ -115,12 +209,25 @@ class Vocabulary:
                 found[entry.means] = entry.values.get(str(value), value)
         return found
 
+    def settings_between(self, since: Version, until: Version) -> list[Name]:
+        """The settings whose names meant one thing in all versions from `since` until `until`."""
+        found = [entry for entry in self.settings if entry.since < until and since < entry.until]
+        return [entry for entry in found if all(entry.means == e.means for e in found if e.name == entry.name)]
+
     def spoken(self, setting: str, version: Version = (1_000_000 - 1,)) -> str:
         """What this framework's users call a canonical setting; the canonical name where it has no other."""
         for entry in self.settings:
             if entry.means == setting and entry.since <= version < entry.until:
                 return entry.name
         return setting
+
+    def signed(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The names of signatures that are all there, as they stand in `names`; none where no signature is."""
+        return _signed(self.signature, {spelt: n for n in names for spelt in reversed(self.transport.spellings(n))})
+
+    def signed_settings(self, settings: Iterable[str]) -> tuple[str, ...]:
+        """As `signed`, of settings."""
+        return _signed(self.setting_signature, {name: name for name in settings})
 
 
 @cache
@@ -136,21 +243,28 @@ def vocabulary(framework: str) -> Vocabulary:
     if framework not in frameworks():
         raise KeyError(f"no vocabulary for {framework!r}; there are {', '.join(frameworks())}")
     data = tomllib.loads(files(__package__).joinpath(f"{framework}.toml").read_text(encoding="utf-8"))
+    metrics = [_name(e, "metric") for e in data.get("metrics", ())]
+    settings = [_name(e, "setting") for e in data.get("settings", ())]
+    understood = set(data.get("understood", ()))
+    if "extends" in data:
+        base = vocabulary(data["extends"])
+        own = {entry.name for entry in metrics} | understood
+        metrics += [entry for entry in base.metrics if entry.name not in own]
+        settings += [e for e in base.settings if not any(e.name == s.name or e.means == s.means for s in settings)]
+        understood |= base.understood - own
     return Vocabulary(
         framework,
-        tuple(_name(e, "metric") for e in data.get("metrics", ())),
-        tuple(_name(e, "setting") for e in data.get("settings", ())),
-        frozenset(data.get("understood", ())),
-        frozenset(data.get("signature", ())),
+        tuple(metrics),
+        tuple(settings),
+        frozenset(understood),
+        _signatures(data.get("signature", ())),
         frozenset(data.get("doubtful", ())),
+        Transport(data.get("transport", Transport.EXACT)),
+        _signatures(data.get("setting_signature", ())),
+        tuple(data.get("steps", ())),
+        data.get("package", ""),
+        data.get("rest", ""),
     )
-
-
-def recognised(names: Iterable[str]) -> Vocabulary | None:
-    """The vocabulary of the one framework with a name of its signature among `names`, None where none has."""
-    seen = set(names)
-    found = [words for words in map(vocabulary, frameworks()) if words.signature & seen]
-    return found[0] if len(found) == 1 else None
 
 
 def meanings(name: str, framework: str) -> tuple[str, ...]:
@@ -158,13 +272,42 @@ def meanings(name: str, framework: str) -> tuple[str, ...]:
     return vocabulary(framework).meanings(name) if framework in frameworks() else ()
 
 
-def _of_unknown_estimator(metric: str) -> str:
-    known = canonical.metrics().get(metric)
-    return (
-        metric
-        if known is None or known.estimator is None
-        else replace(known, estimator=canonical.Estimator.UNKNOWN).name
-    )
+def _common(found: set[str]) -> str | None:
+    """The one canonical metric that all of `found` are, with no estimator or aggregation where these alone differ."""
+    known = [canonical.metrics().get(means) for means in found]
+    metrics = [metric for metric in known if metric is not None]
+    if len(found) > 1 and len(metrics) == len(found):
+        unsaid = canonical.Estimator.UNKNOWN
+        for less in (
+            [replace(m, estimator=m.estimator and unsaid) for m in metrics],
+            [replace(m, aggregation=None) for m in metrics],
+            [replace(m, estimator=m.estimator and unsaid, aggregation=None) for m in metrics],
+        ):
+            names = {metric.name for metric in less}
+            if len(names) == 1 and canonical.is_metric(*names):
+                return names.pop()
+    means = next(iter(found)) if len(found) == 1 else ""
+    return means if canonical.is_metric(means) else None
+
+
+def _signed(signatures: Iterable[frozenset[str]], names: Mapping[str, str]) -> tuple[str, ...]:
+    told: dict[str, None] = {}
+    for signature in signatures:
+        found = [_first(part, names) for part in sorted(signature)]
+        if None not in found:
+            told |= dict.fromkeys(name for name in found if name is not None)
+    return tuple(told)
+
+
+def _first(part: str, names: Mapping[str, str]) -> str | None:
+    if "*" not in part:
+        return names.get(part)
+    pattern = Name(part, "")
+    return next((names[spelt] for spelt in names if pattern.component(spelt) is not None), None)
+
+
+def _signatures(entries: Iterable[str | list[str]]) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset([entry] if isinstance(entry, str) else entry) for entry in entries)
 
 
 def _name(entry: Mapping[str, Any], kind: str) -> Name:
@@ -174,4 +317,7 @@ def _name(entry: Mapping[str, Any], kind: str) -> Name:
         parse_version(entry.get("since", "")),
         parse_version(entry["until"]) if "until" in entry else LAST,
         entry.get("values", {}),
+        entry.get("times", 1.0),
+        entry.get("plus", 0.0),
+        entry.get("zeros", True),
     )

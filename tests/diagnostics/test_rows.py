@@ -8,17 +8,8 @@ from pathlib import Path
 import pytest
 
 from diagnostics.readers.jsonl import JsonlTail
-from diagnostics.readers.rows import Names, Row, row
+from diagnostics.readers.rows import Row, row
 from diagnostics.readers.trainer_state import TrainerStateTail, newest_state
-from diagnostics.vocabulary import frameworks, recognised, vocabulary
-
-# What TRL 1.16 logs for a step of GRPO, without the version.
-TRL = {
-    "loss": 0.1, "grad_norm": 1.0, "learning_rate": 1e-5, "reward": 0.5, "reward_std": 0.2, "frac_reward_zero_std": 0.1,
-    "kl": 0.01, "entropy": 0.7, "clip_ratio/region_mean": 0.05, "completions/mean_length": 9.0,
-    "completions/clipped_ratio": 0.0, "rewards/exact/mean": 0.4, "num_tokens": 100.0, "mine": 3.0,
-}  # fmt: skip
-
 
 # ---- a row
 
@@ -49,60 +40,6 @@ def test_a_null_stands_for_what_the_format_says():
     assert row({"step": 1, "a": None, "b": 2}) == Row(1, {"b": 2.0})
     found = row({"step": 1, "a": None}, null=math.nan)
     assert found is not None and math.isnan(found.values["a"])
-
-
-# ---- names
-
-
-def test_names_of_a_framework_are_mapped_when_its_signature_is_among_them():
-    mapped, unmapped = Names().canonical(TRL)
-    assert mapped == {
-        "total_loss": 0.1, "grad_norm": 1.0, "learning_rate": 1e-5, "reward_mean": 0.5, "zero_std_share": 0.1,
-        "kl.reference.unknown.token": 0.01, "entropy.token": 0.7, "completion_length_mean": 9.0, "truncated_share": 0.0,
-        "reward_component_mean[exact]": 0.4,
-    }  # fmt: skip
-    # of the group until 0.27, of the batch from then on; of tokens in GRPO, of sequences in RLOO; nobody's
-    assert unmapped == {"reward_std": 0.2, "clip_ratio/region_mean": 0.05, "mine": 3.0}
-
-
-def test_without_a_signature_names_that_look_alike_are_left_alone():
-    values = {
-        "reward": 0.5,
-        "kl": 8.0,
-        "loss": 1.0,
-        "reward_mean": 0.4,
-        "learning_rate": 1e-4,
-        "kl.reference.k1.token": 0.1,
-    }
-    mapped, unmapped = Names().canonical(values)
-    assert mapped == {"reward_mean": 0.4, "learning_rate": 1e-4, "kl.reference.k1.token": 0.1}  # canonical as they are
-    assert unmapped == {"reward": 0.5, "kl": 8.0, "loss": 1.0}
-
-
-def test_a_format_may_tell_the_framework_and_a_signature_tells_it_better():
-    names = Names(vocabulary("transformers"))
-    assert names.canonical({"loss": 1.0, "kl": 0.1, "epoch": 0.5}) == ({"total_loss": 1.0}, {"kl": 0.1})
-    mapped, _ = names.canonical(TRL)
-    assert mapped["kl.reference.unknown.token"] == 0.01
-    assert names.framework is vocabulary("trl-grpo")
-
-
-def test_a_name_that_means_something_else_by_version_is_settled_by_the_versions_that_can_have_logged_it():
-    words = vocabulary("trl-grpo")
-    assert words.versions(["reward", "rewards/a/mean"]) == ((), (1_000_000,))
-    assert words.versions(["clip_ratio/low_mean", "entropy"]) == ((0, 20, 0), (1_000_000,))
-    assert words.versions(["completion_length"]) == ((), (0, 17, 0))
-    assert words.metric_between("reward_std", (), (0, 17, 0)) == "reward_std.group"
-    assert words.metric_between("reward_std", (0, 20), (1_000_000,)) is None
-    assert words.metric_between("kl", (), (0, 17, 0)) == "kl.reference.k3.token"
-    assert words.metric_between("kl", (0, 20), (1_000_000,)) == "kl.reference.unknown.token"
-    assert words.metric_between("rewards/a/mean", (0, 17, 0), (1_000_000,)) == "reward_component_mean[a]"
-    assert set(words.meanings("kl")) == {"kl.reference.k3.token", "kl.reference.unknown.token"}
-
-
-def test_a_framework_is_recognised_by_what_no_other_logs():
-    assert recognised(TRL) is vocabulary("trl-grpo")
-    assert recognised(["loss", "reward", "kl"]) is None
 
 
 # ---- JSONL
@@ -236,10 +173,3 @@ def test_the_newest_state_is_found_in_checkpoints(tmp_path):
     assert newest_state(tmp_path, 1) is None
     os.utime(new, ns=(0, 0))
     assert newest_state(tmp_path, 2) == old
-
-
-@pytest.mark.parametrize("framework", frameworks())
-def test_signatures_and_doubtful_names_are_names_of_the_framework(framework):
-    words = vocabulary(framework)
-    for name in words.signature | words.doubtful:
-        assert words.meanings(name)

@@ -60,7 +60,10 @@ def test_a_name_that_needs_no_metric_has_none(framework: str) -> None:
         ("rewards//mean", "1.16.0", None),
         ("rewards/mean", "1.16.0", None),
         ("entropy", "0.19.0", None),
-        ("train/reward", "1.16.0", None),  # never by suffix
+        ("train/reward", "1.16.0", "reward_mean"),  # as wandb and TensorBoard get it
+        ("eval/kl", "1.16.0", None),
+        ("train/eval_reward", "1.16.0", None),
+        ("my/reward", "1.16.0", None),  # never by suffix
         ("my_reward", "1.16.0", None),
     ],
 )

@@ -1,0 +1,287 @@
+"""What the names of one log mean: canonical metrics and settings, and why they are read that way.
+
+    naming = settle(names, settings=..., packages=..., framework=..., mine=user_map)
+    meaning = naming.metrics.get(name)        # its metric, and how to get that from the number that is logged
+    naming.understood, naming.unmapped        # the other names: those that need no metric, and those nobody knows
+    naming.recognised                         # "trl-grpo 0.17.0 or newer, by completions/clipped_ratio"
+
+`settle` takes all names seen so far and says the same of the same names in whatever order they came; it is to be asked
+again when a new name appears. What a person maps (`mine`) goes first, then the framework's own table, then names that
+are canonical by themselves. Where no framework is recognised, names are read as `plain` ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from diagnostics import metrics as canonical
+from diagnostics.metrics import Kind, is_metric
+from diagnostics.readers.table import Numbers, flat, number
+from diagnostics.user_map import UserMap
+from diagnostics.vocabulary import FIRST, LAST, Name, Version, Vocabulary, frameworks, parse_version, vocabulary
+
+PLAIN = "plain"
+SHOWN = 3  # names of a signature that are told
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a logged number means: `times * number + plus` of a canonical metric.
+
+    Where not `zeros`, exact zeros before the first other number are no measurements (a KL that was not computed).
+    """
+
+    metric: str
+    times: float = 1.0
+    plus: float = 0.0
+    zeros: bool = True
+
+    def of(self, numbers: Numbers) -> Numbers:
+        """The canonical values (n,) of logged numbers (n,); the same array where nothing is to be changed."""
+        return numbers if self.times == 1 and self.plus == 0 else numbers * self.times + self.plus
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What the names of a log mean. Every name is in one of `metrics`, `understood` and `unmapped`.
+
+    `framework` is that of the vocabulary that they are read by, and `recognised` says why, in words. `versions` are
+    those that can have logged these names, from the first to below the last. `settings` are canonical and checked;
+    `steps` are the framework's own x-axes, the best first. `notes` say what of it a person should know.
+    """
+
+    framework: str = PLAIN
+    versions: tuple[Version, Version] = (FIRST, LAST)
+    recognised: str = ""
+    metrics: Mapping[str, Meaning] = field(default_factory=dict)
+    understood: frozenset[str] = frozenset()
+    unmapped: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A framework that may have written a log: how well it fits (the greater the better) and what tells it."""
+
+    words: Vocabulary
+    fit: tuple[int, bool, bool]  # names that it knows; one version can have logged them all; more than names tell it
+    versions: tuple[Version, Version]
+    why: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def certain(self) -> bool:
+        return self.fit[2]
+
+
+def settle(
+    names: Sequence[str],
+    *,
+    settings: Mapping[str, Any] = _NOTHING,
+    packages: Mapping[str, str] = _NOTHING,
+    framework: str = "",
+    mine: UserMap | None = None,
+) -> Naming:
+    """What `names`, all those of a log so far, mean.
+
+    `settings` are the run's own, nested as they were logged, `packages` the versions of Python packages that the log
+    tells, and `framework` is the vocabulary that its format tells, "" where it tells none.
+    """
+    mine = mine or UserMap()
+    raw = dict(flat(settings))
+    found, notes = _recognised(names, raw, packages, framework)
+    meant, understood, unmapped = _read(names, found, mine)
+    metrics, again = _once_each(meant)
+    values, bad = _settings(raw, found, mine)
+    unused = [n for n in dict.fromkeys([*mine.metrics, *mine.settings]) if n not in {*names, *raw}]
+    return Naming(
+        found.words.framework,
+        found.versions,
+        found.why,
+        metrics,
+        frozenset(understood | again.keys()),
+        tuple(unmapped),
+        values,
+        found.words.steps,
+        (
+            *notes,
+            *found.notes,
+            *(f"{name} is not read: {other} is the same metric" for name, other in again.items()),
+            *bad,
+            *(f"there is no {name} in this log, which is mapped" for name in unused),
+        ),
+    )
+
+
+class Names:
+    """Canonical names for the rows of one log, told as they come.
+
+    What a name means is settled when it is first seen, as long as no other framework is recognised.
+    """
+
+    def __init__(self, framework: Vocabulary | None = None) -> None:
+        self._hint = framework.framework if framework else ""
+        self._naming = settle((), framework=self._hint)
+        self._meant: dict[str, Meaning | None] = {}
+        self._measured: set[str] = set()  # metrics of which a number other than 0 was seen
+
+    @property
+    def framework(self) -> Vocabulary:
+        """The vocabulary that the names are read by."""
+        return vocabulary(self._naming.framework)
+
+    def canonical(self, values: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+        """The numbers under canonical names, and those of `values` that have none."""
+        if not values.keys() <= self._meant.keys():
+            self._learn([*self._meant, *(name for name in values if name not in self._meant)])
+        mapped, unmapped = {}, {}
+        for name, value in values.items():
+            meaning = self._meant[name]
+            if meaning is None:
+                if name not in self._naming.understood:
+                    unmapped[name] = value
+            elif meaning.zeros or value != 0 or meaning.metric in self._measured:
+                mapped[meaning.metric] = value * meaning.times + meaning.plus
+                self._measured.add(meaning.metric)
+        return mapped, unmapped
+
+    def _learn(self, names: list[str]) -> None:
+        naming = settle(names, framework=self._hint)
+        if naming.framework != self._naming.framework:
+            self._meant.clear()
+        self._naming = naming
+        for name in names:
+            self._meant.setdefault(name, naming.metrics.get(name))
+
+
+def _recognised(
+    names: Sequence[str], settings: Mapping[str, Any], packages: Mapping[str, str], framework: str
+) -> tuple[_Candidate, list[str]]:
+    """The framework that knows most of `names`, of those that something tells; the plain words where none is told.
+
+    Of several that know as many, the one that more than names tell; if they read the names differently, none.
+    """
+    found = [_candidate(vocabulary(f), names, settings, packages, framework) for f in frameworks() if f != PLAIN]
+    told = [candidate for candidate in found if candidate is not None]
+    if not told:
+        return _Candidate(vocabulary(PLAIN), (0, True, True), (FIRST, LAST), _PLAINLY), []
+    fit = max(candidate.fit for candidate in told)
+    best = [candidate for candidate in told if candidate.fit == fit]
+    if any(_read(names, one, UserMap()) != _read(names, best[0], UserMap()) for one in best[1:]):
+        fits = " and ".join(one.words.framework for one in best)
+        note = f"the names fit {fits} alike, which mean different things by them"
+        return _Candidate(vocabulary(PLAIN), (0, True, True), (FIRST, LAST), _PLAINLY), [note]
+    return best[0], []
+
+
+_PLAINLY = "no framework is recognised: names are read as the plain words that they are"
+
+
+def _candidate(
+    words: Vocabulary, names: Sequence[str], settings: Mapping[str, Any], packages: Mapping[str, str], framework: str
+) -> _Candidate | None:
+    by, by_settings, by_format = words.signed(names), words.signed_settings(settings), words.framework == framework
+    known = sum(words.knows(name) for name in names)
+    if not (by or by_format or (by_settings and known)):
+        return None
+    since, until = words.versions(names)
+    consistent = since < until
+    versions = (since, until) if consistent else (FIRST, LAST)
+    notes = []
+    package = _release(packages.get(words.package, "")) if words.package else FIRST
+    if package:
+        if versions[0] <= package < versions[1]:
+            versions = (package, (*package, 0))
+        else:
+            notes = [f"the log tells {words.package} {packages[words.package]}, which does not log these names"]
+    told = [*(name for name in (*by, *by_settings)), *(["the format of the log"] if by_format else [])]
+    shown = ", ".join(told[:SHOWN]) + (f" and {len(told) - SHOWN} more" if len(told) > SHOWN else "")
+    why = f"{' '.join(filter(None, [words.framework, _spoken(versions)]))}, by {shown}"
+    return _Candidate(words, (known, consistent, bool(by_settings) or by_format), versions, why, tuple(notes))
+
+
+def _read(
+    names: Iterable[str], found: _Candidate, mine: UserMap
+) -> tuple[dict[str, tuple[tuple[int, int], Meaning]], set[str], list[str]]:
+    """The names with a meaning, each with its rank among those that mean the same; those understood; and the others."""
+    words, plain = found.words, vocabulary(PLAIN)
+    meant, understood, unmapped = {}, set(), []
+    for name in names:
+        if name in mine.metrics:
+            meant[name] = (0, 0), Meaning(mine.metrics[name])
+        elif (entry := words.meaning_between(name, *found.versions, certain=found.certain)) is not None:
+            meant[name] = (1, words.position(entry)), _meaning(entry)
+        elif words.understands(name) or plain.understands(name):
+            understood.add(name)
+        elif not words.knows(name) and (entry := _of_the_rest(name, words)) is not None:
+            meant[name] = (2, vocabulary(words.rest).position(entry)), _meaning(entry)
+        elif is_metric(name):
+            meant[name] = (3, 0), Meaning(name)
+        else:
+            unmapped.append(name)
+    return meant, understood, unmapped
+
+
+def _of_the_rest(name: str, words: Vocabulary) -> Name | None:
+    return vocabulary(words.rest).meaning_between(name, FIRST, LAST) if words.rest else None
+
+
+def _meaning(entry: Name) -> Meaning:
+    return Meaning(entry.means, entry.times, entry.plus, entry.zeros)
+
+
+def _once_each(meant: Mapping[str, tuple[tuple[int, int], Meaning]]) -> tuple[dict[str, Meaning], dict[str, str]]:
+    """Each metric by one name, the one that ranks first, and the names of the others with that one."""
+    by_metric: dict[str, str] = {}
+    for name, (_, meaning) in sorted(meant.items(), key=lambda item: (item[1][0], item[0])):
+        by_metric.setdefault(meaning.metric, name)
+    chosen = {name: meaning for name, (_, meaning) in meant.items() if by_metric[meaning.metric] == name}
+    return chosen, {n: by_metric[meaning.metric] for n, (_, meaning) in meant.items() if n not in chosen}
+
+
+def _settings(raw: Mapping[str, Any], found: _Candidate, mine: UserMap) -> tuple[dict[str, Any], list[str]]:
+    """The canonical settings in `raw`, and notes on those that are not what they should be."""
+    values: dict[str, Any] = {}
+    notes = []
+    entries = [Name(name, means) for name, means in mine.settings.items()]
+    entries += found.words.settings_between(*found.versions)
+    if found.words.rest:
+        entries += vocabulary(found.words.rest).settings
+    for entry in entries:
+        value = raw.get(entry.name)
+        if value is None or entry.means in values:
+            continue
+        value = entry.values.get(str(value), value)
+        if value == "":
+            continue
+        setting = canonical.settings()[entry.means]
+        if isinstance(value, str) and setting.kind in (Kind.NUMBER, Kind.INTEGER):
+            value = value if (spelt := number(value)) is None else spelt
+        if setting.accepts(value):
+            values[entry.means] = value
+        else:
+            notes.append(f"the setting {entry.name} is left out: it should be {setting.expected}")
+    return values, notes
+
+
+def _release(text: str) -> Version:
+    """A package's version in three numbers, () where it is none."""
+    version = parse_version(text)
+    return (*version, 0, 0, 0)[: max(3, len(version))] if version else FIRST
+
+
+def _spoken(versions: tuple[Version, Version]) -> str:
+    """`0.17.0 or newer` and the like, "" for all versions."""
+    since, until = (".".join(map(str, version)) for version in versions)
+    if versions[1] == (*versions[0], 0):
+        return since
+    if versions[0] == FIRST:
+        return "" if versions[1] == LAST else f"before {until}"
+    return f"{since} or newer" if versions[1] == LAST else f"{since} or newer, before {until}"
