@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import struct
 import sys
 from pathlib import Path
 
@@ -30,7 +31,59 @@ def trainer_state(file: Path, rows: int) -> None:
         out.write("  ],\n" + json.dumps(after, indent=2).removeprefix("{\n") + "\n")
 
 
-KINDS = {"trainer_state": trainer_state}
+def tensorboard(file: Path, rows: int) -> None:
+    """An event file as torch's SummaryWriter writes it: an event for each number; 10,000 rows are 19 MB."""
+    rng = random.Random(0)
+    tags = [f"\x0a{chr(len(name) + 6)}train/{name}".encode() for name in NAMES]
+    with file.open("wb") as out:
+        out.write(_record(b"\x09" + struct.pack("<d", 1.7e9) + b"\x1a\x0dbrain.Event:2"))
+        for step in range(1, rows + 1):
+            time = b"\x09" + struct.pack("<d", 1.7e9 + step) + b"\x10" + _varint(step)
+            for tag in tags:
+                value = tag + b"\x15" + struct.pack("<f", rng.random())
+                summary = b"\x0a" + _varint(len(value)) + value
+                out.write(_record(time + b"\x2a" + _varint(len(summary)) + summary))
+
+
+def csv(file: Path, rows: int) -> None:
+    """A CSV with a step and 29 numbers; 100,000 rows are 55 MB."""
+    rng = random.Random(0)
+    with file.open("w") as out:
+        out.write(",".join(["step", *NAMES[1:]]) + "\n")
+        for step in range(rows):
+            out.write(f"{step}," + ",".join([repr(rng.random()) for _ in NAMES[1:]]) + "\n")
+
+
+def _record(payload: bytes) -> bytes:
+    length = struct.pack("<Q", len(payload))
+    return length + _checksum(length) + payload + _checksum(payload)
+
+
+def _checksum(data: bytes) -> bytes:
+    """CRC-32C, masked as in TFRecord."""
+    register = 0xFFFFFFFF
+    for byte in data:
+        register = CRC[(register ^ byte) & 255] ^ (register >> 8)
+    crc = register ^ 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def _crc_of(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+CRC = [_crc_of(byte) for byte in range(256)]
+KINDS = {"trainer_state": trainer_state, "tensorboard": tensorboard, "csv": csv}
 
 if __name__ == "__main__":
     KINDS[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 100_000)
