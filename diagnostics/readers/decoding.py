@@ -6,7 +6,7 @@ import codecs
 import os
 from pathlib import Path
 
-CHUNK = 1 << 21  # bytes
+CHUNK = 1 << 20  # bytes
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _REPLACED = "\ufffd"
 _REPLACED_BYTES = _REPLACED.encode()
