@@ -168,7 +168,8 @@ def _recognised(
 
     Of several that know as many, the one that more than names tell; if they read the names differently, none.
     """
-    found = [_candidate(vocabulary(f), names, settings, packages, framework) for f in frameworks() if f != PLAIN]
+    words = [vocabulary(f).given(settings) for f in frameworks() if f != PLAIN]
+    found = [_candidate(one, names, settings, packages, framework) for one in words]
     told = [candidate for candidate in found if candidate is not None]
     if not told:
         return _Candidate(vocabulary(PLAIN), (0, True, True), (FIRST, LAST), _PLAINLY), []

@@ -6,9 +6,13 @@ reported as unmapped. A file has
 - `metrics`: entries `{ name, metric }`, with `since` (inclusive) and `until` (exclusive) where a name's meaning depends
   on the version, `times` and `plus` where the canonical metric is `times * logged + plus` (another unit, sign, or
   complement), and `zeros = false` where the framework writes 0 for what it did not measure. A `*` in a name stands for
-  the component of a family. Of two names for the same metric in one log, the first in the file is read.
+  the component of a family, a second one for any text. Of two names for the same metric in one log, the first in the
+  file is read.
 - `settings`: entries `{ name, setting }`, with `since`, `until`, and `values` where its words are not the canonical
   ones ("" for one that means it is not set); nested settings are joined by ".".
+- `conditions`: a name each for what a run's own settings must be, `{ setting = [values] }`. An entry of a metric or a
+  setting with `where`, a list of such names, holds only where all of them are met, and then instead of the entries for
+  its name in the same versions that have none.
 - `understood`: names that need no metric, such as clocks; a `*` stands for any text.
 - `transport`: how loggers respell the names (`Transport`), `exact` where nothing is said.
 - `signature`: names that tell the framework, each by itself, or a list of which all must be there; a `*` stands for any
@@ -88,15 +92,25 @@ class Name:
     times: float = 1.0
     plus: float = 0.0
     zeros: bool = True
+    where: tuple[tuple[str, frozenset[str]], ...] = ()
 
     def component(self, name: str) -> str | None:
-        """What stands at the `*` of a family's pattern such as `rewards/*/mean`; "" for a plain match, else None."""
+        """What stands at the first `*` of a pattern such as `rewards/*/mean`; "" for a plain match, else None."""
         head, star, tail = self.name.partition("*")
         if not star:
             return "" if name == self.name else None
-        if name.startswith(head) and name.endswith(tail) and len(name) > len(head) + len(tail):
-            return name[len(head) : len(name) - len(tail)]
-        return None
+        middle, second, tail = tail.partition("*") if "*" in tail else ("", "", tail)
+        if not (name.startswith(head) and name.endswith(tail) and len(name) > len(head) + len(tail)):
+            return None
+        part = name[len(head) : len(name) - len(tail)]
+        if not second:
+            return part
+        part, _, text = part.rpartition(middle)
+        return part if part and text else None
+
+    def holds(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the run's own settings are those that this entry is for."""
+        return all(name in settings and str(settings[name]) in values for name, values in self.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +141,12 @@ class Vocabulary:
             else:
                 self._exact.setdefault(entry.name, []).append(entry)
         self._texts.extend(Name(name, "") for name in self.understood if "*" in name)
+
+    def given(self, settings: Mapping[str, Any]) -> Vocabulary:
+        """These names as they are in a run with its own `settings`, nested ones joined by "."."""
+        if not any(entry.where for entry in (*self.metrics, *self.settings)):
+            return self
+        return replace(self, metrics=_given(self.metrics, settings), settings=_given(self.settings, settings))
 
     def metric(self, name: str, version: Version) -> str | None:
         """The canonical metric that `name` meant in `version`, None where it is not known."""
@@ -243,8 +263,9 @@ def vocabulary(framework: str) -> Vocabulary:
     if framework not in frameworks():
         raise KeyError(f"no vocabulary for {framework!r}; there are {', '.join(frameworks())}")
     data = tomllib.loads(files(__package__).joinpath(f"{framework}.toml").read_text(encoding="utf-8"))
-    metrics = [_name(e, "metric") for e in data.get("metrics", ())]
-    settings = [_name(e, "setting") for e in data.get("settings", ())]
+    conditions = data.get("conditions", {})
+    metrics = [_name(e, "metric", conditions) for e in data.get("metrics", ())]
+    settings = [_name(e, "setting", conditions) for e in data.get("settings", ())]
     understood = set(data.get("understood", ()))
     if "extends" in data:
         base = vocabulary(data["extends"])
@@ -270,6 +291,17 @@ def vocabulary(framework: str) -> Vocabulary:
 def meanings(name: str, framework: str) -> tuple[str, ...]:
     """All canonical metrics that `framework` meant by `name` in any version; none where it is not known."""
     return vocabulary(framework).meanings(name) if framework in frameworks() else ()
+
+
+def _given(entries: Iterable[Name], settings: Mapping[str, Any]) -> tuple[Name, ...]:
+    holding = [entry for entry in entries if entry.holds(settings)]
+    asked = [entry for entry in holding if entry.where]
+    return tuple(
+        entry
+        for entry in holding
+        if entry.where
+        or not any(a.name == entry.name and a.since < entry.until and entry.since < a.until for a in asked)
+    )
 
 
 def _common(found: set[str]) -> str | None:
@@ -310,7 +342,8 @@ def _signatures(entries: Iterable[str | list[str]]) -> tuple[frozenset[str], ...
     return tuple(frozenset([entry] if isinstance(entry, str) else entry) for entry in entries)
 
 
-def _name(entry: Mapping[str, Any], kind: str) -> Name:
+def _name(entry: Mapping[str, Any], kind: str, conditions: Mapping[str, Mapping[str, list[str]]]) -> Name:
+    where = [item for condition in entry.get("where", ()) for item in conditions[condition].items()]
     return Name(
         entry["name"],
         entry[kind],
@@ -320,4 +353,5 @@ def _name(entry: Mapping[str, Any], kind: str) -> Name:
         entry.get("times", 1.0),
         entry.get("plus", 0.0),
         entry.get("zeros", True),
+        tuple((setting, frozenset(values)) for setting, values in where),
     )
