@@ -178,7 +178,7 @@ class Vocabulary:
         since, until = FIRST, LAST
         for name in names:
             entries = [entry for entry, _ in self.entries(name)]
-            if entries:
+            if entries and not self.understands(name):  # else it is logged in other versions as well
                 since = max(since, min(entry.since for entry in entries))
                 until = min(until, max(entry.until for entry in entries))
         return since, until
@@ -266,7 +266,7 @@ def vocabulary(framework: str) -> Vocabulary:
     conditions = data.get("conditions", {})
     metrics = [_name(e, "metric", conditions) for e in data.get("metrics", ())]
     settings = [_name(e, "setting", conditions) for e in data.get("settings", ())]
-    understood = set(data.get("understood", ()))
+    understood = {*data.get("understood", ()), *data.get("steps", ())}
     if "extends" in data:
         base = vocabulary(data["extends"])
         own = {entry.name for entry in metrics} | understood

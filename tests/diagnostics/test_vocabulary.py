@@ -70,6 +70,12 @@ def test_what_a_name_means_may_depend_on_the_runs_settings() -> None:
     assert [entry.name for entry in SHARP.given({"use": "a"}).settings] == ["a", "b"]
 
 
+def test_a_name_that_is_logged_without_a_meaning_in_other_versions_tells_no_version() -> None:
+    words = Vocabulary("old", (Name("a", "kl_coef", until=(2,)), Name("b", "kl_coef", until=(3,))), (), frozenset("a"))
+    assert words.versions(["a"]) == (FIRST, LAST)
+    assert words.versions(["a", "b"]) == (FIRST, (3,))
+
+
 @pytest.mark.parametrize(
     ("pattern", "name", "component"),
     [
