@@ -178,7 +178,7 @@ class Vocabulary:
         since, until = FIRST, LAST
         for name in names:
             entries = [entry for entry, _ in self.entries(name)]
-            if entries and not self.understands(name):  # else it is logged in other versions as well
+            if entries and self.understood.isdisjoint(self.transport.spellings(name)):  # else other versions log it too
                 since = max(since, min(entry.since for entry in entries))
                 until = min(until, max(entry.until for entry in entries))
         return since, until
