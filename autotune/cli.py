@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except UserError as error:
-        return _fail(str(error))
+        return fail(str(error))
     except KeyboardInterrupt:
         print("autotune: interrupted", file=sys.stderr)
         return ExitStatus.INTERRUPTED
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        return _fail(str(missing(package)))
+        return fail(str(missing(package)))
     except BrokenPipeError:
         if not _stdout_is_gone():
             raise
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno is None or error.errno not in DISK_ERRORS:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{os.strerror(error.errno)}. {DISK_ERRORS[error.errno]}.")
+        return fail(f"{where}{os.strerror(error.errno)}. {DISK_ERRORS[error.errno]}.")
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -177,7 +177,8 @@ def _joined(choices: Iterable[Any]) -> str:
     return ", ".join(str(choice) for choice in choices)
 
 
-def _fail(message: str) -> ExitStatus:
+def fail(message: str) -> ExitStatus:
+    """Say on stderr, in one line, what the user can put right."""
     print(f"autotune: error: {visible(' '.join(message.split()))}", file=sys.stderr)
     return ExitStatus.ERROR
 

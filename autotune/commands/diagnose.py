@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from autotune.cli import ExitStatus
-from diagnostics.finding import Severity
+from autotune.cli import ExitStatus, fail
+from diagnostics.errors import UserError
+from diagnostics.finding import Report, Severity
+
+if TYPE_CHECKING:
+    from autotune.looking import Looked
+    from diagnostics.choice import Choice
+    from diagnostics.user_map import UserMap
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("paths", metavar="DIR", nargs="+", type=Path, help="folder of a run, or of a study")
+    parser.add_argument(
+        "sources", metavar="SOURCE", nargs="+", help="a log of any kind, a folder of them, or - for standard input"
+    )
     parser.add_argument("--format", choices=("terminal", "json"), default="terminal", help="default: terminal")
+    parser.add_argument(
+        "--follow", action="store_true", help="go on while the logs are written; Ctrl-C ends it with the report"
+    )
+    parser.add_argument(
+        "--map",
+        metavar="NAME=METRIC|FILE",
+        action="append",
+        default=[],
+        help="what a name in the log means, or a TOML file that says it; may be repeated",
+    )
+    parser.add_argument("--only", metavar="CODE", action="append", default=[], help="look for these only: KL002,ENT001")
+    parser.add_argument("--ignore", metavar="CODE", action="append", default=[], help="leave these out")
     parser.add_argument(
         "--fail-on",
         metavar="SEVERITY",
@@ -21,28 +43,67 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=Severity.ERROR.name.lower(),
         help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
     )
+    parser.add_argument("--no-cache", action="store_true", help="read and judge anew what was looked at before")
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
-    """Diagnose every run found; UserError for a path that holds none."""
-    from diagnostics import readers
-    from diagnostics.engine import diagnose
-    from diagnostics.readers import events
+    """Diagnose every log found. UserError for a wrong argument, and where nothing that was named can be read."""
+    from autotune.looking import look
+    from diagnostics.cache import Cache, default_folder
 
-    found = dict.fromkeys(run for path in args.paths for run in readers.find(path))
-    runs = [events.read(path) for path in found]
-    reports = [diagnose(run) for run in runs]
-    if args.format == "json":
+    mine = _map(args.map)
+    chosen = _choice(args.only, args.ignore)
+    fail_on = Severity.parse(args.fail_on)
+    if args.follow:
+        from autotune.following import follow
+
+        return follow(args.sources, mine, chosen, fail_on, as_json=args.format == "json")
+    looked = look(args.sources, mine, Cache(None if args.no_cache else default_folder()))
+    if not looked.reports and len(looked.errors) == 1:
+        raise UserError(looked.errors[0])
+    reports = [chosen.of(report) for report in looked.reports] if chosen else looked.reports
+    if reports:
+        _show(reports, looked, as_json=args.format == "json")
+    for error in looked.errors:
+        fail(error)
+    return ExitStatus.ERROR if looked.errors else status(reports, fail_on)
+
+
+def status(reports: list[Report], fail_on: Severity) -> ExitStatus:
+    """What the shell is told of logs that could be read."""
+    worst = max((severity for report in reports if (severity := report.worst()) is not None), default=None)
+    return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN
+
+
+def _map(arguments: list[str]) -> UserMap:
+    """All that `--map` says, the last one first. UserError for what maps nothing."""
+    from diagnostics.user_map import UserMap, from_arguments, from_file
+
+    mine = UserMap()
+    for argument in arguments:
+        mine |= from_arguments([argument]) if "=" in argument else from_file(Path(argument))
+    return mine
+
+
+def _choice(only: list[str], ignore: list[str]) -> Choice | None:
+    if not only and not ignore:
+        return None  # nothing to check against the rules, so that they need not be imported
+    from diagnostics.choice import choice
+
+    return choice(only, ignore)
+
+
+def _show(reports: list[Report], looked: Looked, *, as_json: bool) -> None:
+    unread = looked.unread
+    if as_json:
         from diagnostics.report import json
 
-        print(json.render(reports), end="")
-    else:
-        from autotune.output import show
-        from diagnostics.report import terminal
+        sys.stdout.write(json.render(reports, unread))
+        return
+    from autotune.output import show
+    from diagnostics.report import terminal
+    from diagnostics.report.overview import overview
 
-        show(*(terminal.render(report, run) for report, run in zip(reports, runs, strict=True)))
-        if len(reports) > 1:
-            show(terminal.overview(reports))
-    limit = Severity.parse(args.fail_on)
-    worst = max((f.severity for report in reports for f in report.findings), default=None)
-    return ExitStatus.FINDINGS if worst is not None and worst >= limit else ExitStatus.CLEAN
+    show(*map(terminal.render, reports))
+    if len(reports) > 1 or unread or looked.others:
+        show(overview(reports, unread, looked.others))

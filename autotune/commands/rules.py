@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
-from diagnostics.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> ExitStatus:
     """Show the table, or the page of `args.rule`; UserError for a rule that does not exist."""
     from autotune.output import show
+    from diagnostics.choice import named
     from diagnostics.rule import all_lints, all_rules
 
     rules: list[Rule | Lint] = [*all_rules().values(), *all_lints().values()]
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
 
     from rich.markdown import Markdown
 
-    show(Markdown(page(_named(args.rule, rules))))
+    show(Markdown(page(named(args.rule))))
     return ExitStatus.CLEAN
 
 
@@ -61,12 +60,3 @@ def _table(rules: list[Rule | Lint]) -> Table:
     for rule in rules:
         table.add_row(rule.code, rule.name, rule.severity.name.lower(), rule.page.partition("\n")[0])
     return table
-
-
-def _named(wanted: str, rules: list[Rule | Lint]) -> Rule | Lint:
-    by_spelling = {spelling.lower(): rule for rule in rules for spelling in (rule.code, rule.name)}
-    if wanted.lower() in by_spelling:
-        return by_spelling[wanted.lower()]
-    near = difflib.get_close_matches(wanted.lower(), by_spelling, n=1)
-    hint = f"Did you mean {by_spelling[near[0]].code} {by_spelling[near[0]].name}? " if near else ""
-    raise UserError(f"there is no rule {wanted}", f"{hint}See autotune rules for all of them.")

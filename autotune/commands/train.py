@@ -261,8 +261,7 @@ def _diagnosed(directory: Path, fail_on: Severity) -> ExitStatus:
     from diagnostics.readers import events
     from diagnostics.report import terminal
 
-    history = events.read(directory)
-    report = diagnose(history)
-    show(terminal.render(report, history))
+    report = diagnose(events.read(directory))
+    show(terminal.render(report))
     worst = report.worst()
     return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from diagnostics.finding import Json, Report, finding_to_json
 
-VERSION = 1
+VERSION = 2
 
 
-def render(reports: Iterable[Report]) -> str:
-    """All reports as one JSON document, in ASCII and without NaN."""
-    document = {"version": VERSION, "runs": [_run(report) for report in reports]}
+def render(reports: Iterable[Report], unread: Mapping[str, str] = MappingProxyType({})) -> str:
+    """All reports as one JSON document, in ASCII and without NaN; `unread` is why sources could not be read."""
+    document = {
+        "version": VERSION,
+        "runs": [report_to_json(report) for report in reports],
+        "unread": [{"source": source, "reason": reason} for source, reason in unread.items()],
+    }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-def _run(report: Report) -> Json:
+def report_to_json(report: Report) -> Json:
+    """One report as plain JSON types. `names` are canonical metrics with the names they have in the log."""
     return {
         "source": report.source,
+        "format": report.format,
         "framework": report.framework,
+        "recognised_by": report.recognised,
         "steps": report.steps,
+        "segments": report.segments,
+        "rules": report.rules,
         "findings": [finding_to_json(finding) for finding in report.findings],
         "skips": [{"code": skip.code, "reason": skip.reason} for skip in report.skips],
+        "names": dict(report.names),
         "unmapped": list(report.unmapped),
+        "suggestions": {name: list(metrics) for name, metrics in report.suggestions.items()},
         "notes": list(report.notes),
     }

@@ -12,3 +12,6 @@ STYLES: Mapping[Severity, str] = {
     Severity.WARNING: "bold yellow",
     Severity.INFO: "bold cyan",
 }
+
+# Of lines and marks, which a coloured ground would hide.
+MARKS: Mapping[Severity, str] = {**STYLES, Severity.FATAL: "bold red"}

@@ -5,118 +5,90 @@ Everything is built from `Text`, never from markup, and passes `visible`: names 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from diagnostics.finding import (
-    Add,
-    Confidence,
-    Evidence,
-    Finding,
-    Prescription,
-    Report,
-    Safety,
-    Scale,
-    Set,
-    Severity,
-    Skip,
-)
+from diagnostics.finding import Add, Confidence, Evidence, Finding, Prescription, Report, Safety, Scale, Set, Skip
+from diagnostics.report.excerpt_plot import ExcerptPlot
 from diagnostics.report.styles import STYLES
-from diagnostics.rule import all_lints, all_rules
-from diagnostics.series import RunHistory
-from diagnostics.text import NOT_FINITE, sparkline, visible
-from diagnostics.vocabulary import vocabulary
+from diagnostics.report.words import amounts, count, read_as, spoken
+from diagnostics.text import visible
 
-CURVE_CELLS = 24
+MOST_NAMES = 40  # of those not understood; some logs have hundreds
 
 
-def render(report: Report, run: RunHistory) -> RenderableType:
-    """The report of `run`, worst finding first; for any width."""
-    parts: list[RenderableType] = [_header(report), _summary(report)]
+def render(report: Report) -> RenderableType:
+    """The report, worst finding first; for any width."""
+    parts: list[RenderableType] = [*_header(report), _summary(report)]
     for finding in report.findings:
-        parts += [Text(), *_finding(finding, report, run)]
-    parts += _list(f"Not checked: {_count(len(report.skips), 'rule')}", _skips(report.skips))
-    parts += _list(f"Not understood: {_count(len(report.unmapped), 'name')}", _names(report.unmapped))
+        parts += [Text(), *_finding(finding, report)]
+    parts += _list(f"Not checked: {count(len(report.skips), 'rule')}", _skips(report.skips))
+    parts += _list(f"Not understood: {count(len(report.unmapped), 'name')}", _names(report))
     parts += _list("Notes", (Text(visible(note)) for note in report.notes))
     return Group(*parts, Text())
 
 
-def overview(reports: Sequence[Report]) -> Text:
-    """How many of several runs are clean, and how bad the others are."""
-    worst = [report.worst() for report in reports]
-    counts = [(s, worst.count(s)) for s in reversed(Severity)]
-    found = [f"{n} {severity.name.lower()}" for severity, n in counts if n]
-    return Text(
-        f"{_count(len(reports), 'run')} by their worst finding: {', '.join([*found, f'{worst.count(None)} none'])}."
-    )
-
-
-def _header(report: Report) -> Text:
-    steps = f"last step {report.steps}" if report.steps >= 0 else "no steps"
-    return Text.assemble((visible(report.source), "bold"), (f"  {visible(report.framework)}, {steps}", "dim"))
+def _header(report: Report) -> Iterator[Text]:
+    yield Text(visible(report.source), "bold")
+    yield Text(visible(read_as(report)), "dim")
 
 
 def _summary(report: Report) -> Text:
     """How many findings of each severity, out of how many rules that could be checked at all."""
-    rules = len(all_rules()) + len(all_lints())
-    checked = rules - len(report.skips)
-    scope = f"{checked} of {rules} rules could be checked"
-    if not checked:
-        return Text(f"Nothing could be checked: none of the {rules} rules found what it needs.", "bold yellow")
+    checked = report.rules - len(report.skips)
+    scope = f"{checked} of {report.rules} rules could be checked"
+    if report.steps < 0 and not report.findings:
+        return Text("Nothing could be checked: no rule found what it needs.", "bold yellow")
     if not report.findings:
         return Text(f"No findings; {scope}.", "green")
-    counts = [(s, sum(f.severity is s for f in report.findings)) for s in reversed(Severity)]
-    found = ", ".join(f"{n} {severity.name.lower()}" for severity, n in counts if n)
-    return Text(f"{found}; {scope}.")
+    return Text(f"{amounts(f.severity for f in report.findings)}; {scope}.")
 
 
-def _finding(finding: Finding, report: Report, run: RunHistory) -> Iterator[RenderableType]:
+def _finding(finding: Finding, report: Report) -> Iterator[RenderableType]:
     yield Text.assemble(
         (f" {finding.severity.name} ", STYLES[finding.severity]),
-        (f" {finding.code} {finding.name}", "bold"),
+        (f" {visible(finding.code)} {visible(finding.name)}", "bold"),
         (f"  {_when(finding, report)}", "dim"),
     )
     yield _indented(Text(visible(finding.message)))
-    if finding.evidence:
-        yield from _curve(finding.evidence[0], run)
-    for evidence in finding.evidence:
-        yield _indented(_evidence(evidence))
+    for i, evidence in enumerate(finding.evidence):
+        yield _indented(_evidence(evidence, report))
+        shown = report.excerpt(finding) if i == 0 else None
+        if shown is not None:
+            yield _indented(ExcerptPlot(shown, finding))
     for prescription in finding.prescriptions:
         yield _indented(_prescription(prescription, report.framework))
 
 
 def _when(finding: Finding, report: Report) -> str:
-    """Onset, end, the step of each rise of severity, and how sure the rule is where it is not."""
+    """Segment, onset, end, the step of each rise of severity, and how sure the rule is where it is not."""
+    segment = f"segment {finding.segment}, " if report.segments > 1 else ""
     doubt = "" if finding.confidence is Confidence.HIGH else f", {finding.confidence.name.lower()} confidence"
     if finding.raised_at == finding.first_step == finding.last_step:
-        return f"at step {finding.first_step}{doubt}"
-    earlier = [r for r in report.raised if r.code == finding.code and r.severity < finding.severity]
+        return f"{segment}at step {finding.first_step}{doubt}"
+    earlier = [
+        r
+        for r in report.raised
+        if (r.code, r.segment) == (finding.code, finding.segment) and r.severity < finding.severity
+    ]
     rises = [f"{r.severity.name.lower()} at {r.raised_at}" for r in earlier] + [f"raised at {finding.raised_at}"]
-    return f"steps {finding.first_step} to {finding.last_step}, {', '.join(rises)}{doubt}"
+    return f"{segment}steps {finding.first_step} to {finding.last_step}, {', '.join(rises)}{doubt}"
 
 
-def _curve(evidence: Evidence, run: RunHistory) -> Iterator[RenderableType]:
-    values = run.get(evidence.metric).values
-    finite = values[np.isfinite(values)]
-    if len(values) > 1 and len(finite):
-        legend = f", {NOT_FINITE} not finite" if len(finite) < len(values) else ""
-        yield _indented(
-            Text(f"{sparkline(values.tolist(), CURVE_CELLS)}  {finite.min():.4g} to {finite.max():.4g}{legend}", "cyan")
-        )
-
-
-def _evidence(evidence: Evidence) -> Text:
+def _evidence(evidence: Evidence, report: Report) -> Text:
     steps = (
         f"step {evidence.first_step}"
         if evidence.first_step == evidence.last_step
         else f"steps {evidence.first_step} to {evidence.last_step}"
     )
+    logged = report.names.get(evidence.metric, evidence.metric)
     return Text.assemble(
         visible(evidence.metric),
+        (f" ({visible(logged)} in the log)" if logged != evidence.metric else "", "dim"),
         (f"  {visible(evidence.statistic)} ", "dim"),
         (f"{evidence.value:.4g}", "bold"),
         (f" (limit {evidence.limit:.4g}), {steps}", "dim"),
@@ -147,14 +119,6 @@ def _change(prescription: Prescription, knob: str) -> str:
             return f"lower {knob} by {-amount:.4g}" if amount < 0 else f"raise {knob} by {amount:.4g}"
 
 
-def spoken(knob: str, framework: str) -> str:
-    """What users of `framework` call a knob; its canonical name where the framework has no vocabulary."""
-    try:
-        return vocabulary(framework).spoken(knob)
-    except KeyError:
-        return knob
-
-
 def _skips(skips: Sequence[Skip]) -> Iterator[Text]:
     """One line per reason with the codes that share it."""
     by_reason: dict[str, list[str]] = {}
@@ -164,9 +128,15 @@ def _skips(skips: Sequence[Skip]) -> Iterator[Text]:
         yield Text.assemble(", ".join(codes), (f"  {visible(reason)}", "dim"))
 
 
-def _names(names: Sequence[str]) -> Iterator[Text]:
-    if names:
-        yield Text(", ".join(visible(name) for name in names), "dim")
+def _names(report: Report) -> Iterator[Text]:
+    """The names without a meaning: those that may mean something each with how to say so, the others in one line."""
+    for name, metrics in report.suggestions.items():
+        mapped = f"--map {shlex.quote(visible(name))}={metrics[0]}"
+        yield Text.assemble(visible(name), (f"  perhaps {' or '.join(metrics)}: ", "dim"), (mapped, "bold"))
+    rest = [visible(name) for name in report.unmapped if name not in report.suggestions]
+    more = f" and {len(rest) - MOST_NAMES} more" if len(rest) > MOST_NAMES else ""
+    if rest:
+        yield Text(f"{', '.join(rest[:MOST_NAMES])}{more}", "dim")
 
 
 def _list(title: str, lines: Iterable[Text]) -> list[RenderableType]:
@@ -174,9 +144,5 @@ def _list(title: str, lines: Iterable[Text]) -> list[RenderableType]:
     return [Text(), Text(title, "bold"), *shown] if shown else []
 
 
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 2))
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+def _indented(what: RenderableType) -> Padding:
+    return Padding(what, (0, 0, 0, 2))

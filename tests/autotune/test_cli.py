@@ -93,7 +93,7 @@ def test_version(capsys):
         (["diagnos"], "unknown command diagnos. Did you mean diagnose? Choose from study, monitor, train,"),
         (["xyzzy"], "unknown command xyzzy. Choose from study, monitor, train, diagnose, rules."),
         (["--versoin"], "unknown option --versoin. Did you mean --version? See autotune --help."),
-        (["diagnose"], "the following arguments are required: DIR. See autotune diagnose --help."),
+        (["diagnose"], "the following arguments are required: SOURCE. See autotune diagnose --help."),
         (["diagnose", "x", "--formt=json"], "unknown option --formt. Did you mean --format?"),
         (["diagnose", "x", "--form", "json"], "unknown option --form. Did you mean --format?"),
         (["diagnose", "x", "--format", "jso"], "unknown --format jso. Did you mean json? Choose from terminal, json."),

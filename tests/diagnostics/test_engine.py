@@ -259,7 +259,7 @@ def test_no_number_whatever_makes_a_diagnosis_fail(data):
     report, watch = diagnose(run), followed(run)
     assert said(watch.raised) == said(report.raised)
     assert json.loads(render([report, watch.report(run)]))
-    Console(file=io.StringIO()).print(terminal.render(report, run))
+    Console(file=io.StringIO()).print(terminal.render(report))
 
 
 @pytest.mark.parametrize("bounds", [(0.0, math.inf), (1.0, 0.0), (1.0, 1.0), (math.nan, 1.0), (-1.7e308, 1.7e308)])

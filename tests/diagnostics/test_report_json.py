@@ -42,12 +42,19 @@ REPORT = Report(
                 Prescription("num_generations", Set(16), BECAUSE, Safety.SAFE),
                 Prescription("temperature", Add(-0.1), BECAUSE, Safety.ADVICE),
             ),
+            2,
         ),
     ),
     raised=(),
     skips=(Skip("VAL001", "needs value_loss, which this run did not log"),),
-    unmapped=("mystery",),
+    unmapped=("mystery", "avg_return"),
     notes=("the run has not ended",),
+    segments=2,
+    format="wandb run file",
+    recognised="trl-grpo 0.17.0 or newer, by clip_ratio/region_mean",
+    names={"kl.reference.k3.token": "train/kl"},
+    suggestions={"avg_return": ("reward_mean",)},
+    rules=15,
 )
 HYPOTHESIS = {
     "metric": "grad_norm",
@@ -60,13 +67,17 @@ HYPOTHESIS = {
 
 def test_the_document_is_a_contract():
     """Whoever changes this changes VERSION: other programs read it."""
-    assert json.loads(render([REPORT])) == {
-        "version": 1,
+    assert json.loads(render([REPORT], {"runs/4": "empty"})) == {
+        "version": 2,
         "runs": [
             {
                 "source": "runs/3",
+                "format": "wandb run file",
                 "framework": "trl-grpo",
+                "recognised_by": "trl-grpo 0.17.0 or newer, by clip_ratio/region_mean",
                 "steps": 99,
+                "segments": 2,
+                "rules": 15,
                 "findings": [
                     {
                         "code": "KL002",
@@ -76,7 +87,7 @@ def test_the_document_is_a_contract():
                         "first_step": 40,
                         "last_step": 99,
                         "raised_at": 44,
-                        "segment": 1,
+                        "segment": 2,
                         "message": "KL rose from 0.02 to 12 \x1b[31m\ud800",
                         "evidence": [
                             {
@@ -111,15 +122,18 @@ def test_the_document_is_a_contract():
                     }
                 ],
                 "skips": [{"code": "VAL001", "reason": "needs value_loss, which this run did not log"}],
-                "unmapped": ["mystery"],
+                "names": {"kl.reference.k3.token": "train/kl"},
+                "unmapped": ["mystery", "avg_return"],
+                "suggestions": {"avg_return": ["reward_mean"]},
                 "notes": ["the run has not ended"],
             }
         ],
+        "unread": [{"source": "runs/4", "reason": "empty"}],
     }
 
 
 def test_no_runs():
-    assert json.loads(render([])) == {"version": 1, "runs": []}
+    assert json.loads(render([])) == {"version": 2, "runs": [], "unread": []}
 
 
 def test_every_run_in_order():

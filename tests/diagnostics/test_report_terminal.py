@@ -1,10 +1,12 @@
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from diagnostics.excerpt import Excerpt
 from diagnostics.finding import (
     Add,
     Confidence,
@@ -20,12 +22,16 @@ from diagnostics.finding import (
     Severity,
     Skip,
 )
-from diagnostics.report.terminal import overview, render
-from diagnostics.rule import all_lints, all_rules
-from diagnostics.series import example
+from diagnostics.report.overview import overview
+from diagnostics.report.terminal import render
 
+EVIL = "\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
+ESCAPED = r"\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
 NEEDS_VALUE = "needs value_loss, which this run did not log"
-RUN = example({"kl.reference.k3.token": "0.02*20 0.02+0.6*20"})
+RULES = 20
+CURVE = Excerpt(
+    "KL002", 1, "kl.reference.k3.token", tuple(range(10, 40)), tuple(0.5 if s < 22 else s - 21.0 for s in range(10, 40))
+)
 BECAUSE = Hypothesis("kl.reference.k3.token", Direction.DOWN, 0.5, 0.25, "the pull to the reference was too weak")
 FINDING = Finding(
     "KL002",
@@ -51,14 +57,20 @@ REPORT = Report(
     (FINDING, replace(FINDING, code="RWD003", name="reward_decline", severity=Severity.WARNING)),
     (replace(FINDING, severity=Severity.WARNING, raised_at=23), FINDING),
     (Skip("VAL001", NEEDS_VALUE), Skip("VAL003", NEEDS_VALUE)),
-    ("mystery", "riddle"),
+    ("mystery", "riddle", "avg return"),
     ("the run has not ended",),
+    format="wandb run file",
+    recognised="trl-grpo 0.17.0 or newer, by clip_ratio/region_mean",
+    names={"kl.reference.k3.token": "train/kl"},
+    suggestions={"avg return": ("reward_mean", "return_mean")},
+    rules=RULES,
+    excerpts=(CURVE,),
 )
 
 
-def shown(report: Report, width: int = 80, run=RUN) -> str:
+def shown(report: Report, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(render(report, run))
+    console.print(render(report))
     return console.file.getvalue()
 
 
@@ -73,15 +85,17 @@ def test_nothing_is_lost_and_no_line_is_longer_than_the_terminal(width):
     letters = "".join(text.split())
     for part in (
         "runs/3",
+        "wandb run file, trl-grpo 0.17.0 or newer, by clip_ratio/region_mean, last step 39",
         "ERROR KL002 kl_explosion",
         "steps 22 to 39, warning at 23, raised at 25, medium confidence",
         FINDING.message,
-        "kl.reference.k3.token median of the last 4 2.42 (limit 1), steps 22 to 25",
+        "kl.reference.k3.token (train/kl in the log) median of the last 4 2.42 (limit 1), steps 22 to 25",
         "because the pull to the reference was too weak; expect kl.reference.k3.token to go down by 0.5",
         "WARNING RWD003 reward_decline",
         "Not checked: 2 rules",
         f"VAL001, VAL003 {NEEDS_VALUE}",
-        "Not understood: 2 names",
+        "Not understood: 3 names",
+        "avg return perhaps reward_mean or return_mean: --map 'avg return'=reward_mean",
         "mystery, riddle",
         "Notes",
         "the run has not ended",
@@ -110,37 +124,76 @@ def test_the_worst_comes_first_and_is_counted():
 
 def test_a_clean_report_says_what_was_not_checked():
     text = words(shown(replace(REPORT, findings=(), raised=())))
-    rules = len(all_rules()) + len(all_lints())
-    assert f"No findings; {rules - 2} of {rules} rules could be checked." in text
+    assert f"No findings; {RULES - 2} of {RULES} rules could be checked." in text
     assert f"Not checked: 2 rules VAL001, VAL003 {NEEDS_VALUE}" in text
 
 
 def test_a_run_in_which_nothing_could_be_checked_is_not_called_clean():
-    skips = tuple(Skip(code, "needs what this run did not log") for code in [*all_rules(), *all_lints()])
-    text = words(shown(Report("runs/3", "trl-grpo", -1, (), (), skips, (), ())))
+    text = words(shown(Report("runs/3", "unknown", -1, (), (), (), ("mystery",), (), rules=RULES)))
     assert "No findings" not in text
     assert "Nothing could be checked" in text
 
 
+def test_of_a_log_with_segments_each_finding_says_in_which_it_is():
+    rise = replace(FINDING, severity=Severity.WARNING, raised_at=2)
+    second = replace(FINDING, segment=2)
+    report = replace(
+        REPORT, findings=(second,), raised=(rise, replace(rise, segment=2, raised_at=23), second), segments=2
+    )
+    text = words(shown(report, 200))
+    assert "2 segments, the last to step 39" in text
+    assert "segment 2, steps 22 to 39, warning at 23, raised at 25" in text
+
+
+def test_of_hundreds_of_names_without_a_meaning_some_are_listed():
+    text = words(shown(replace(REPORT, unmapped=tuple(f"layer_{i}" for i in range(300)), suggestions={})))
+    assert "Not understood: 300 names layer_0, layer_1," in text
+    assert "layer_39 and 260 more" in text and "layer_40" not in text
+
+
 def test_text_of_others_neither_colours_nor_moves_the_cursor_nor_is_markup():
-    evil = "\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
+    evil = EVIL
     evidence = (replace(FINDING.evidence[0], metric=f"reward_component_mean[{evil}]", statistic=evil),)
     finding = replace(
         FINDING, message=evil, evidence=evidence, prescriptions=(replace(FINDING.prescriptions[0], knob=evil),)
     )
-    report = Report(evil, evil, 39, (finding,), (finding,), (Skip("VAL001", evil),), (evil,), (evil,))
+    report = Report(
+        evil, evil, 39, (finding,), (finding,), (Skip("VAL001", evil),), (evil, f"{evil}2"), (evil,), format=evil,
+        recognised=evil, names={evidence[0].metric: evil}, suggestions={evil: ("reward_mean",)},
+    )  # fmt: skip
     text = shown(report, width=2000)
-    assert not {c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160 or c in "\u202e\u2028"}
-    escaped = r"\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
-    assert text.count(escaped) == 9
+    assert not controls(text)
+    assert text.count(ESCAPED) == 13
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console.print(overview([report, report], {evil: evil}, [Path(evil.replace("/", ""))]))
+    assert not controls(console.file.getvalue())
 
 
-def test_the_curve_shows_its_range_and_what_is_not_finite():
-    run = example({"kl.reference.k3.token": "0.5 0.25 nan 1"})
-    assert "▃▁×█  0.25 to 1, × not finite" in shown(REPORT, run=run)
+def controls(text: str) -> set[str]:
+    return {c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160 or c in "\u202e\u2028"}
+
+
+def seen(what, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(what)
+    return console.file.getvalue()
 
 
 def test_overview_of_several_runs():
-    clean = replace(REPORT, findings=())
-    assert overview([clean, REPORT, REPORT]).plain == "3 runs by their worst finding: 2 error, 1 none."
-    assert overview([clean, clean]).plain == "2 runs by their worst finding: 2 none."
+    clean = replace(REPORT, findings=(), source="runs/4")
+    text = seen(overview([clean, REPORT, REPORT], {"runs/5.csv": "empty"}, [Path("a.md"), Path("b.txt")]), 100)
+    assert [line.split()[0] for line in text.splitlines()[1:5]] == ["runs/4", "runs/3", "runs/3", "runs/5.csv"]
+    assert "wandb run file     39" in text
+    assert "ERROR  KL002 kl_explosion +1" in text
+    assert "not read" in text and "empty" in text
+    assert "3 runs by their worst finding: 2 error, 1 none. 1 could not be read." in text
+    assert "No logs: 2 files (a.md, b.txt)." in text
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_overview_fits_and_loses_nothing(width: int):
+    report = replace(REPORT, source="a/long/path/to/some/run/of/a/study/trials/17/events.jsonl")
+    text = seen(overview([report], {"a/long/path/to/an/empty/file.csv": "empty"}), width)
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    letters = "".join(text.split())
+    assert all(part in letters for part in ("a/long", "emp", "KL002", "+1", "1runbytheirworstfinding:1error."))

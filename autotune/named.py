@@ -1,0 +1,49 @@
+"""The places that a person names on the command line, standard input among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from diagnostics.errors import UserError
+from diagnostics.finding import Report
+from diagnostics.sources import Found, find
+
+STDIN = "-"
+SOME = 6  # names that a message lists
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A path, and what it is called: standard input is a file of our own that nobody knows."""
+
+    path: Path
+    shown: str
+
+    def find(self) -> Found:
+        """The logs there, called as they were named. UserError where there is none that can be read."""
+        try:
+            found = find(self.path)
+        except UserError as error:
+            raise UserError(self._said(error.message), self._said(error.hint)) from None
+        return replace(found, sources=tuple(replace(s, name=self._said(s.name)) for s in found.sources))
+
+    def _said(self, text: str) -> str:
+        return text.replace(str(self.path), self.shown)
+
+
+def named(argument: str, stdin: Path) -> Named:
+    """What `argument` names; the contents of standard input are in the file `stdin`."""
+    return Named(stdin, "standard input") if argument == STDIN else Named(Path(argument), str(Path(argument)))
+
+
+def nothing_known(report: Report) -> str:
+    """One line on a log of which no name has a meaning, and what to do about it."""
+    if not report.unmapped:
+        return f"{report.source} logged no metric. {'; '.join(report.notes) or 'Has its run begun?'}"
+    some = ", ".join(report.unmapped[:SOME])
+    more = f" and {len(report.unmapped) - SOME} more" if len(report.unmapped) > SOME else ""
+    return (
+        f"nothing could be checked in {report.source}: none of its names is known ({some}{more}). "
+        "Say what they mean with --map NAME=metric, such as --map avg_return=reward_mean."
+    )

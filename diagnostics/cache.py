@@ -1,0 +1,218 @@
+"""Reports that were made before, so that a second look at a log that has not changed is instant.
+
+A report is kept under a digest of all that it follows from: what the log is called and holds, the user's own map, and
+our own code with the rules and their thresholds. What a file holds is remembered by its inode, size and times, with the
+care that git takes ("racy git"): a file that was changed just before it was read may change again within the same tick
+of the clock, so it is read anew the next time.
+
+Entries are JSON with a checksum: a damaged one is as good as none. That the folder cannot be written is no error.
+Imports no numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from diagnostics.excerpt import Excerpt
+from diagnostics.finding import Json, Report, Skip, finding_from_json, finding_to_json
+from diagnostics.report.json import report_to_json
+from diagnostics.user_map import UserMap
+
+FOLDER = "diagnoses"
+CONTENTS = "contents"  # of files that were read: identity to digest
+SUFFIX = ".json"
+MOST_ENTRIES, MOST_BYTES, MOST_CONTENTS = 200, 50 << 20, 2000
+RACY_SECONDS = 2.0  # the coarsest clock of a file system in use, that of FAT
+_CHUNK = 1 << 20
+
+
+def default_folder() -> Path | None:
+    """Where caches belong: `AUTOTUNE_CACHE`, else `autotune` in the user's cache folder; None where there is none."""
+    given = os.environ.get("AUTOTUNE_CACHE")
+    if given:
+        return Path(given) / FOLDER
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    try:  # the standard says that a relative path is to be ignored
+        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "autotune" / FOLDER
+    except RuntimeError:  # nobody's home
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a report is kept under, and the identity of the files at that moment."""
+
+    digest: str
+    identities: tuple[str, ...]
+
+
+class Cache:
+    """The reports kept in `folder`; with None nothing is kept."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def key(self, names: Iterable[str], files: Sequence[Path], mine: UserMap) -> Key | None:
+        """The key of what is called `names` and held by `files`, its names read by the user's map `mine`.
+
+        None where they cannot be read, or are being written just now.
+        """
+        if self._folder is None:
+            return None
+        known = self._contents()
+        digests, identities, new = [], [], {}
+        for file in files:
+            try:
+                before = file.stat()
+                identity = _identity(before)
+                digest = known.get(identity)
+                if digest is None:
+                    digest = _digest(file)
+                    if _identity(file.stat()) != identity:
+                        return None
+                    if time.time() - max(before.st_mtime, before.st_ctime) > RACY_SECONDS:
+                        new[identity] = digest
+            except OSError:
+                return None
+            digests.append(digest)
+            identities.append(identity)
+        if new:
+            kept = dict(list({**known, **new}.items())[-MOST_CONTENTS:])
+            self._write(CONTENTS + SUFFIX, kept)
+        parts = [ours(), list(names), digests, sorted(mine.metrics.items()), sorted(mine.settings.items())]
+        return Key(blake2b(json.dumps(parts).encode(), digest_size=32).hexdigest(), tuple(identities))
+
+    def get(self, key: Key | None) -> Report | None:
+        """The report kept under `key`, None where there is none that is whole."""
+        if key is None or self._folder is None:
+            return None
+        data = self._read(key.digest + SUFFIX)
+        if data is None:
+            return None
+        with suppress(OSError):
+            os.utime(self._folder / (key.digest + SUFFIX))  # what is looked at is dropped last
+        return report_from_json(data)
+
+    def put(self, key: Key | None, report: Report, files: Sequence[Path]) -> None:
+        """Keep `report`, unless one of `files` has changed since `key` was made."""
+        if key is None:
+            return
+        try:
+            if tuple(_identity(file.stat()) for file in files) != key.identities:
+                return
+        except OSError:
+            return
+        self._write(key.digest + SUFFIX, kept_to_json(report))
+        self._trim()
+
+    def _contents(self) -> dict[str, str]:
+        return self._read(CONTENTS + SUFFIX) or {}
+
+    def _read(self, name: str) -> Json | None:
+        assert self._folder is not None
+        try:
+            head, _, body = (self._folder / name).read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        if head != _checksum(body):
+            return None
+        data: Json = json.loads(body)
+        return data
+
+    def _write(self, name: str, data: Mapping[str, Any]) -> None:
+        assert self._folder is not None
+        body = json.dumps(data).encode()
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, made = tempfile.mkstemp(dir=self._folder)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(_checksum(body) + b"\n" + body)
+                Path(made).replace(self._folder / name)
+            except OSError:
+                Path(made).unlink()
+                raise
+
+    def _trim(self) -> None:
+        """Drop the entries that were not looked at for longest."""
+        assert self._folder is not None
+        with suppress(OSError):
+            entries = sorted(
+                ((s.st_mtime, s.st_size, p) for p in self._folder.glob(f"*{SUFFIX}") for s in [p.stat()]), reverse=True
+            )
+            size = 0
+            for n, (_, length, path) in enumerate(entries):
+                size += length
+                if n >= MOST_ENTRIES or size > MOST_BYTES:
+                    path.unlink()
+
+
+def _identity(stat: os.stat_result) -> str:
+    return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+
+
+def _digest(file: Path) -> str:
+    digest = blake2b(digest_size=32)
+    with file.open("rb") as opened:
+        while chunk := opened.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _checksum(body: bytes) -> bytes:
+    return blake2b(body, digest_size=16).hexdigest().encode()
+
+
+@cache
+def ours() -> str:
+    """A digest of our own code: readers, vocabulary, rules and their thresholds are all in it."""
+    digest = blake2b(digest_size=32)
+    home = Path(__file__).parent
+    for path in sorted(p for p in home.rglob("*") if p.suffix in (".py", ".toml")):
+        digest.update(str(path.relative_to(home)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def kept_to_json(report: Report) -> Json:
+    """All of `report`, what other programs need not know included."""
+    return report_to_json(report) | {
+        "raised": [finding_to_json(finding) for finding in report.raised],
+        "excerpts": [
+            {"code": e.code, "segment": e.segment, "metric": e.metric, "steps": e.steps, "values": e.values}
+            for e in report.excerpts
+        ],
+    }
+
+
+def report_from_json(data: Mapping[str, Any]) -> Report:
+    """The inverse of `kept_to_json`."""
+    return Report(
+        source=data["source"],
+        framework=data["framework"],
+        steps=data["steps"],
+        findings=tuple(finding_from_json(finding) for finding in data["findings"]),
+        raised=tuple(finding_from_json(finding) for finding in data["raised"]),
+        skips=tuple(Skip(**skip) for skip in data["skips"]),
+        unmapped=tuple(data["unmapped"]),
+        notes=tuple(data["notes"]),
+        segments=data["segments"],
+        format=data["format"],
+        recognised=data["recognised_by"],
+        names=data["names"],
+        suggestions={name: tuple(metrics) for name, metrics in data["suggestions"].items()},
+        rules=data["rules"],
+        excerpts=tuple(
+            Excerpt(e["code"], e["segment"], e["metric"], tuple(e["steps"]), tuple(e["values"]))
+            for e in data["excerpts"]
+        ),
+    )

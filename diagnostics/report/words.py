@@ -1,0 +1,37 @@
+"""How a report says things, the same in each of its formats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from diagnostics.finding import Report, Severity
+from diagnostics.vocabulary import vocabulary
+
+
+def read_as(report: Report) -> str:
+    """What the log was taken for: format, framework with the names that told it, how far it goes."""
+    steps = f"last step {report.steps}" if report.steps >= 0 else "no steps"
+    segments = f"{report.segments} segments, the last to step {report.steps}" if report.segments > 1 else steps
+    return ", ".join(part for part in (report.format, report.recognised or report.framework, segments) if part)
+
+
+def amounts(severities: Iterable[Severity]) -> str:
+    """How many there are of each severity, the worst first."""
+    counts = Counter(severities)
+    return ", ".join(
+        f"{counts[severity]} {severity.name.lower()}" for severity in reversed(Severity) if counts[severity]
+    )
+
+
+def count(n: int, thing: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def spoken(knob: str, framework: str) -> str:
+    """What users of `framework` call a knob; its canonical name where the framework has no vocabulary."""
+    try:
+        return vocabulary(framework).spoken(knob)
+    except KeyError:
+        return knob
