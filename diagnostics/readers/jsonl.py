@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from diagnostics.readers.columns import add_rows
 from diagnostics.readers.decoding import UNDECODED, TextTail, decoded
 from diagnostics.readers.rows import Row, row
+from diagnostics.readers.salvage import salvaged
 from diagnostics.readers.table import Table, flat, number
 
 FORMAT = "JSONL"
 NO_OBJECT = "lines that are no object of JSON"
 FIRST = 50  # lines that tell the format
-MOST_BAD = 20  # objects of one line that are tried after one that could not be read
 _PASSED = {"stream_name"}  # names of objects that are text of a console in parts, not rows
 
 
@@ -100,7 +100,7 @@ class LineTail:
 
 
 def objects(lines: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
-    """The objects of JSON in `lines`, and how many lines are none or in part something else. Blank lines are passed."""
+    """The objects of JSON in `lines`, and how many lines are none or in part unreadable. Blank lines are passed."""
     full = [line for line in lines if line.strip("\x00 \t\r\ufeff")]
     try:  # all at once is twice as fast; two halves of an object on two lines would be one line too few
         found = json.loads(f"[{','.join(full)}]")
@@ -110,27 +110,10 @@ def objects(lines: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
         pass
     kept, bad = [], 0
     for line in full:
-        some = list(_of_line(line.strip("\x00 \t\r\ufeff")))
-        kept += [value for value in some if isinstance(value, dict)]
-        bad += not some or not all(isinstance(value, dict) for value in some)
+        rows, places = salvaged(line)
+        kept += rows
+        bad += not rows or places > 0
     return kept, bad
-
-
-def _of_line(line: str) -> Iterator[Any]:
-    """The values of JSON in a line: two where a newline was lost, those behind what cannot be read; None for that."""
-    decoder, at, bad = json.JSONDecoder(), 0, 0
-    while at < len(line):
-        try:
-            value, at = decoder.raw_decode(line, at)
-            yield value
-        except (ValueError, RecursionError):
-            yield None
-            bad += 1
-            at = line.find("{", at + 1)
-            if at < 0 or bad > MOST_BAD:
-                return
-        while at < len(line) and line[at] in " \t\r,":
-            at += 1
 
 
 class JsonlTail:

@@ -15,6 +15,7 @@ from diagnostics.readers.columns import add_rows
 from diagnostics.readers.decoding import decoded
 from diagnostics.readers.files import files_below
 from diagnostics.readers.rows import Row, row
+from diagnostics.readers.salvage import salvaged
 from diagnostics.readers.table import Numbers, Table
 
 FORMAT = "trainer_state.json of transformers"
@@ -22,7 +23,6 @@ STATE_FILE = "trainer_state.json"
 DEPTH = 3  # folders that checkpoints lie down: runs/name/checkpoint-10
 NO_ROW = "entries of the log history that are no row"
 TORN = "states that are no whole JSON"
-MOST_BAD = 1000  # places of a damaged state from which rows are looked for again
 _HISTORY = re.compile(r'"log_history"\s*:\s*\[')
 _SETTINGS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
 Version = tuple[int, int, int]  # which file, when it was written, how long it is
@@ -78,9 +78,11 @@ class TrainerStateReader:
         if self._torn is not None:
             self.table.lost[TORN] += 1
             try:
-                rows, bad = salvaged(decoded(self._torn.read_bytes()))
+                text = decoded(self._torn.read_bytes())
             except FileNotFoundError:
                 return
+            begin = _HISTORY.search(text)
+            rows, bad = salvaged(text, begin.end(), inside=":") if begin else ([], 0)
             self._torn = None
             if bad:
                 self.table.lost[NO_ROW] += bad
@@ -133,21 +135,6 @@ def read_state(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return state if isinstance(state, dict) and isinstance(state.get("log_history"), list) else None
-
-
-def salvaged(text: str) -> tuple[list[dict[str, Any]], int]:
-    """The rows that can be read in the log history of a damaged state, and how many places cannot."""
-    begin = _HISTORY.search(text)
-    at = begin.end() if begin else len(text)
-    rows, bad, decoder = [], 0, json.JSONDecoder()
-    while bad <= MOST_BAD and (at := text.find("{", at)) >= 0:
-        try:
-            value, at = decoder.raw_decode(text, at)
-            rows.append(value)
-        except (ValueError, RecursionError):
-            bad += 1
-            at += 1
-    return rows, bad
 
 
 def newest_state(folder: Path, depth: int) -> Path | None:
