@@ -6,8 +6,8 @@ reported as unmapped. A file has
 - `metrics`: entries `{ name, metric }`, with `since` (inclusive) and `until` (exclusive) where a name's meaning depends
   on the version, `times` and `plus` where the canonical metric is `times * logged + plus` (another unit, sign, or
   complement), and `zeros = false` where the framework writes 0 for what it did not measure. A `*` in a name stands for
-  the component of a family, a second one for any text. Of two names for the same metric in one log, the first in the
-  file is read.
+  the component of a family, a second one for any text; a name that stands there as it is goes before. Of two names for
+  the same metric in one log, the first in the file is read.
 - `settings`: entries `{ name, setting }`, with `since`, `until`, and `values` where its words are not the canonical
   ones ("" for one that means it is not set); nested settings are joined by ".".
 - `conditions`: a name each for what a run's own settings must be, `{ setting = [values] }`. An entry of a metric or a
@@ -212,7 +212,7 @@ class Vocabulary:
         """All entries for `name`, each with what it means, a family's component included."""
         for spelt in self.transport.spellings(name):
             found = [(entry, entry.means) for entry in self._exact.get(spelt, ())]
-            for entry in self._families:
+            for entry in self._families if not found else ():
                 component = entry.component(spelt)
                 if component is not None:
                     found.append((entry, f"{entry.means}[{component}]"))

@@ -42,7 +42,7 @@ def test_in_one_version_a_name_means_one_thing(framework: str, kind: str) -> Non
 def test_a_name_that_needs_no_metric_has_none_in_some_version(framework: str) -> None:
     for name in vocabulary(framework).understood:
         named = [entry for entry in vocabulary(framework).metrics if entry.name == name]
-        assert all((entry.since, entry.until) != (FIRST, LAST) for entry in named)
+        assert all(entry.where or (entry.since, entry.until) != (FIRST, LAST) for entry in named)
 
 
 SHARP = Vocabulary(
@@ -68,6 +68,14 @@ def test_what_a_name_means_may_depend_on_the_runs_settings() -> None:
     assert SHARP.given({"estimator": "k3"}).metric("clip", (3,)) == "clip_fraction"  # asked for in other versions only
     assert [entry.name for entry in SHARP.given({}).settings] == ["b"]
     assert [entry.name for entry in SHARP.given({"use": "a"}).settings] == ["a", "b"]
+
+
+def test_a_name_itself_goes_before_a_family() -> None:
+    words = Vocabulary(
+        "both", (Name("eval/*/score", "eval_set_reward"), Name("eval/all/score", "eval_reward")), (), frozenset()
+    )
+    assert words.metric("eval/all/score", ()) == words.metric_between("eval/all/score", FIRST, LAST) == "eval_reward"
+    assert words.metric("eval/gsm8k/score", ()) == "eval_set_reward[gsm8k]"
 
 
 def test_a_name_that_is_logged_without_a_meaning_in_other_versions_tells_no_version() -> None:
