@@ -27,6 +27,7 @@ FORMAT = "CSV"
 
 WRONG_LENGTH = "lines with more or fewer cells than the header"
 TEXT_CELLS = "cells of text in columns of numbers"
+_MONITOR = "stable-baselines3"  # whose Monitor writes a line of settings, then these columns
 _FIRST = 50  # lines that tell the format
 _LONGEST_NAME = 200
 _SAME = 4096  # bytes at the beginning of a file that do not change unless it is written anew
@@ -149,6 +150,8 @@ class CsvReader:
             self._known = 0
         self._header, self._headers = header, self._headers + 1
         self._layout = layout(header, self._part, delimiter=self._delimiter)
+        if self.table.settings and {"r", "l", "t"} <= set(header):
+            self.table.framework = _MONITOR
         if self._layout.axis >= 0:
             self.table.step_names = (self._layout.names[self._layout.axis],)
 
