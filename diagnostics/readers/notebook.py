@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.assembly import STEP_NAMES
+from diagnostics.readers.columns import NO_NUMBER
 from diagnostics.readers.csv_file import WRONG_LENGTH
 from diagnostics.readers.csv_layout import layout
 from diagnostics.readers.table import Table, number
@@ -64,7 +65,7 @@ class NotebookReader:
         self._unreadable = ""
 
     def poll(self) -> bool:
-        """Read the notebook where it is not the one that was read last, and add the rows beyond those that are known."""
+        """Read the notebook where it is another than last time, and add the rows beyond those that are known."""
         stat = self._path.stat()
         version = stat.st_ino, stat.st_mtime_ns, stat.st_size
         if version == self._seen:
@@ -91,8 +92,8 @@ class NotebookReader:
         for row in part.rows[self._rows :]:
             if len(row) != columns.width:
                 self.table.lost[WRONG_LENGTH] += 1
-            else:
-                self.table.add({name: row[place] for place, name in columns.names.items()})
+            elif not self.table.add({name: row[place] for place, name in columns.names.items()}):
+                self.table.lost[NO_NUMBER] += 1
         self._rows = max(self._rows, len(part.rows))
 
 
