@@ -5,9 +5,10 @@ The file may come from anywhere: nothing in it is executed, and no path it names
 
 from __future__ import annotations
 
+import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,71 @@ from diagnostics.events import EVENTS_FILE, Envelope, KnobChanged, MetricsLogged
 from diagnostics.metrics import is_metric, settings
 from diagnostics.series import MetricSeries, RunHistory, are_bounds
 
+FORMAT = "events of autotune"
+
+
+def parts(path: Path, head: bytes) -> Sequence[str] | None:
+    """One run, where the first line is an event of any version."""
+    try:
+        data = json.loads(head.partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return None
+    return ("",) if isinstance(data, dict) and data.keys() >= {"v", "type", "seq", "attempt", "step"} else None
+
 
 def read(path: Path) -> RunHistory:
     """The run in the folder `path`, or in the event file `path`; what had to be repaired is said in its notes.
 
     UserError where there is no such file, or it holds no event at all.
     """
-    file = path / EVENTS_FILE if path.is_dir() else path
-    if not file.exists() and path.is_dir():
-        return RunHistory({}, source=str(path), notes=(f"{EVENTS_FILE} is not there yet: the run has not begun",))
-    if not file.is_file():
-        raise UserError(f"{file} is no file", f"Give the folder of a run, or its {EVENTS_FILE}.")
-    if path.is_dir() and file.is_symlink() and not file.resolve().is_relative_to(path.resolve()):
-        raise UserError(f"{file} is a link that leads out of its folder", "Give the file that it leads to.")
-    run, tail = _Reading(), Tail(file)
+    log = RunLog(path)
     try:
-        for envelope in tail.poll():
-            run.add(envelope)
+        log.poll()
+        log.finish()
+        return log.histories()[0]
     finally:
-        tail.close()
-    if tail.unreadable and not run.events:
-        raise UserError(f"{file} holds no event: {tail.last_error}", "Is it the log of another tool?")
-    return run.history(str(path), tail)
+        log.close()
+
+
+class RunLog:
+    """Follows the run in the folder `path`, or in the event file `path`. UserError where there is no such file."""
+
+    def __init__(self, path: Path) -> None:
+        file = path / EVENTS_FILE if path.is_dir() else path
+        if not path.is_dir() and not file.is_file():
+            raise UserError(f"{file} is no file", f"Give the folder of a run, or its {EVENTS_FILE}.")
+        if path.is_dir() and file.is_symlink() and not file.resolve().is_relative_to(path.resolve()):
+            raise UserError(f"{file} is a link that leads out of its folder", "Give the file that it leads to.")
+        self._path, self._file = path, file
+        self._run, self._tail = _Reading(), Tail(file)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last attempt has ended."""
+        return self._run.has_ended
+
+    def poll(self) -> bool:
+        """Read all that is new; whether there was anything."""
+        before = self._run.events
+        for envelope in self._tail.poll():
+            self._run.add(envelope)
+        return self._run.events > before
+
+    def finish(self) -> None:
+        """Nothing more will come. UserError where there were lines, and none was an event."""
+        if self._tail.unreadable and not self._run.events:
+            raise UserError(f"{self._file} holds no event: {self._tail.last_error}", "Is it the log of another tool?")
+
+    def histories(self) -> list[RunHistory]:
+        """The run as far as it is told."""
+        if not self._file.exists():
+            note = f"{EVENTS_FILE} is not there yet: the run has not begun"
+            return [RunHistory({}, source=str(self._path), notes=(note,), format=FORMAT)]
+        return [self._run.history(str(self._path), self._tail)]
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._tail.close()
 
 
 class _Column:
@@ -84,6 +128,10 @@ class _Reading:
         self._started: RunStarted | None = None
         self._ended: RunEnded | None = None
         self._unmapped: set[str] = set()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ended is not None
 
     def add(self, envelope: Envelope) -> None:
         self.events += 1
@@ -152,6 +200,7 @@ class _Reading:
             start.framework,
             tuple(sorted(self._unmapped.union(unknown))),
             (*start.notes, *self._notes(tail), *refused),
+            FORMAT,
         )
 
     def _notes(self, tail: Tail) -> list[str]:

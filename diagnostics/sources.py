@@ -1,0 +1,190 @@
+"""What a path holds: the logs in it, each told by its content."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from diagnostics.errors import UserError
+from diagnostics.events import EVENTS_FILE
+from diagnostics.readers.reader import HEAD
+
+# Modules of `diagnostics.readers`, those first whose files cannot be taken for another's.
+FORMATS = ("tensorboard", "trainer_state", "events", "jsonl")
+STUDY, TRIALS = "study.jsonl", "trials"  # of studies.log
+MOST_FILES = 10_000  # that are looked at in one folder
+# What lies beside logs in great numbers and is none, so that a folder of a thousand sources is not read through.
+_NO_LOGS = {
+    ".bin", ".ckpt", ".css", ".gif", ".gz", ".h5", ".html", ".ini", ".jpeg", ".jpg", ".js", ".lock", ".md", ".mp4",
+    ".npy", ".npz", ".onnx", ".parquet", ".patch", ".pdf", ".pkl", ".png", ".pt", ".pth", ".py", ".pyc", ".rst",
+    ".safetensors", ".sh", ".so", ".svg", ".toml", ".ts", ".whl", ".yaml", ".yml", ".zip",
+}  # fmt: skip
+_NO_FOLDERS = {"node_modules", "site-packages", "__pycache__"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One log: its format (a module of `diagnostics.readers`), its files, which run in them, and how it is shown."""
+
+    format: str
+    paths: tuple[Path, ...]
+    part: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The logs at a path; of a folder also the files that are no logs, and those that could not be read, with why."""
+
+    sources: tuple[Source, ...]
+    others: tuple[Path, ...] = ()
+    unreadable: tuple[tuple[Path, str], ...] = ()
+
+
+def find(path: Path) -> Found:
+    """The logs at `path`: a file, the folder of a run, a study, or a folder of many things.
+
+    Links in a folder are not followed. UserError for what does not exist, is empty, cannot be read, or holds no log.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"there is no {path}", _near(path)) from None
+    except OSError as error:  # a name that is too long, or a folder that must not be entered
+        raise UserError(f"cannot read {path}: {error.strerror}", "Give the path of a log.") from None
+    if stat.S_ISDIR(mode):
+        return _in_folder(path)
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path} is no file", "Give a file or a folder; `-` reads standard input.")
+    try:
+        sources = _in_file(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", "See that you may read it.") from None
+    if sources is None:
+        raise UserError(f"{path} is empty", "Has its writer begun?")
+    if not sources:
+        raise UserError(f"{path} is no log that autotune reads", f"It reads {', '.join(_words())}.")
+    return Found(tuple(sources))
+
+
+def _words() -> Iterator[str]:
+    for name in FORMATS:
+        yield _module(name).FORMAT
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"diagnostics.readers.{name}")
+
+
+def _near(path: Path) -> str:
+    try:
+        siblings = [p.name for p in path.parent.iterdir()]
+    except OSError:
+        siblings = []
+    near = difflib.get_close_matches(path.name, siblings, n=1)
+    return f"Did you mean {path.parent / near[0]}?" if near else "Check the spelling."
+
+
+def _in_file(path: Path) -> list[Source] | None:
+    """The logs in one file, none where it is of no format that is known; None where it is empty."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if not head:
+        return None
+    for name in FORMATS:
+        parts = _module(name).parts(path, head)
+        if parts is not None:
+            return [Source(name, (path,), part, f"{path} [{part}]" if part else str(path)) for part in parts]
+    return []
+
+
+def _in_folder(folder: Path) -> Found:
+    if folder.name != TRIALS and (folder / STUDY).is_file() and not _trials(folder):
+        raise UserError(f"the study {folder} has no trials yet", "Wait for its first trial to start.")
+    sources: list[Source] = []
+    others: list[Path] = []
+    unreadable: list[tuple[Path, str]] = []
+    looked_at = 0
+    for run_or_file in _walk(folder, unreadable):
+        looked_at += 1
+        if looked_at > MOST_FILES:
+            raise UserError(f"{folder} holds more than {MOST_FILES:,} files", "Give a folder nearer to the runs.")
+        if run_or_file.is_dir():
+            sources.append(Source("events", (run_or_file,), "", str(run_or_file)))
+            continue
+        try:
+            found = _in_file(run_or_file)
+        except OSError as error:
+            unreadable.append((run_or_file, error.strerror or str(error)))
+            continue
+        if found is None:
+            unreadable.append((run_or_file, "empty"))
+        elif found:
+            sources += found
+        else:
+            others.append(run_or_file)
+    if not sources:
+        what = f"none of its {len(others)} files is a log that autotune reads" if others else "it holds no log"
+        more = (
+            f", and {len(unreadable)} could not be read ({unreadable[0][0].name}: {unreadable[0][1]})"
+            if unreadable
+            else ""
+        )
+        raise UserError(f"nothing to diagnose in {folder}: {what}{more}", f"It reads {', '.join(_words())}.")
+    return Found(tuple(_grouped(sources)), tuple(others), tuple(unreadable))
+
+
+def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
+    """The files below `folder` that may be logs, and the folders of runs of ours, in the order of their names."""
+
+    def refused(error: OSError) -> None:
+        unreadable.append((Path(error.filename), error.strerror or str(error)))
+
+    for parent, folders, names in os.walk(folder, onerror=refused):
+        here = Path(parent)
+        folders.sort(key=_natural)
+        if EVENTS_FILE in names:
+            folders.clear()
+            yield here
+            continue
+        if STUDY in names:
+            folders[:] = [TRIALS] if _trials(here) else []
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _NO_FOLDERS]
+        runs = [name for name in names if name.endswith(".wandb")]
+        if runs:  # the folder of a run of wandb: the other files tell of the same run
+            folders.clear()
+        for name in sorted(runs or names, key=_natural):
+            file = here / name
+            if Path(name).suffix.lower() not in _NO_LOGS and not name.startswith(".") and not file.is_symlink():
+                yield file
+
+
+def _trials(study: Path) -> bool:
+    trials = study / TRIALS
+    return trials.is_dir() and not trials.is_symlink() and any(trials.iterdir())
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    """Trials and checkpoints in the order of their numbers."""
+    digits = "".join(filter(str.isdecimal, name))
+    return (0, int(digits[:18]), name) if name.isdecimal() and digits else (1, 0, name)
+
+
+def _grouped(sources: Sequence[Source]) -> Iterator[Source]:
+    """Files of one run as one source, where the format spreads runs over files."""
+    for name in dict.fromkeys(source.format for source in sources):
+        mine = [source for source in sources if source.format == name]
+        group = getattr(_module(name), "group", None)
+        if group is None:
+            yield from mine
+            continue
+        for paths in group([source.paths[0] for source in mine]):
+            shown = paths[0] if len(paths) == 1 else paths[0].parent
+            yield Source(name, tuple(paths), "", str(shown))
