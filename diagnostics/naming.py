@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from diagnostics import metrics as canonical
 from diagnostics.metrics import Kind, is_metric
 from diagnostics.readers.table import Numbers, flat, number
@@ -24,6 +26,7 @@ from diagnostics.user_map import UserMap
 from diagnostics.vocabulary import FIRST, LAST, Name, Version, Vocabulary, frameworks, parse_version, vocabulary
 
 PLAIN = "plain"
+PLAINLY = "no framework is recognised: names are read as the plain words that they are"
 SHOWN = 3  # names of a signature that are told
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -31,7 +34,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a logged number means: `times * number + plus` of a canonical metric.
+    """What a logged number means: the canonical metric is `times * number ** power + plus`.
 
     Where not `zeros`, exact zeros before the first other number are no measurements (a KL that was not computed).
     """
@@ -40,10 +43,14 @@ class Meaning:
     times: float = 1.0
     plus: float = 0.0
     zeros: bool = True
+    power: int = 1
 
     def of(self, numbers: Numbers) -> Numbers:
         """The canonical values (n,) of logged numbers (n,); the same array where nothing is to be changed."""
-        return numbers if self.times == 1 and self.plus == 0 else numbers * self.times + self.plus
+        if (self.times, self.plus, self.power) == (1, 0, 1):
+            return numbers
+        with np.errstate(over="ignore"):  # infinity is what the square of too large a number is
+            return self.times * numbers**self.power + self.plus
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +78,17 @@ class _Candidate:
     """A framework that may have written a log: how well it fits (the greater the better) and what tells it."""
 
     words: Vocabulary
-    fit: tuple[int, bool, bool]  # names that it knows; one version can have logged them all; more than names tell it
+    fit: tuple[
+        bool, int, bool, bool
+    ]  # settings tell it; names it knows; a version can have logged all; format tells it
+    settings: Mapping[str, Any]
     versions: tuple[Version, Version]
     why: str
     notes: tuple[str, ...] = ()
 
     @property
     def certain(self) -> bool:
-        return self.fit[2]
+        return self.fit[0] or self.fit[3]
 
 
 def settle(
@@ -99,7 +109,7 @@ def settle(
     found, notes = _recognised(names, raw, packages, framework)
     meant, understood, unmapped = _read(names, found, mine)
     metrics, again = _once_each(meant)
-    values, bad = _settings(raw, found, mine)
+    values, bad = _settings(found, mine)
     unused = [n for n in dict.fromkeys([*mine.metrics, *mine.settings]) if n not in {*names, *raw}]
     return Naming(
         found.words.framework,
@@ -148,7 +158,7 @@ class Names:
                 if name not in self._naming.understood:
                     unmapped[name] = value
             elif meaning.zeros or value != 0 or meaning.metric in self._measured:
-                mapped[meaning.metric] = value * meaning.times + meaning.plus
+                mapped[meaning.metric] = float(meaning.of(np.array([value]))[0])
                 self._measured.add(meaning.metric)
         return mapped, unmapped
 
@@ -164,30 +174,27 @@ class Names:
 def _recognised(
     names: Sequence[str], settings: Mapping[str, Any], packages: Mapping[str, str], framework: str
 ) -> tuple[_Candidate, list[str]]:
-    """The framework that knows most of `names`, of those that something tells; the plain words where none is told.
+    """The framework that settings tell, or else knows most of `names`, of those that something tells.
 
-    Of several that know as many, the one that more than names tell; if they read the names differently, none.
+    Plain words where none is told, or where several that fit alike read the names differently.
     """
-    words = [vocabulary(f).given(settings) for f in frameworks() if f != PLAIN]
-    found = [_candidate(one, names, settings, packages, framework) for one in words]
+    found = [_candidate(vocabulary(f), names, settings, packages, framework) for f in frameworks() if f != PLAIN]
     told = [candidate for candidate in found if candidate is not None]
-    if not told:
-        return _Candidate(vocabulary(PLAIN), (0, True, True), (FIRST, LAST), _PLAINLY), []
-    fit = max(candidate.fit for candidate in told)
+    plain = _Candidate(vocabulary(PLAIN), (False, 0, True, True), settings, (FIRST, LAST), PLAINLY)
+    fit = max((candidate.fit for candidate in told), default=plain.fit)
     best = [candidate for candidate in told if candidate.fit == fit]
-    if any(_read(names, one, UserMap()) != _read(names, best[0], UserMap()) for one in best[1:]):
+    readings = [{name: meaning for name, (_, meaning) in _read(names, one, UserMap())[0].items()} for one in best]
+    if not best or any(reading != readings[0] for reading in readings):
         fits = " and ".join(one.words.framework for one in best)
-        note = f"the names fit {fits} alike, which mean different things by them"
-        return _Candidate(vocabulary(PLAIN), (0, True, True), (FIRST, LAST), _PLAINLY), [note]
+        return plain, [f"the names fit {fits} alike, which mean different things by them"] if best else []
     return best[0], []
-
-
-_PLAINLY = "no framework is recognised: names are read as the plain words that they are"
 
 
 def _candidate(
     words: Vocabulary, names: Sequence[str], settings: Mapping[str, Any], packages: Mapping[str, str], framework: str
 ) -> _Candidate | None:
+    settings = words.own(settings)
+    words = words.given(settings)
     by, by_settings, by_format = words.signed(names), words.signed_settings(settings), words.framework == framework
     known = sum(words.knows(name) for name in names)
     if not (by or by_format or (by_settings and known)):
@@ -202,10 +209,11 @@ def _candidate(
             versions = (package, (*package, 0))
         else:
             notes = [f"the log tells {words.package} {packages[words.package]}, which does not log these names"]
-    told = [*(name for name in (*by, *by_settings)), *(["the format of the log"] if by_format else [])]
+    told = [*by, *by_settings, *(["the format of the log"] if by_format else [])]
     shown = ", ".join(told[:SHOWN]) + (f" and {len(told) - SHOWN} more" if len(told) > SHOWN else "")
     why = f"{' '.join(filter(None, [words.framework, _spoken(versions)]))}, by {shown}"
-    return _Candidate(words, (known, consistent, bool(by_settings) or by_format), versions, why, tuple(notes))
+    fit = (bool(by_settings), known, consistent, by_format)
+    return _Candidate(words, fit, settings, versions, why, tuple(notes))
 
 
 def _read(
@@ -235,7 +243,7 @@ def _of_the_rest(name: str, words: Vocabulary) -> Name | None:
 
 
 def _meaning(entry: Name) -> Meaning:
-    return Meaning(entry.means, entry.times, entry.plus, entry.zeros)
+    return Meaning(entry.means, entry.times, entry.plus, entry.zeros, entry.power)
 
 
 def _once_each(meant: Mapping[str, tuple[tuple[int, int], Meaning]]) -> tuple[dict[str, Meaning], dict[str, str]]:
@@ -247,8 +255,8 @@ def _once_each(meant: Mapping[str, tuple[tuple[int, int], Meaning]]) -> tuple[di
     return chosen, {n: by_metric[meaning.metric] for n, (_, meaning) in meant.items() if n not in chosen}
 
 
-def _settings(raw: Mapping[str, Any], found: _Candidate, mine: UserMap) -> tuple[dict[str, Any], list[str]]:
-    """The canonical settings in `raw`, and notes on those that are not what they should be."""
+def _settings(found: _Candidate, mine: UserMap) -> tuple[dict[str, Any], list[str]]:
+    """The canonical settings, and notes on those that are not what they should be."""
     values: dict[str, Any] = {}
     notes = []
     entries = [Name(name, means) for name, means in mine.settings.items()]
@@ -256,7 +264,7 @@ def _settings(raw: Mapping[str, Any], found: _Candidate, mine: UserMap) -> tuple
     if found.words.rest:
         entries += vocabulary(found.words.rest).settings
     for entry in entries:
-        value = raw.get(entry.name)
+        value = found.settings.get(entry.name)
         if value is None or entry.means in values:
             continue
         value = entry.values.get(str(value), value)

@@ -4,10 +4,10 @@ One TOML file per framework. Names are matched exactly, never by suffix or liken
 reported as unmapped. A file has
 
 - `metrics`: entries `{ name, metric }`, with `since` (inclusive) and `until` (exclusive) where a name's meaning depends
-  on the version, `times` and `plus` where the canonical metric is `times * logged + plus` (another unit, sign, or
-  complement), and `zeros = false` where the framework writes 0 for what it did not measure. A `*` in a name stands for
-  the component of a family, a second one for any text; a name that stands there as it is goes before. Of two names for
-  the same metric in one log, the first in the file is read.
+  on the version, `times`, `plus` and `power` where the canonical metric is `times * logged ** power + plus` (another
+  unit or sign, a complement, a root that is logged), and `zeros = false` where the framework writes 0 for what it did
+  not measure. A `*` in a name stands for the component of a family, a second one for any text; a name that stands there
+  as it is goes before. Of two names for the same metric in one log, the first in the file is read.
 - `settings`: entries `{ name, setting }`, with `since`, `until`, and `values` where its words are not the canonical
   ones ("" for one that means it is not set); nested settings are joined by ".".
 - `conditions`: a name each for what a run's own settings must be, `{ setting = [values] }`. An entry of a metric or a
@@ -20,6 +20,7 @@ reported as unmapped. A file has
   understands most of its names.
 - `doubtful`: names whose aggregation is another one in a framework with the same signature, so that it is known only
   where settings tell which it is.
+- `settings_in`: the name that the settings may be nested under.
 - `steps`: the framework's own x-axes, the best first. `package`: the Python package whose version its versions are.
 - `extends`: another file, whose entries hold where this one does not speak of the name or the setting.
 - `rest`: another file, by which the names are read that this one does not know.
@@ -80,8 +81,8 @@ class Transport(StrEnum):
 class Name:
     """One name of a framework and what it means from version `since` (inclusive) until `until` (exclusive).
 
-    A canonical metric is `times` the number that is logged, `plus` another. Where not `zeros`, an exact 0 may stand for
-    what was not measured.
+    The canonical metric is `times * number ** power + plus` of the number that is logged. Where not `zeros`, an exact 0
+    may stand for what was not measured.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Name:
     plus: float = 0.0
     zeros: bool = True
     where: tuple[tuple[str, frozenset[str]], ...] = ()
+    power: int = 1
 
     def component(self, name: str) -> str | None:
         """What stands at the first `*` of a pattern such as `rewards/*/mean`; "" for a plain match, else None."""
@@ -128,13 +130,15 @@ class Vocabulary:
     steps: tuple[str, ...] = ()
     package: str = ""
     rest: str = ""
+    settings_in: str = ""
+    told: bool = False  # whether the run's own settings are known; where they are not, no entry with `where` holds
     _positions: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
     _exact: dict[str, list[Name]] = field(init=False, repr=False, compare=False, default_factory=dict)
     _families: list[Name] = field(init=False, repr=False, compare=False, default_factory=list)
     _texts: list[Name] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        for position, entry in enumerate(self.metrics):
+        for position, entry in enumerate(self.metrics if self.told else _given(self.metrics, {})):
             self._positions.setdefault(entry.name, position)
             if "*" in entry.name:
                 self._families.append(entry)
@@ -142,11 +146,18 @@ class Vocabulary:
                 self._exact.setdefault(entry.name, []).append(entry)
         self._texts.extend(Name(name, "") for name in self.understood if "*" in name)
 
+    def own(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A run's settings, those too that are nested under the framework's own name."""
+        inside = f"{self.settings_in}."
+        found = {name.removeprefix(inside): value for name, value in settings.items() if name.startswith(inside)}
+        return {**settings, **found} if self.settings_in else settings
+
     def given(self, settings: Mapping[str, Any]) -> Vocabulary:
         """These names as they are in a run with its own `settings`, nested ones joined by "."."""
         if not any(entry.where for entry in (*self.metrics, *self.settings)):
             return self
-        return replace(self, metrics=_given(self.metrics, settings), settings=_given(self.settings, settings))
+        metrics, options = _given(self.metrics, settings), _given(self.settings, settings)
+        return replace(self, metrics=metrics, settings=options, told=True)
 
     def metric(self, name: str, version: Version) -> str | None:
         """The canonical metric that `name` meant in `version`, None where it is not known."""
@@ -196,12 +207,12 @@ class Vocabulary:
         aggregation of a doubtful name is not known.
         """
         found = [(e, means) for e, means in self.entries(name) if e.since < until and since < e.until]
-        if len({(entry.times, entry.plus) for entry, _ in found}) != 1:
+        if len({(entry.times, entry.plus, entry.power) for entry, _ in found}) != 1:
             return None
         entry = found[0][0]
         means = _common({means for _, means in found})
         if means is not None and not certain and entry.name in self.doubtful:
-            means = _common({replace(canonical.metrics()[means], aggregation=None).name})
+            means = _unsaid([canonical.metrics()[means]])
         return replace(entry, means=means, zeros=all(entry.zeros for entry, _ in found)) if means is not None else None
 
     def position(self, entry: Name) -> int:
@@ -223,15 +234,17 @@ class Vocabulary:
     def canonical_settings(self, raw: Mapping[str, Any], version: Version) -> dict[str, Any]:
         """The settings of `raw` that have a canonical name, under that name."""
         found = {}
-        for entry in self.settings:
+        for entry in _given(self.settings, raw):
             if entry.name in raw and entry.since <= version < entry.until:
-                value = raw[entry.name]
-                found[entry.means] = entry.values.get(str(value), value)
+                value = entry.values.get(str(raw[entry.name]), raw[entry.name])
+                if value != "":
+                    found[entry.means] = value
         return found
 
     def settings_between(self, since: Version, until: Version) -> list[Name]:
         """The settings whose names meant one thing in all versions from `since` until `until`."""
-        found = [entry for entry in self.settings if entry.since < until and since < entry.until]
+        known = self.settings if self.told else _given(self.settings, {})
+        found = [entry for entry in known if entry.since < until and since < entry.until]
         return [entry for entry in found if all(entry.means == e.means for e in found if e.name == entry.name)]
 
     def spoken(self, setting: str, version: Version = (1_000_000 - 1,)) -> str:
@@ -285,6 +298,7 @@ def vocabulary(framework: str) -> Vocabulary:
         tuple(data.get("steps", ())),
         data.get("package", ""),
         data.get("rest", ""),
+        data.get("settings_in", ""),
     )
 
 
@@ -306,20 +320,33 @@ def _given(entries: Iterable[Name], settings: Mapping[str, Any]) -> tuple[Name, 
 
 def _common(found: set[str]) -> str | None:
     """The one canonical metric that all of `found` are, with no estimator or aggregation where these alone differ."""
-    known = [canonical.metrics().get(means) for means in found]
-    metrics = [metric for metric in known if metric is not None]
-    if len(found) > 1 and len(metrics) == len(found):
-        unsaid = canonical.Estimator.UNKNOWN
-        for less in (
-            [replace(m, estimator=m.estimator and unsaid) for m in metrics],
-            [replace(m, aggregation=None) for m in metrics],
-            [replace(m, estimator=m.estimator and unsaid, aggregation=None) for m in metrics],
-        ):
-            names = {metric.name for metric in less}
-            if len(names) == 1 and canonical.is_metric(*names):
-                return names.pop()
-    means = next(iter(found)) if len(found) == 1 else ""
-    return means if canonical.is_metric(means) else None
+    if len(found) == 1:
+        means = next(iter(found))
+        return means if canonical.is_metric(means) else None
+    metrics = [canonical.metrics().get(means) for means in found]
+    known = [metric for metric in metrics if metric is not None]
+    if not known or len(known) < len(found):
+        return None
+    estimators = {replace(metric, estimator=metric.estimator and canonical.Estimator.UNKNOWN).name for metric in known}
+    if len(estimators) == 1 and canonical.is_metric(*estimators):
+        return estimators.pop()
+    return _unsaid(known)
+
+
+def _unsaid(metrics: Iterable[canonical.Metric]) -> str | None:
+    """The one canonical metric that `metrics` are where aggregation, and if need be the estimator, are not known."""
+    for unknown in (False, True):
+        names = {
+            replace(
+                metric,
+                aggregation=None,
+                estimator=metric.estimator and canonical.Estimator.UNKNOWN if unknown else metric.estimator,
+            ).name
+            for metric in metrics
+        }
+        if len(names) == 1 and canonical.is_metric(*names):
+            return names.pop()
+    return None
 
 
 def _signed(signatures: Iterable[frozenset[str]], names: Mapping[str, str]) -> tuple[str, ...]:
@@ -354,4 +381,5 @@ def _name(entry: Mapping[str, Any], kind: str, conditions: Mapping[str, Mapping[
         entry.get("plus", 0.0),
         entry.get("zeros", True),
         tuple((setting, frozenset(values)) for setting, values in where),
+        entry.get("power", 1),
     )

@@ -133,7 +133,8 @@ def test_trl_grpo_names(name: str, version: str, metric: str | None) -> None:
     [
         ("kl", "1.16.0", "kl.reference.k1.token"),  # the log ratio itself, not GRPO's estimator
         ("objective/kl", "0.21.0", "kl.reference.k1.sequence"),
-        ("reward", "0.26.2", None),  # less the KL penalty
+        ("reward", "0.26.2", "reward_total"),  # less the KL penalty
+        ("policy/clipfrac_avg", "0.21.0", "clip_fraction.sequence"),
         ("reward", "0.27.0", "reward_mean"),
         ("frac_reward_zero_std", "1.16.0", None),  # of the reward less the KL penalty, in every version
         ("clip_ratio/region_mean", "1.16.0", "clip_fraction.sequence"),
