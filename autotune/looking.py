@@ -12,9 +12,8 @@ from pathlib import Path
 from autotune.named import STDIN, Named, named, nothing_known
 from diagnostics.cache import Cache
 from diagnostics.errors import UserError
-from diagnostics.events import EVENTS_FILE
 from diagnostics.finding import Report
-from diagnostics.sources import Source
+from diagnostics.sources import Found, Source
 from diagnostics.user_map import UserMap
 
 
@@ -47,7 +46,7 @@ def look(arguments: Sequence[str], mine: UserMap, cache: Cache) -> Looked:
 
 def _look_at(place: Named, mine: UserMap, cache: Cache, looked: Looked, seen: set[Source]) -> None:
     try:
-        found = place.find()
+        found = _found(place, cache)
     except UserError as error:
         looked.errors.append(str(error))
         return
@@ -71,14 +70,22 @@ def _look_at(place: Named, mine: UserMap, cache: Cache, looked: Looked, seen: se
             looked.errors.append(nothing_known(report))
 
 
+def _found(place: Named, cache: Cache) -> Found:
+    known = cache.logs(place.path)
+    if known is not None:
+        return Found(known)
+    found = place.find()
+    cache.remember(place.path, found.sources)
+    return found
+
+
 def _report(source: Source, mine: UserMap, cache: Cache) -> Report:
-    files = [path / EVENTS_FILE if path.is_dir() else path for path in source.paths]
-    key = cache.key([source.format, source.part, source.name, *map(str, files)], files, mine)
+    key = cache.key(source, mine)
     report = cache.get(key)
     if report is None:
         from diagnostics.engine import diagnose
         from diagnostics.logs import read
 
         report = diagnose(read(source, mine))
-        cache.put(key, report, files)
+        cache.put(key, report)
     return report

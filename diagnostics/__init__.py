@@ -1,0 +1,41 @@
+"""What is wrong with a run of reinforcement learning, and what to change.
+
+    import diagnostics
+
+    diagnostics.diagnose("outputs/trainer_state.json")
+
+Importing this imports nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diagnostics.finding import Report
+
+__all__ = ["diagnose"]
+
+
+def diagnose(
+    log: Any,
+    *,
+    map: Mapping[str, str] | str | Path | None = None,
+    only: str | Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
+    run: str | None = None,
+) -> Report:
+    """The report on one run, which shows itself in a notebook.
+
+    `log` is the path of a log, in any format that `autotune diagnose` reads, or what was logged: a pandas or polars
+    DataFrame with a row for each step, a list of dicts such as `trainer.state.log_history`, or a dict of lists by name.
+    `map` says what names mean, `{"avg_return": "reward_mean"}` or the path of a TOML file. `only` and `ignore` are
+    codes of rules. Where the path holds several runs, `run` says which.
+
+    UserError, with what to do about it, where the log cannot be read, holds several runs, or an argument is wrong.
+    """
+    from diagnostics.notebook import diagnosed
+
+    return diagnosed(log, map=map, only=only, ignore=ignore, run=run)

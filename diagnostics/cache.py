@@ -15,23 +15,28 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
+from diagnostics.events import EVENTS_FILE
 from diagnostics.excerpt import Excerpt
 from diagnostics.finding import Json, Report, Skip, finding_from_json, finding_to_json
 from diagnostics.report.json import report_to_json
+from diagnostics.sources import Source
 from diagnostics.user_map import UserMap
 
 FOLDER = "diagnoses"
-CONTENTS = "contents"  # of files that were read: identity to digest
+CONTENTS = "contents"  # what is remembered of files
 SUFFIX = ".json"
 MOST_ENTRIES, MOST_BYTES, MOST_CONTENTS = 200, 50 << 20, 2000
+# What readers look at beside a log, where it is there.
+BESIDE = ("adapter_config.json", "files/config.yaml", "files/requirements.txt")
 RACY_SECONDS = 2.0  # the coarsest clock of a file system in use, that of FAT
 _CHUNK = 1 << 20
 
@@ -50,9 +55,10 @@ def default_folder() -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a report is kept under, and the identity of the files at that moment."""
+    """What a report is kept under, and the files that it follows from with their identities at that moment."""
 
     digest: str
+    files: tuple[Path, ...]
     identities: tuple[str, ...]
 
 
@@ -61,36 +67,38 @@ class Cache:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self._contents: dict[str, Json] | None = None
 
-    def key(self, names: Iterable[str], files: Sequence[Path], mine: UserMap) -> Key | None:
-        """The key of what is called `names` and held by `files`, its names read by the user's map `mine`.
+    def logs(self, path: Path) -> tuple[Source, ...] | None:
+        """The logs that an earlier look found in the file `path`; None where there was none, or the file is another."""
+        with suppress(OSError):
+            logs = self._known().get(_identity(path.stat()), {}).get(str(path))
+            return logs and tuple(Source(format, (path,), part, name) for format, part, name in logs)
+        return None
 
-        None where they cannot be read, or are being written just now.
+    def key(self, source: Source, mine: UserMap) -> Key | None:
+        """The key of the report on `source`, its names read by the user's map `mine`.
+
+        None where nothing is kept, or its files cannot be read or are being written just now.
         """
         if self._folder is None:
             return None
-        known = self._contents()
-        digests, identities, new = [], [], {}
-        for file in files:
-            try:
-                before = file.stat()
-                identity = _identity(before)
-                digest = known.get(identity)
-                if digest is None:
-                    digest = _digest(file)
-                    if _identity(file.stat()) != identity:
-                        return None
-                    if time.time() - max(before.st_mtime, before.st_ctime) > RACY_SECONDS:
-                        new[identity] = digest
-            except OSError:
-                return None
-            digests.append(digest)
-            identities.append(identity)
-        if new:
-            kept = dict(list({**known, **new}.items())[-MOST_CONTENTS:])
-            self._write(CONTENTS + SUFFIX, kept)
-        parts = [ours(), list(names), digests, sorted(mine.metrics.items()), sorted(mine.settings.items())]
-        return Key(blake2b(json.dumps(parts).encode(), digest_size=32).hexdigest(), tuple(identities))
+        files = _files(source)
+        try:
+            known = [(_identity(file.stat()), self._digest(file)) for file in files]
+        except OSError:
+            return None
+        names = [source.format, source.part, source.name, *map(str, files)]
+        parts = [
+            ours(),
+            names,
+            [digest for _, digest in known],
+            sorted(mine.metrics.items()),
+            sorted(mine.settings.items()),
+        ]
+        digest = blake2b(json.dumps(parts).encode(), digest_size=32).hexdigest()
+        key = Key(digest, files, tuple(identity for identity, _ in known))
+        return key if _unchanged(key) else None
 
     def get(self, key: Key | None) -> Report | None:
         """The report kept under `key`, None where there is none that is whole."""
@@ -103,20 +111,45 @@ class Cache:
             os.utime(self._folder / (key.digest + SUFFIX))  # what is looked at is dropped last
         return report_from_json(data)
 
-    def put(self, key: Key | None, report: Report, files: Sequence[Path]) -> None:
-        """Keep `report`, unless one of `files` has changed since `key` was made."""
-        if key is None:
-            return
-        try:
-            if tuple(_identity(file.stat()) for file in files) != key.identities:
-                return
-        except OSError:
-            return
-        self._write(key.digest + SUFFIX, kept_to_json(report))
-        self._trim()
+    def put(self, key: Key | None, report: Report) -> None:
+        """Keep `report`, unless one of the files has changed since `key` was made."""
+        if key is not None and _unchanged(key):
+            self._write(key.digest + SUFFIX, kept_to_json(report))
+            self._trim()
 
-    def _contents(self) -> dict[str, str]:
-        return self._read(CONTENTS + SUFFIX) or {}
+    def remember(self, path: Path, logs: Sequence[Source]) -> None:
+        """That the file `path` holds just these logs."""
+        with suppress(OSError):
+            stat = path.stat()
+            if self._folder is not None and S_ISREG(stat.st_mode):
+                self._note(stat, str(path), [(log.format, log.part, log.name) for log in logs])
+
+    def _digest(self, file: Path) -> str:
+        stat = file.stat()
+        known = self._known().get(_identity(stat), {}).get("")
+        if known is not None:
+            return str(known)
+        digest = blake2b(digest_size=32)
+        with file.open("rb") as opened:
+            while chunk := opened.read(_CHUNK):
+                digest.update(chunk)
+        self._note(stat, "", digest.hexdigest())
+        return digest.hexdigest()
+
+    def _known(self) -> dict[str, Json]:
+        """What is remembered of files by their identities: a digest under "", the logs under the path."""
+        if self._contents is None:
+            data = (self._read(CONTENTS + SUFFIX) or {}) if self._folder is not None else {}
+            self._contents = data["files"] if data.get("ours") == ours() else {}
+        return self._contents
+
+    def _note(self, stat: os.stat_result, what: str, value: Any) -> None:
+        """Remember something of a file, unless it was changed so lately that its next change might not show."""
+        if time.time() - max(stat.st_mtime, stat.st_ctime) > RACY_SECONDS:
+            known = self._known()
+            noted = {**known.pop(_identity(stat), {}), what: value}
+            self._contents = dict([*known.items(), (_identity(stat), noted)][-MOST_CONTENTS:])
+            self._write(CONTENTS + SUFFIX, {"ours": ours(), "files": self._contents})
 
     def _read(self, name: str) -> Json | None:
         assert self._folder is not None
@@ -161,12 +194,18 @@ def _identity(stat: os.stat_result) -> str:
     return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
 
 
-def _digest(file: Path) -> str:
-    digest = blake2b(digest_size=32)
-    with file.open("rb") as opened:
-        while chunk := opened.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _files(source: Source) -> tuple[Path, ...]:
+    """The files that a report on `source` follows from."""
+    logs = [path / EVENTS_FILE if path.is_dir() else path for path in source.paths]
+    beside = [log.parent / name for log in logs for name in BESIDE]
+    return tuple(logs + [path for path in dict.fromkeys(beside) if path.is_file()])
+
+
+def _unchanged(key: Key) -> bool:
+    try:
+        return tuple(_identity(file.stat()) for file in key.files) == key.identities
+    except OSError:
+        return False
 
 
 def _checksum(body: bytes) -> bytes:

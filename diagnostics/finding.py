@@ -185,7 +185,7 @@ class Skip:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What is known of one log: one finding per code and segment (its worst), and what could not be checked.
 
@@ -222,6 +222,16 @@ class Report:
         """What a report shows of the run around `finding`, None where there is nothing to show."""
         wanted = finding.code, finding.segment
         return next((e for e in self.excerpts if (e.code, e.segment) == wanted), None)
+
+    def __repr__(self) -> str:
+        from diagnostics.report.words import short
+
+        return short(self)
+
+    def _repr_html_(self) -> str:
+        from diagnostics.report.html import render
+
+        return render(self)
 
 
 def finding_to_json(finding: Finding) -> Json:

@@ -12,9 +12,10 @@ A module of a format has
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from diagnostics.readers.table import Table
+if TYPE_CHECKING:  # so that a look at what was looked at before needs no numpy
+    from diagnostics.readers.table import Table
 
 HEAD = 1 << 16  # bytes of a file that are enough to tell its format
 

@@ -61,12 +61,13 @@ class ExcerptPlot:
         """The cells of each line, labels included; the plot itself is `columns` wide."""
         found, steps = self._finding, self._shown.steps
         mark = Style.parse(MARKS[found.severity])
-        where = Frame(steps[0], steps[-1], self._low, self._high, columns, ROWS)
+        rows = ROWS if self._low < self._high else 1
+        where = Frame(steps[0], steps[-1], self._low, self._high, columns, rows)
         first, last = where.column(found.first_step), where.column(max(found.last_step, found.raised_at))
         inside = range(first, last + 1)
         lines = []
         top = {where.column(step) for step in self._not_finite}
-        labels = {0: self._high, ROWS - 1: self._low} if self._low < self._high else {(ROWS - 1) // 2: self._low}
+        labels = {0: self._high, rows - 1: self._low}
         for y, row in enumerate(braille(self._curve, where)):
             line = [(c, FAINT) for c in f"{label_of(labels[y]) if y in labels else '':>{GUTTER - 1}} "]
             for x, bits in enumerate(row):

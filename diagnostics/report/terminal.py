@@ -33,7 +33,8 @@ def render(report: Report) -> RenderableType:
 
 
 def _header(report: Report) -> Iterator[Text]:
-    yield Text(visible(report.source), "bold")
+    if report.source:  # a table in a notebook has no name
+        yield Text(visible(report.source), "bold")
     yield Text(visible(read_as(report)), "dim")
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from diagnostics.finding import Report, Severity
+from diagnostics.text import visible
 from diagnostics.vocabulary import vocabulary
 
 
@@ -14,6 +15,15 @@ def read_as(report: Report) -> str:
     steps = f"last step {report.steps}" if report.steps >= 0 else "no steps"
     segments = f"{report.segments} segments, the last to step {report.steps}" if report.segments > 1 else steps
     return ", ".join(part for part in (report.format, report.recognised or report.framework, segments) if part)
+
+
+def short(report: Report) -> str:
+    """A line on the log, and one for each finding."""
+    found = amounts(f.severity for f in report.findings) or "no findings"
+    lines = [f"{report.source}: {read_as(report)}; {found}" if report.source else f"{read_as(report)}; {found}"]
+    for f in report.findings:
+        lines.append(f"{f.severity.name} {f.code} {f.name} at step {f.raised_at}: {f.message}")
+    return "\n".join(visible(line) for line in lines)
 
 
 def amounts(severities: Iterable[Severity]) -> str:
