@@ -123,6 +123,32 @@ class Watch:
             self._touched.add(metric)
         return raised
 
+    def load(self, run: RunHistory) -> tuple[Finding, ...]:
+        """Take in all of `run` at once, as if its points had been added step by step to this new watch.
+
+        Its last step stays open. Returns what the steps before it raised.
+        """
+        self._step = run.last_step
+        closed = run.upto(self._step - 1)
+        known = self._run.with_series(closed.series)
+        raised: list[Finding] = []
+        for rule in self._rules:
+            try:
+                found = rises(rule, known)
+            except NotApplicable as why:
+                self._not_applicable[rule.code] = str(why)
+                continue
+            if found:
+                self._worst[rule.code] = found[-1].severity
+            raised += found
+        for name, series in run.series.items():
+            self._series[name] = _Growing.holding(series)
+            if len(series) and series.steps[-1] == self._step:
+                self._touched.add(name)
+        raised.sort(key=_order)
+        self._raised += raised
+        return tuple(raised)
+
     def close(self) -> tuple[Finding, ...]:
         """Close the current step, as at the end of the run; returns what that raised."""
         raised: list[Finding] = []
@@ -196,12 +222,19 @@ class _Growing:
     def __init__(self) -> None:
         self._steps, self._values, self._n = np.empty(64, np.int64), np.empty(64), 0
 
+    @classmethod
+    def holding(cls, series: MetricSeries) -> _Growing:
+        grown = cls()
+        grown._steps, grown._values, grown._n = series.steps.copy(), series.values.copy(), len(series)
+        return grown
+
     def put(self, step: int, value: float) -> None:
         if self._n and self._steps[self._n - 1] == step:  # logged twice in one step: the later row corrects the earlier
             self._n -= 1
         if self._n == len(self._steps):
-            self._steps = np.concatenate([self._steps, np.empty_like(self._steps)])
-            self._values = np.concatenate([self._values, np.empty_like(self._values)])
+            more = max(self._n, 64)
+            self._steps = np.concatenate([self._steps, np.empty(more, np.int64)])
+            self._values = np.concatenate([self._values, np.empty(more)])
         self._steps[self._n], self._values[self._n] = step, value
         self._n += 1
 
