@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 CHUNK = 1 << 20  # bytes
+ENOUGH = 8  # bytes that tell the encoding
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _REPLACED = "\ufffd"
 _REPLACED_BYTES = _REPLACED.encode()
@@ -21,8 +22,8 @@ def encoding(head: bytes) -> tuple[str, int]:
     for mark, name in _MARKS.items():
         if head.startswith(mark):
             return name, len(mark)
-    some = head[:4096]
-    if len(some) >= 8:
+    some = head[:ENOUGH]
+    if len(some) >= 4:
         zeros_even, zeros_odd = some[0::2].count(0), some[1::2].count(0)
         if zeros_odd > len(some) * 0.3 and zeros_even < len(some) * 0.1:
             return "utf-16-le", 0
@@ -37,50 +38,23 @@ def decoded(head: bytes) -> str:
     return codecs.getincrementaldecoder(name)("replace").decode(head[mark:])
 
 
-class TextTail:
-    """Follows a text file from byte `since` on, through characters that arrive in parts.
+class Decoding:
+    """Decodes a text that comes in parts, characters cut in half included.
 
-    One that was begun anew (shorter than it was, or another file under its name) is read from its beginning, and
-    `begun` counts that. `undecoded` counts characters that had to be replaced.
+    `undecoded` counts characters that had to be replaced; `encoding` is "" until there is enough to tell.
     """
 
-    def __init__(self, path: Path, *, since: int = 0) -> None:
-        self.path = path
+    def __init__(self) -> None:
         self.encoding = ""
         self.undecoded = 0
-        self.begun = 0
-        self._position = since
-        self._file_id: int | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
         self._head = b""
 
-    def read(self) -> str:
-        """The text of the next megabytes, "" where there is nothing new; OSError where it cannot be read."""
-        while chunk := self._chunk():
-            if text := self._text(chunk):
-                return text
-        return ""
-
-    def rest(self) -> str:
-        """Nothing more will come: what is left of a text of a few bytes, or of a character that is cut."""
-        return self._text(b"", ended=True)
-
-    def _chunk(self) -> bytes:
-        with self.path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            if stat.st_size < self._position or self._file_id not in (None, stat.st_ino):
-                self._position, self._decoder, self._head = 0, None, b""
-                self.begun += 1
-            self._file_id = stat.st_ino
-            file.seek(self._position)
-            chunk = file.read(CHUNK)
-        self._position += len(chunk)
-        return chunk
-
-    def _text(self, chunk: bytes, *, ended: bool = False) -> str:
+    def decode(self, chunk: bytes, *, ended: bool = False) -> str:
+        """The text of the next part; once it has `ended`, also what is left of a few bytes or a cut character."""
         if self._decoder is None:
             self._head += chunk
-            if len(self._head) < 8 and not ended:  # too little to tell the encoding
+            if len(self._head) < ENOUGH and not ended:
                 return ""
             self.encoding, mark = encoding(self._head)
             self._decoder = codecs.getincrementaldecoder(self.encoding)("replace")
@@ -89,3 +63,51 @@ class TextTail:
         if _REPLACED in text:
             self.undecoded += max(0, text.count(_REPLACED) - chunk.count(_REPLACED_BYTES))
         return text
+
+
+class TextTail:
+    """Follows a text file from byte `since` on.
+
+    One that was begun anew (shorter than it was, or another file under its name) is read from its beginning, and
+    `begun` counts that. `undecoded` counts characters that had to be replaced.
+    """
+
+    def __init__(self, path: Path, *, since: int = 0) -> None:
+        self.path = path
+        self.begun = 0
+        self._decoding = Decoding()
+        self._position = since
+        self._file_id: int | None = None
+
+    @property
+    def encoding(self) -> str:
+        """The encoding, "" until there is enough to tell."""
+        return self._decoding.encoding
+
+    @property
+    def undecoded(self) -> int:
+        """Characters that had to be replaced."""
+        return self._decoding.undecoded
+
+    def read(self) -> str:
+        """The text of the next megabyte, "" where there is nothing new; OSError where it cannot be read."""
+        while chunk := self._chunk():
+            if text := self._decoding.decode(chunk):
+                return text
+        return ""
+
+    def rest(self) -> str:
+        """Nothing more will come: what is left of a text of a few bytes, or of a character that is cut."""
+        return self._decoding.decode(b"", ended=True)
+
+    def _chunk(self) -> bytes:
+        with self.path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            if stat.st_size < self._position or self._file_id not in (None, stat.st_ino):
+                self._position, self._decoding = 0, Decoding()
+                self.begun += 1
+            self._file_id = stat.st_ino
+            file.seek(self._position)
+            chunk = file.read(CHUNK)
+        self._position += len(chunk)
+        return chunk

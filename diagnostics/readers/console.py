@@ -1,0 +1,285 @@
+"""Logs of a console: whatever a training printed, progress bars, samples and traces included.
+
+Rows are found line by line (`console_lines`), and those whose names come again are kept (`console_rows`). Other readers
+that meet the text of a console (wandb, notebooks) hand it to `Console`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from diagnostics.readers import json_document, jsonl, trainer_state
+from diagnostics.readers.console_blocks import Bars, Box, Bullets, Printed
+from diagnostics.readers.console_lines import Values, bars, clean, dicts, fields, lead_step, unlogged, verl
+from diagnostics.readers.console_rows import CUT, Dialect, Rows
+from diagnostics.readers.console_settings import command
+from diagnostics.readers.decoding import CHUNK, UNDECODED, Decoding, TextTail
+from diagnostics.readers.reader import HEAD
+from diagnostics.readers.salvage import salvaged
+from diagnostics.readers.table import Table
+
+FORMAT = "console log"
+PREAMBLE = 1 << 22  # bytes in which the first rows must come
+LONGEST = 1 << 16  # characters that are looked at at once; progress bars end in no newline for hours
+NO_CHUNK = "parts of the stream that are no JSON"
+BEGINNING = 64  # characters that tell a stream of chunks
+_STREAM = re.compile(r'\s*\[?\s*\{\s*"stream_name"\s*:')
+_SCORE = re.compile(r"(average reward score): (\S+?)(?:, (ema reward score): (\S+))?\s*$")
+_STEP = re.compile(r"(?:global )?step \d{1,12}: *$", re.I)
+
+
+def parts(path: Path, head: bytes) -> Sequence[str] | None:
+    """One run, where rows come again within the first megabytes of a text."""
+    if _is_binary(head) or any(form.parts(path, head) is not None for form in (jsonl, trainer_state, json_document)):
+        return None
+    console, decoding = Console(Table()), Decoding()
+    try:
+        with path.open("rb") as file:
+            chunk = file.read(HEAD)
+            while chunk and not console.table.rows and file.tell() <= PREAMBLE:
+                console.feed(decoding.decode(chunk))
+                chunk = file.read(CHUNK)
+    except OSError:
+        return None
+    if not chunk:
+        console.feed(decoding.decode(b"", ended=True))
+        console.finish()
+    return ("",) if console.table.rows else None
+
+
+def open_log(paths: Sequence[Path], part: str) -> ConsoleReader:
+    """A reader of the file."""
+    return ConsoleReader(paths[0])
+
+
+class ConsoleReader:
+    """Reads a console log and follows it; see `diagnostics.readers.reader.Reader`."""
+
+    def __init__(self, path: Path) -> None:
+        self.table = Table()
+        self._text = TextTail(path)
+        self._console = Console(self.table)
+
+    def poll(self) -> bool:
+        """Read the next megabyte."""
+        text = self._text.read()
+        self._console.feed(text)
+        return bool(text)
+
+    def finish(self) -> None:
+        """Read the last line, whole or torn."""
+        self._console.feed(self._text.rest())
+        self._console.finish()
+        if self._text.undecoded:
+            self.table.lost[UNDECODED.format(self._text.encoding)] = self._text.undecoded
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class Console:
+    """Puts the rows and the settings in the text of a console into `table`, whatever parts the text comes in.
+
+    Chunks of several streams as JSON, as Kaggle keeps them, are put together first, each stream by itself.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._beginning: str | None = ""  # None once it is known what the text is
+        self._outer = _Lines(self._line)
+        self._streams: dict[str, _Lines] = {}
+        self._rows = Rows(table)
+        self._printed: dict[str, Printed] = {}  # dicts that are being printed in several lines, by their process
+        self._box: Box | None = None
+        self._bullets = Bullets()
+        self._bars = Bars()
+        self._step: Values = {}  # what the line before said of the step, and nothing else
+
+    def feed(self, text: str) -> None:
+        """Take the next part of the text; a line that it does not end waits for the next part."""
+        if self._beginning is not None:
+            self._beginning += text
+            if len(self._beginning.lstrip()) < BEGINNING:
+                return
+            text = self._begin(self._beginning)
+        self._outer.feed(text)
+
+    def finish(self) -> None:
+        """Nothing more will come: a last line without an end is read, too."""
+        if self._beginning is not None:
+            self._outer.feed(self._begin(self._beginning))
+        self._outer.end()
+        for stream in self._streams.values():
+            stream.end()
+        self._offer_bullets()
+        self._offer_box()
+        self._rows.finish()
+        if not self.table.rows:
+            self._offer_bars(self._bars.all())
+            self._rows.finish()
+
+    def _begin(self, text: str) -> str:
+        self._beginning = None
+        if _STREAM.match(text):
+            self._outer = _Lines(self._chunk, longest=None)
+        return text
+
+    def _chunk(self, line: str) -> None:
+        """Take a line of a stream in chunks."""
+        if line.strip() in ("", "[", "]", ","):
+            return
+        found, bad = salvaged(line)
+        for chunk in found:
+            name, data = str(chunk.get("stream_name")), chunk.get("data")
+            if isinstance(data, str):
+                if name not in self._streams:
+                    self._streams[name] = _Lines(lambda text, name=name: self._line(text, name))  # type: ignore[misc]
+                self._streams[name].feed(data)
+        if bad or not found:
+            self.table.lost[NO_CHUNK] += max(bad, 1)
+
+    def _line(self, line: str, stream: str = "") -> None:
+        """Take a line of one stream."""
+        line, moved = bars(line)
+        for bar in moved:
+            self._bars.add(*bar)
+        for piece in line.split("\r"):
+            if piece.strip():
+                text, mark = clean(piece)
+                self._piece(text, stream + mark)
+        if moved and self._bars.worth_it(better=bool(self._rows.dialects() - {Dialect.BAR})):
+            self._offer_bars(self._bars.done())
+
+    def _piece(self, text: str, process: str) -> None:
+        """Take what one process wrote on a line."""
+        printed = self._printed.get(process)
+        if printed is not None and self._continues(printed, text, process):
+            return
+        if self._boxed(text):
+            return
+        row = verl(text)
+        if row is not None:
+            self._rows.offer(Dialect.VERL, row[0])
+            if row[1]:
+                self.table.lost[CUT] += 1
+            return
+        if self._bullets.begins(text):
+            self._offer_bullets()
+            self._bullets.begin(text)
+        elif self._bullets.take(text):
+            return
+        elif score := _SCORE.match(text):
+            self._rows.extend({score[i]: score[i + 1] for i in (1, 3) if score[i]})
+        elif "{" in text or text.rstrip().endswith("("):
+            self._braces(text, process)
+        else:
+            self._fields(unlogged(text))
+
+    def _braces(self, text: str, process: str) -> None:
+        message = unlogged(text)
+        found = dicts(message)
+        step, self._step = self._step, {}
+        for lead, values in found:
+            self._rows.offer(Dialect.DICT, (lead_step(lead) or step) | values)
+        if found:
+            return
+        printed = Printed.beginning(message, step)
+        if printed is not None:
+            self._printed[process] = printed
+        elif self._rows.resembles(Dialect.DICT, message):
+            self.table.lost[CUT] += 1
+        elif not self.table.rows:
+            self.table.settings.update(command(message))
+
+    def _continues(self, printed: Printed, text: str, process: str) -> bool:
+        """Take a line of what is being printed in several; whether it is one."""
+        if not printed.take(text):
+            del self._printed[process]
+            if self._rows.resembles(Dialect.DICT, printed.text):
+                self.table.lost[CUT] += 1
+            return False
+        if printed.whole:
+            del self._printed[process]
+            values = printed.row()
+            if values:
+                self._rows.offer(Dialect.DICT, values)
+            elif not self.table.rows:
+                self.table.settings.update(printed.settings())
+        return True
+
+    def _boxed(self, text: str) -> bool:
+        """Take a line of a box; whether it is one."""
+        if Box.is_rule(text):
+            self._offer_box()
+            self._box = Box()
+            return True
+        if self._box is not None:
+            if self._box.take(text):
+                return True
+            self._box = None
+        return False
+
+    def _fields(self, message: str) -> None:
+        self._step = lead_step(message) if _STEP.search(message) else {}
+        if not any(mark in message for mark in ":=|") and "step" not in message.lower():
+            return
+        values = fields(message)
+        if values:
+            self._rows.offer(Dialect.FIELDS, values)
+        elif self._rows.resembles(Dialect.FIELDS, message) or self._rows.resembles(Dialect.VERL, message):
+            self.table.lost[CUT] += 1
+        elif not self.table.rows:
+            self.table.settings.update(command(message))
+
+    def _offer_box(self) -> None:
+        if self._box is not None and self._box.values:
+            self._rows.offer(Dialect.BOX, self._box.values)
+        self._box = None
+
+    def _offer_bullets(self) -> None:
+        values = self._bullets.end()
+        if len(values) > 1:
+            self._rows.offer(Dialect.BULLETS, values)
+
+    def _offer_bars(self, rows: list[Values]) -> None:
+        for values in rows:
+            self._rows.offer(Dialect.BAR, values)
+
+
+class _Lines:
+    """Cuts a text that comes in parts into lines, the same ones whatever the parts are.
+
+    What is longer than `longest` is cut behind a carriage return, or anywhere.
+    """
+
+    def __init__(self, take: Callable[[str], None], *, longest: int | None = LONGEST) -> None:
+        self._take, self._longest, self._rest = take, longest, ""
+
+    def feed(self, text: str) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._take(self._cut(line))
+        self._rest = self._cut(self._rest)
+
+    def end(self) -> None:
+        rest, self._rest = self._rest, ""
+        if rest:
+            self._take(rest)
+
+    def _cut(self, line: str) -> str:
+        """Take all of `line` but its end."""
+        while self._longest is not None and len(line) > self._longest:
+            cut = line.rfind("\r", 0, self._longest) + 1 or self._longest
+            self._take(line[:cut])
+            line = line[cut:]
+        return line
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether a file is no text: zeros in UTF-8, or much that is no text at all."""
+    decoding = Decoding()
+    text = decoding.decode(head, ended=True)
+    strange = decoding.undecoded + sum(text.count(chr(c)) for c in (*range(7), *range(14, 27)))
+    return 20 * strange > len(text)
