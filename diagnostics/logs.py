@@ -107,17 +107,23 @@ class TableLog:
             points = _series(segment, name, meaning)
             if points is not None:
                 series[meaning.metric] = points
+        unmapped = tuple(name for name in naming.unmapped if name != self._assembly.axis)
         return RunHistory(
             series,
             naming.settings,
             dict(flat(self._reader.table.settings)),
             source=self._source,
             framework=naming.framework or UNKNOWN,
-            unmapped=tuple(name for name in naming.unmapped if name != self._assembly.axis),
+            unmapped=unmapped,
             notes=tuple(self._notes()),
             format=self._format,
             recognised=naming.recognised,
             names={meaning.metric: name for name, meaning in naming.metrics.items() if meaning.metric in series},
+            others={
+                name: MetricSeries(name, *segment.columns[name].since(0))
+                for name in unmapped
+                if name in segment.columns
+            },
             segment=number,
             went_back=segment.went_back,
         )
