@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Any
 
@@ -73,6 +74,24 @@ class Naming:
     notes: tuple[str, ...] = ()
 
 
+class _Source(IntEnum):
+    """Whose word it is that a name means a metric, the most trusted first."""
+
+    PERSON = 0
+    FRAMEWORK = 1
+    PLAIN = 2
+    ITSELF = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a name means, and its rank among names that mean the same: whose word it is, and where it stands there."""
+
+    source: _Source
+    position: int
+    meaning: Meaning
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A framework that may have written a log: how well it fits (the greater the better) and what tells it."""
@@ -107,8 +126,10 @@ def settle(
     mine = mine or UserMap()
     raw = dict(flat(settings))
     found, notes = _recognised(names, raw, packages, framework)
-    meant, understood, unmapped = _read(names, found, mine)
+    meant, understood = _read(names, found, mine)
     metrics, again = _once_each(meant)
+    # A framework that logs a metric twice means the same; a person who does so means two things.
+    understood |= {name for name in again if meant[name].source < _Source.PLAIN}
     values, bad = _settings(found, mine)
     unused = [n for n in dict.fromkeys([*mine.metrics, *mine.settings]) if n not in {*names, *raw}]
     return Naming(
@@ -116,14 +137,14 @@ def settle(
         found.versions,
         found.why,
         metrics,
-        frozenset(understood | again.keys()),
-        tuple(unmapped),
+        frozenset(understood),
+        tuple(name for name in names if name not in metrics and name not in understood),
         values,
         found.words.steps,
         (
             *notes,
             *found.notes,
-            *(f"{name} is not read: {other} is the same metric" for name, other in again.items()),
+            *(f"{name} is not read: {other} is read as the same metric" for name, other in again.items()),
             *bad,
             *(f"there is no {name} in this log, which is mapped" for name in unused),
         ),
@@ -143,9 +164,9 @@ class Names:
         self._measured: set[str] = set()  # metrics of which a number other than 0 was seen
 
     @property
-    def framework(self) -> Vocabulary:
-        """The vocabulary that the names are read by."""
-        return vocabulary(self._naming.framework)
+    def framework(self) -> Vocabulary | None:
+        """The framework that is recognised, None where names are read as plain words."""
+        return vocabulary(self._naming.framework) if self._naming.framework != PLAIN else None
 
     def canonical(self, values: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
         """The numbers under canonical names, and those of `values` that have none."""
@@ -183,7 +204,7 @@ def _recognised(
     plain = _Candidate(vocabulary(PLAIN), (False, 0, True, True), settings, (FIRST, LAST), PLAINLY)
     fit = max((candidate.fit for candidate in told), default=plain.fit)
     best = [candidate for candidate in told if candidate.fit == fit]
-    readings = [{name: meaning for name, (_, meaning) in _read(names, one, UserMap())[0].items()} for one in best]
+    readings = [{name: read.meaning for name, read in _read(names, one, UserMap())[0].items()} for one in best]
     if not best or any(reading != readings[0] for reading in readings):
         fits = " and ".join(one.words.framework for one in best)
         return plain, [f"the names fit {fits} alike, which mean different things by them"] if best else []
@@ -216,26 +237,24 @@ def _candidate(
     return _Candidate(words, fit, settings, versions, why, tuple(notes))
 
 
-def _read(
-    names: Iterable[str], found: _Candidate, mine: UserMap
-) -> tuple[dict[str, tuple[tuple[int, int], Meaning]], set[str], list[str]]:
-    """The names with a meaning, each with its rank among those that mean the same; those understood; and the others."""
+def _read(names: Iterable[str], found: _Candidate, mine: UserMap) -> tuple[dict[str, _Read], set[str]]:
+    """The names with a meaning, and those that need none."""
     words, plain = found.words, vocabulary(PLAIN)
-    meant, understood, unmapped = {}, set(), []
+    source = _Source.FRAMEWORK if words.framework != PLAIN else _Source.PLAIN
+    meant, understood = {}, set()
     for name in names:
         if name in mine.metrics:
-            meant[name] = (0, 0), Meaning(mine.metrics[name])
+            meant[name] = _Read(_Source.PERSON, 0, Meaning(mine.metrics[name]))
         elif (entry := words.meaning_between(name, *found.versions, certain=found.certain)) is not None:
-            meant[name] = (1, words.position(entry)), _meaning(entry)
+            position = -1 if source is _Source.PLAIN and name == entry.means else words.position(entry)
+            meant[name] = _Read(source, position, _meaning(entry))
         elif words.understands(name) or plain.understands(name):
             understood.add(name)
         elif not words.knows(name) and (entry := _of_the_rest(name, words)) is not None:
-            meant[name] = (2, vocabulary(words.rest).position(entry)), _meaning(entry)
+            meant[name] = _Read(_Source.PLAIN, vocabulary(words.rest).position(entry), _meaning(entry))
         elif is_metric(name):
-            meant[name] = (3, 0), Meaning(name)
-        else:
-            unmapped.append(name)
-    return meant, understood, unmapped
+            meant[name] = _Read(_Source.ITSELF, 0, Meaning(name))
+    return meant, understood
 
 
 def _of_the_rest(name: str, words: Vocabulary) -> Name | None:
@@ -246,13 +265,16 @@ def _meaning(entry: Name) -> Meaning:
     return Meaning(entry.means, entry.times, entry.plus, entry.zeros, entry.power)
 
 
-def _once_each(meant: Mapping[str, tuple[tuple[int, int], Meaning]]) -> tuple[dict[str, Meaning], dict[str, str]]:
+def _once_each(meant: Mapping[str, _Read]) -> tuple[dict[str, Meaning], dict[str, str]]:
     """Each metric by one name, the one that ranks first, and the names of the others with that one."""
     by_metric: dict[str, str] = {}
-    for name, (_, meaning) in sorted(meant.items(), key=lambda item: (item[1][0], item[0])):
-        by_metric.setdefault(meaning.metric, name)
-    chosen = {name: meaning for name, (_, meaning) in meant.items() if by_metric[meaning.metric] == name}
-    return chosen, {n: by_metric[meaning.metric] for n, (_, meaning) in meant.items() if n not in chosen}
+    for name, read in sorted(meant.items(), key=lambda item: (item[1].source, item[1].position, item[0])):
+        by_metric.setdefault(read.meaning.metric, name)
+    first = {name: by_metric[read.meaning.metric] for name, read in meant.items()}
+    return (
+        {name: read.meaning for name, read in meant.items() if first[name] == name},
+        {name: other for name, other in first.items() if other != name},
+    )
 
 
 def _settings(found: _Candidate, mine: UserMap) -> tuple[dict[str, Any], list[str]]:

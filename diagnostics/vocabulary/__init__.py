@@ -212,7 +212,7 @@ class Vocabulary:
         entry = found[0][0]
         means = _common({means for _, means in found})
         if means is not None and not certain and entry.name in self.doubtful:
-            means = _unsaid([canonical.metrics()[means]])
+            means = unsaid([canonical.metrics()[means]])
         return replace(entry, means=means, zeros=all(entry.zeros for entry, _ in found)) if means is not None else None
 
     def position(self, entry: Name) -> int:
@@ -307,6 +307,22 @@ def meanings(name: str, framework: str) -> tuple[str, ...]:
     return vocabulary(framework).meanings(name) if framework in frameworks() else ()
 
 
+def unsaid(metrics: Iterable[canonical.Metric]) -> str | None:
+    """The one canonical metric that `metrics` are where aggregation, and if need be the estimator, are not known."""
+    for unknown in (False, True):
+        names = {
+            replace(
+                metric,
+                aggregation=None,
+                estimator=metric.estimator and canonical.Estimator.UNKNOWN if unknown else metric.estimator,
+            ).name
+            for metric in metrics
+        }
+        if len(names) == 1 and canonical.is_metric(*names):
+            return names.pop()
+    return None
+
+
 def _given(entries: Iterable[Name], settings: Mapping[str, Any]) -> tuple[Name, ...]:
     holding = [entry for entry in entries if entry.holds(settings)]
     asked = [entry for entry in holding if entry.where]
@@ -330,23 +346,7 @@ def _common(found: set[str]) -> str | None:
     estimators = {replace(metric, estimator=metric.estimator and canonical.Estimator.UNKNOWN).name for metric in known}
     if len(estimators) == 1 and canonical.is_metric(*estimators):
         return estimators.pop()
-    return _unsaid(known)
-
-
-def _unsaid(metrics: Iterable[canonical.Metric]) -> str | None:
-    """The one canonical metric that `metrics` are where aggregation, and if need be the estimator, are not known."""
-    for unknown in (False, True):
-        names = {
-            replace(
-                metric,
-                aggregation=None,
-                estimator=metric.estimator and canonical.Estimator.UNKNOWN if unknown else metric.estimator,
-            ).name
-            for metric in metrics
-        }
-        if len(names) == 1 and canonical.is_metric(*names):
-            return names.pop()
-    return None
+    return unsaid(known)
 
 
 def _signed(signatures: Iterable[frozenset[str]], names: Mapping[str, str]) -> tuple[str, ...]:
