@@ -14,7 +14,7 @@ from diagnostics.readers import json_document, jsonl, trainer_state
 from diagnostics.readers.console_blocks import Bars, Box, Bullets, Printed
 from diagnostics.readers.console_lines import Values, bars, clean, dicts, fields, lead_step, unlogged, verl
 from diagnostics.readers.console_rows import CUT, Dialect, Rows
-from diagnostics.readers.console_settings import command
+from diagnostics.readers.console_settings import command, namespace
 from diagnostics.readers.decoding import CHUNK, UNDECODED, Decoding, TextTail
 from diagnostics.readers.reader import HEAD
 from diagnostics.readers.salvage import salvaged
@@ -26,7 +26,7 @@ LONGEST = 1 << 16  # characters that are looked at at once; progress bars end in
 NO_CHUNK = "parts of the stream that are no JSON"
 BEGINNING = 64  # characters that tell a stream of chunks
 _STREAM = re.compile(r'\s*\[?\s*\{\s*"stream_name"\s*:')
-_SCORE = re.compile(r"(average reward score): (\S+?)(?:, (ema reward score): (\S+))?\s*$")
+_SCORE = re.compile(r"([Aa]verage reward score): (\S+?)(?:, (ema reward score): (\S+))?\s*$")
 _STEP = re.compile(r"(?:global )?step \d{1,12}: *$", re.I)
 
 
@@ -61,6 +61,10 @@ class ConsoleReader:
         self.table = Table()
         self._text = TextTail(path)
         self._console = Console(self.table)
+
+    @property
+    def position(self) -> int:
+        return self._text.position
 
     def poll(self) -> bool:
         """Read the next megabyte."""
@@ -116,7 +120,7 @@ class Console:
         self._offer_bullets()
         self._offer_box()
         self._rows.finish()
-        if not self.table.rows:
+        if self._bars.live or not self.table.rows:
             self._offer_bars(self._bars.all())
             self._rows.finish()
 
@@ -231,7 +235,7 @@ class Console:
         elif self._rows.resembles(Dialect.FIELDS, message) or self._rows.resembles(Dialect.VERL, message):
             self.table.lost[CUT] += 1
         elif not self.table.rows:
-            self.table.settings.update(command(message))
+            self.table.settings.update(command(message) or namespace(message))
 
     def _offer_box(self) -> None:
         if self._box is not None and self._box.values:

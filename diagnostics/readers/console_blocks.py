@@ -123,14 +123,15 @@ class Printed:
 class Bars:
     """Progress bars with numbers behind them: one row for each place that a bar has reached.
 
-    A bar that begins anew counts something inside of a step, and its place is then no step.
+    A bar that begins anew counts something inside of a step, and its place is then no step. `live` once they are taken
+    for rows.
     """
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, Values]] = []
         self._given = 0
         self._anew = False
-        self._live = False
+        self.live = False
 
     def add(self, place: float, text: str) -> None:
         """Take a bar at `place` with `text` at its end. One that is drawn again at its place counts once."""
@@ -141,14 +142,14 @@ class Bars:
             if self._given < len(self._rows):
                 self._rows[-1] = (int(place), self._rows[-1][1] | values)
             return
-        if not self._live:
+        if not self.live:
             self._anew = self._anew or bool(self._rows and self._rows[-1][0] > place)
         self._rows.append((int(place), values))
 
     def worth_it(self, *, better: bool) -> bool:
         """Whether they are taken for rows: there are many, and nothing `better` is there."""
-        self._live = not better and (self._live or len(self._rows) >= FEWEST_BARS)
-        return self._live
+        self.live = not better and (self.live or len(self._rows) >= FEWEST_BARS)
+        return self.live
 
     def done(self) -> list[Values]:
         """The rows that are new and will not be drawn again."""

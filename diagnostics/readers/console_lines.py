@@ -29,33 +29,35 @@ _LOGGER = re.compile(
     r"|\[?[\w/.-]+\.py:\d+(?::\w+)?\]?|[\w.]+:[\w<>.]+:\d+(?= -)|-(?= )|[|:\]\s]"
 )
 _BAR = re.compile(
-    r"\r?(?:[\w \[\]/.,-]{0,60}: ?)? *\d{1,3}%\|[^|\r\n]{0,300}\| *([\d.]+)[kM]?/([\d.]+)[kM]? *\[([^\]\r\n]*)\]\r?"
+    r"\r?(?:[\w \[\]/.,()-]{0,60}[\w\])]: ?)? *\d{1,3}%\|[^|\r\n]{0,300}\| *([\d.]+)[kM]?/([\d.]+)[kM]? *\[([^\]\r\n]*)\]\r?"
 )
 
 _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:[nN]a[nN]|[iI]nf(?:inity)?)"
 )
-# np.float64(1.0), tensor(1., device='cuda:0')
-_WRAPPED = r"(?:[\w.]+\(\s*)?([-+]?[\w.]+(?:(?<=[eE])[-+]\d+)?)(?:\s*,[^(){}]*)?\s*\)?"
+_PLAIN = r"[-+]?[\w.]+(?:(?<=[eE])[-+]\d+)?"
+_VALUE = rf"(?:[\w.]+\(\s*({_PLAIN})(?:\s*,[^(){{}}]*)?\s*\)|({_PLAIN}))"  # np.float64(1.0), tensor(1., device='cuda:0')
+_WHOLE_VALUE = re.compile(_VALUE)
 _ITEM = re.compile(
     r"\s*(?:'([^'\\\n]{1,200})'|\"([^\"\\\n]{1,200})\")\s*:\s*"
-    rf"(?:'([^'\\]*)'|\"([^\"\\]*)\"|\[[^\[\]{{}}]*\]|{_WRAPPED})\s*([,}}])"
+    rf"(?:'([^'\\]*)'|\"([^\"\\]*)\"|\[[^\[\]{{}}]*\]|{_VALUE})\s*([,}}])"
 )
-_WHOLE_WRAPPED = re.compile(_WRAPPED)
 _LEAD_STEP = re.compile(
     r"\b((?:global[_ ])?step|iter(?:ation)?|update|episode|epoch)s?\s*[:=#]?\s*\[?(\d{1,12})\b", re.I
 )
 
-_UNIT = r"(%|\s?[A-Za-zµ][A-Za-z/.]*(?=\s*(?:[|,;)\]]|$| - )))?"
+_UNIT = r"(%|\s?[A-Za-zµ][A-Za-z/.]*(?=\s*(?:[|,;()\]]|$| - )))?"
 _AFTER = rf"(?:\s*/\s*[\d.,]+)?(?:\s?±\s?[\d.eE+-]+)?{_UNIT}(?:\s*\([^()]{{0,60}}\))?"  # 1/8 ± 0.1 GiB (12 %)
 _PLACE = re.compile(r"([A-Za-z_]\w*)\s*[:=]?\s*\[(\d{1,12})/(\d{1,12})\](?:\s*\((\d{1,12})/(\d{1,12})\))?")
-_WORD = re.compile(rf"([A-Za-z_][\w./]*)\s+#?({_NUMBER})(?=[\s|,;:/%\])]|$){_AFTER}")
+_WORD = re.compile(rf"([A-Za-z_][\w./]*)\s+#?({_NUMBER})(?=[\s|,;/%\])]|:(?!\d)|$){_AFTER}")
 _FIELD = re.compile(
     rf"([A-Za-z_][\w./@()\[\]%+*#&' -]{{0,80}}?)\s*[:=]{{1,2}}\s*\[?\s*({_NUMBER})(?![\d.]*[:-]\d)\s*\]?{_AFTER}"
 )
-_TEXT = re.compile(r"[A-Za-z_][\w./ -]{0,40}?\s*[:=]\s*[\w./:@<?-]{1,60}(?=\s*(?:[|,;\]]|$))")
+_TEXT = re.compile(
+    r"[A-Za-z_][\w./ -]{0,40}?(?:\s*[:=]\s*[\w./:@<?-]{1,60}|\s+\d+:\d\d(?::\d\d)?)(?=\s*(?:[|,;\]]|$))"
+)
 _BETWEEN = re.compile(r"(?:[^\w{}\"'`$\\=+*^<>\-]|-(?=[\s-]|$)|->|=>)+")
-_LEAD_WORD = re.compile(r"[A-Za-z][\w-]*")
+_LEAD_WORD = re.compile(r"[A-Za-z][\w-]*(?![\w(.])")
 _HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "test"}
 _METRIC = re.compile(
     r"loss|reward|return|kl|entropy|lr|learning|grad|acc|score|ppl|perplexity|adv|len|clip|success|win", re.I
@@ -130,10 +132,9 @@ def _items(text: str, begin: int) -> tuple[Values | None, int]:
     values: Values = {}
     at = begin + 1
     while item := _ITEM.match(text, at):
-        quoted = item[3] if item[3] is not None else item[4]
-        values[item[1] or item[2]] = quoted if quoted is not None else item[5]
+        values[item[1] or item[2]] = next((value for value in item.groups()[2:6] if value is not None), None)
         at = item.end()
-        if item[6] == "}":
+        if item[7] == "}":
             return values, at
     return None, at
 
@@ -156,9 +157,10 @@ def verl(text: str) -> tuple[Values, int] | None:
     values, bad = {}, 0
     for field in text.split(" - "):
         name, _, value = field.strip().rpartition(":")
-        wrapped = _WHOLE_WRAPPED.fullmatch(value)
-        if name and len(name) <= 200 and wrapped and number(wrapped[1]) is not None:
-            values[name] = wrapped[1]
+        found = _WHOLE_VALUE.fullmatch(value)
+        spelt = (found[1] or found[2]) if found else ""
+        if name and len(name) <= 200 and number(spelt) is not None:
+            values[name] = spelt
         else:
             bad += 1
     return (values, bad) if "step" in values and len(values) > max(1, bad) else None
@@ -185,6 +187,8 @@ def fields(text: str) -> Values:
                 values["step"] = str((int(found[2]) - 1) * int(found[5]) + int(found[4]))
         elif found := _WORD.match(text, at) or _FIELD.match(text, at):
             name = found[1].strip()
+            if name.count("(") != name.count(")"):  # the head of a function
+                return {}
             spelt = found[2].replace(",", "")
             if found[3] == "%":
                 spelt = repr((number(spelt) or 0.0) / 100)

@@ -11,7 +11,6 @@ from diagnostics.readers.console_lines import Values, measures, position
 from diagnostics.readers.table import Table
 
 WAITING = 200  # lines that may wait until their names come again
-RESEMBLES = 3  # names of rows in a line that is none
 CUT = "metric lines that are cut short or garbled"
 
 
@@ -50,6 +49,8 @@ class Rows:
 
     def offer(self, dialect: Dialect, values: Values) -> None:
         """Take the line `values`."""
+        if dialect is Dialect.FIELDS and not measures(values):  # "Step 2: x = 5" in a sample
+            return
         step = position(values)
         if self._open is not None:
             of, before = self._open
@@ -70,12 +71,14 @@ class Rows:
             self._open = (self._open[0], self._open[1] | values)
 
     def dialects(self) -> set[Dialect]:
-        """The dialects whose rows have come again."""
-        return set(self._known)
+        """The dialects whose rows have come again, and that of the last line that may be a row."""
+        return {*self._known, *([self._open[0]] if self._open else [])}
 
     def resembles(self, dialect: Dialect, text: str) -> bool:
-        """Whether a line has several names of the rows of `dialect`, so that it may be one that is cut."""
-        return sum(len(name) > 2 and name in text for name in list(self._names(dialect))[:50]) >= RESEMBLES
+        """Whether a line has names of the rows of `dialect` where names stand, so that it may be one that is cut."""
+        ends = ("'", '"') if dialect is Dialect.DICT else (":", "=")
+        named = sum(any(name + end in text for end in ends) for name in list(self._names(dialect))[:50])
+        return named >= (1 if dialect is Dialect.DICT else 2)
 
     def finish(self) -> None:
         """No line will come."""
@@ -110,7 +113,7 @@ class Rows:
     def _may_begin(self, dialect: Dialect, values: Values) -> bool:
         if dialect is not Dialect.FIELDS:
             return True
-        return measures(values) and (bool(position(values)) or (len(values) > 2 and not self._known))
+        return bool(position(values)) or (len(values) > 2 and not self._known)
 
     def _release(self) -> None:
         """Add the waiting lines that are rows now, in their order."""

@@ -13,7 +13,7 @@ DEEPEST = 24  # brackets inside of brackets
 _QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _NAMESPACE = re.compile(r"\b(?:Namespace|\w+Config|\w+Arguments)\(")
 _COMMAND = re.compile(r"(?:^|[\s=:+$])((?:python[\d.]*|torchrun|accelerate|deepspeed|bash|sh|ray|uv)\s.*)$")
-_OPTION = re.compile(r"--?([A-Za-z][\w.-]*)(?:=(.*))?")
+_OPTION = re.compile(r"--([A-Za-z][\w.-]*)(?:=(.*))?")
 _OVERRIDE = re.compile(r"\+{0,2}([A-Za-z_][\w./]*)=(.*)")
 
 
@@ -72,7 +72,7 @@ def command(text: str) -> dict[str, Any]:
         words = shlex.split(found[1])
     except ValueError:  # a quote without its end
         words = found[1].split()
-    words = [word for some in words for word in (some.split() if _OVERRIDE.match(some) else [some])]
+    words = [word for some in words for word in _apart(some)]
     settings: dict[str, Any] = {}
     for i, word in enumerate(words):
         if option := _OPTION.fullmatch(word):
@@ -82,6 +82,12 @@ def command(text: str) -> dict[str, Any]:
         elif override := _OVERRIDE.fullmatch(word):
             settings[override[1]] = _plain(override[2])
     return settings if len(settings) > 1 else {}
+
+
+def _apart(word: str) -> list[str]:
+    """Several overrides that were quoted as one word."""
+    inner = word.split()
+    return inner if inner and all(map(_OVERRIDE.fullmatch, inner)) else [word]
 
 
 def _plain(text: str) -> Any:
