@@ -13,6 +13,7 @@ from typing import Any
 
 from diagnostics.readers import wandb_folder
 from diagnostics.readers import wandb_records as records
+from diagnostics.readers.console import Console
 from diagnostics.readers.table import Table
 from diagnostics.readers.wandb_frames import Frames, begins
 from diagnostics.readers.wandb_history import History
@@ -25,7 +26,7 @@ _ALL = "*"
 _VERSIONS = {"cli_version": "wandb", "huggingface_version": "transformers"}
 _OWN = "_wandb"  # what the SDK keeps in the configuration for itself
 _MOST_OUTPUT = 1 << 24  # characters
-_MOST_NAMES = 5  # in a note
+_MOST_NAMES, _LONGEST_NAME = 5, 60  # in a note
 DAMAGED = "bytes of damaged records"
 TORN = "bytes of a last record that was never finished"
 UNREADABLE = "records that are damaged inside"
@@ -54,7 +55,8 @@ class WandbReader:
         self.exit_code: int | None = None
         self._paths = list(paths)
         self._at = 0  # the file that is read
-        self._position = 0  # in it
+        self._position = 0  # in the file
+        self._behind = 0  # bytes of the files before it
         self._frames = Frames()
         self._damaged = 0  # bytes of it that were counted
         self._history = History(self.table)
@@ -64,6 +66,11 @@ class WandbReader:
         self._output_size = 0
         for path in paths:
             self.table.packages.update(wandb_folder.packages_beside(path))
+
+    @property
+    def position(self) -> int:
+        """How many bytes were read."""
+        return self._behind + self._position
 
     def poll(self) -> bool:
         """Read some megabytes of the first file that has any; whether there was anything."""
@@ -78,6 +85,7 @@ class WandbReader:
             if self._at == len(self._paths) - 1:
                 return False
             self._end_file()
+            self._behind += self._position
             self._at, self._position, self._damaged = self._at + 1, 0, 0
             self._frames = Frames()
             self.exit_code, self.table.ended = None, False
@@ -89,7 +97,9 @@ class WandbReader:
         if not table.settings:
             table.settings = wandb_folder.settings_beside(self._paths[-1])
             if table.settings:
-                table.notes.append(f"settings are those of {wandb_folder.CONFIG}: the run file has none")
+                table.notes.append(f"the settings are those in {wandb_folder.CONFIG}: the run file has none")
+        if not table.rows:
+            self._read_output()
         table.notes += [*self._origin(), *self._left_out(), *self._ending()]
 
     def close(self) -> None:
@@ -154,6 +164,15 @@ class WandbReader:
         self._take(self._frames.finish())
         self._lose(TORN, self._frames.torn)
 
+    def _read_output(self) -> None:
+        """Take the rows from what the run wrote to its console."""
+        where = "output records" if self._output else wandb_folder.OUTPUT
+        console = Console(self.table)
+        console.feed("".join(self._output) or wandb_folder.output_beside(self._paths[-1]))
+        console.finish()
+        if self.table.rows:
+            self.table.notes.append(f"nothing was logged to wandb: the rows are those of the console ({where})")
+
     def _lose(self, what: str, count: int) -> None:
         if count:
             self.table.lost[what] += count
@@ -176,7 +195,8 @@ class WandbReader:
         notes = []
         if history.objects:
             kinds = Counter(history.objects.values())
-            notes.append("not read, as they are no numbers: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
+            each = [f"{n} {kind}" for kind, n in sorted(kinds.items())]
+            notes.append(f"not read, as they are no numbers: {_listed(each)}")
         if blank := history.blank:
             notes.append(f"no number under {_listed(blank)}: flags, blanks or lists")
         if renamed := history.columns.renamed:
@@ -201,4 +221,4 @@ def _below(settings: dict[str, Any], names: Names) -> dict[str, Any]:
 
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

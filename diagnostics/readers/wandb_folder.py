@@ -12,7 +12,7 @@ from diagnostics.readers.wandb_frames import Frames
 from diagnostics.readers.wandb_records import Kind, Start
 from diagnostics.readers.wandb_yaml import parsed
 
-FILES, CONFIG, REQUIREMENTS = "files", "config.yaml", "requirements.txt"
+FILES, CONFIG, REQUIREMENTS, OUTPUT = "files", "config.yaml", "requirements.txt", "output.log"
 LATEST = "latest-run"  # a link to the run that was begun last, or a copy of it where links were resolved
 _MOST = 1 << 20  # bytes, of a file beside the records, or until the record that tells the run
 _CHUNK = 1 << 16  # bytes
@@ -64,14 +64,19 @@ def packages_beside(path: Path) -> dict[str, str]:
     return {name.lower(): version for name, _, version in lines if name and version}
 
 
-def _text_beside(path: Path, name: str) -> str:
-    """The text of a file of the run whose records are in `path`; "" where there is none, or it lies elsewhere."""
+def output_beside(path: Path) -> str:
+    """What the run wrote to its console, as far as it was kept beside the run file `path`."""
+    return _text_beside(path, OUTPUT, most=1 << 24)
+
+
+def _text_beside(path: Path, name: str, *, most: int = _MOST) -> str:
+    """What a file of the run whose records are in `path` begins with; "" where there is none, or it lies elsewhere."""
     file = path.parent / FILES / name
     try:
         if not file.resolve().is_relative_to(path.parent.resolve()) or not file.is_file():
             return ""
         with file.open("rb") as opened:
-            return opened.read(_MOST).decode(errors="replace")
+            return opened.read(most).decode(errors="replace")
     except OSError:
         return ""
 

@@ -78,8 +78,8 @@ class History:
     @property
     def blank(self) -> list[str]:
         """The names under which there was never a number or a text, but flags, nulls or lists."""
-        names = (self.columns.names[column] for column in sorted(self._blank))
-        return [name for name in names if name not in self._table.columns and name not in self._table.texts]
+        names = (self.columns.names[column] for column in self._blank)
+        return [name for name in sorted(names) if name not in self._table.columns and name not in self._table.texts]
 
     def put(self, rows: Sequence[bytes]) -> None:
         """Add history records as rows."""
