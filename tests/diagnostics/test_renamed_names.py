@@ -1,5 +1,7 @@
-"""A run of ours that collapsed, as each framework would have logged it: diagnosed as it is, unmapped where the names that
-tell are others, and diagnosed alike where a person says what these mean."""
+"""A run of ours that collapsed, as each framework would have logged it.
+
+Diagnosed as it is; unmapped where the names that tell are others; diagnosed alike where a person says what they mean.
+"""
 
 import csv
 import json
@@ -166,8 +168,8 @@ LOGS = [
     ),
     Log(
         "trl-ppo", trainer_state, PPO | {"lr": "learning_rate"},
-        "eps objective/entropy objective/non_score_reward objective/rlhf_reward policy/approxkl_avg policy/clipfrac_avg "
-        "loss/policy_avg loss/value_avg val/clipfrac_avg policy/entropy_avg val/ratio val/ratio_var val/num_eos_tokens",
+        "eps objective/entropy objective/non_score_reward objective/rlhf_reward policy/approxkl_avg val/num_eos_tokens "
+        "policy/clipfrac_avg loss/policy_avg loss/value_avg val/clipfrac_avg policy/entropy_avg val/ratio",
         {"objective/scores": "objective/our_scores", "objective/kl": "objective/our_kl"}, "KL002",
     ),
     Log("trl-grpo", trainer_state, GRPO, OF_GRPO, {"reward": "our_reward", "kl": "our_kl"}, "KL002"),
