@@ -107,6 +107,10 @@ def test_a_length_that_no_record_has_is_not_waited_for():
     assert read(giant + WHOLE) == (PAYLOADS, {"bytes that belong to no record": len(giant)})
 
 
+def test_a_record_without_a_payload_is_none():
+    assert read(record(b"") + WHOLE) == (PAYLOADS, {"bytes that belong to no record": 16})
+
+
 def test_what_begins_as_records_do():
     assert begins(WHOLE) and begins(WHOLE[:12])
     assert not begins(WHOLE[:11]) and not begins(WHOLE[1:]) and not begins(bytes(64)) and not begins(b"")
