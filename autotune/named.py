@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,10 @@ class Named:
         except UserError as error:
             raise UserError(self._said(error.message), self._said(error.hint)) from None
         return replace(found, sources=tuple(replace(s, name=self._said(s.name)) for s in found.sources))
+
+    def can_be_read(self) -> bool:
+        """Whether there is something that may hold a log, now or later."""
+        return (self.path.is_file() or self.path.is_dir()) and os.access(self.path, os.R_OK)
 
     def _said(self, text: str) -> str:
         return text.replace(str(self.path), self.shown)

@@ -33,7 +33,7 @@ def rises(rule: Rule, run: RunHistory, **thresholds: Any) -> tuple[Finding, ...]
 def diagnose(runs: RunHistory | Sequence[RunHistory], rules: Mapping[str, Rule] | None = None) -> Report:
     """Every finding of a finished run, or of all segments of one log, and every rule that could not judge it."""
     segments = [runs] if isinstance(runs, RunHistory) else runs
-    return merged([_diagnosed(run, rules) for run in segments])
+    return _with_suggestions(merged([_diagnosed(run, rules) for run in segments]))
 
 
 def merged(reports: Sequence[Report]) -> Report:
@@ -54,6 +54,16 @@ def merged(reports: Sequence[Report]) -> Report:
         segments=len(reports),
         excerpts=tuple(shown for report in reports for shown in report.excerpts),
     )
+
+
+def _with_suggestions(report: Report) -> Report:
+    """`report` with what names that nobody knows may mean, of the metrics that no other name was read as."""
+    if not report.unmapped:
+        return report
+    from diagnostics.suggest import suggest  # reads every vocabulary
+
+    likely = {name: [metric for metric in suggest(name) if metric not in report.names] for name in report.unmapped}
+    return replace(report, suggestions={name: tuple(metrics) for name, metrics in likely.items() if metrics})
 
 
 def _diagnosed(run: RunHistory, rules: Mapping[str, Rule] | None) -> Report:

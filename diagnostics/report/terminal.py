@@ -18,7 +18,7 @@ from diagnostics.report.styles import STYLES
 from diagnostics.report.words import amounts, count, read_as, spoken
 from diagnostics.text import visible
 
-MOST_NAMES = 40  # of those not understood; some logs have hundreds
+MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have hundreds
 
 
 def render(report: Report) -> RenderableType:
@@ -121,20 +121,29 @@ def _change(prescription: Prescription, knob: str) -> str:
 
 
 def _skips(skips: Sequence[Skip]) -> Iterator[Text]:
-    """One line per reason with the codes that share it."""
+    """What rules need and a run lacks, together where it lacks it in the same way; else one line per reason."""
     by_reason: dict[str, list[str]] = {}
     for skip in skips:
         by_reason.setdefault(skip.reason, []).append(skip.code)
+    lacking: dict[str, list[str]] = {}
     for reason, codes in by_reason.items():
-        yield Text.assemble(", ".join(codes), (f"  {visible(reason)}", "dim"))
+        need, which, lack = reason.partition(", which ")
+        if which and need.startswith("needs "):
+            lacking.setdefault(lack, []).append(f"{', '.join(codes)} {need.removeprefix('needs ')}")
+    for lack, needs in lacking.items():
+        yield Text.assemble((f"need what {visible(lack)}: ", "dim"), visible("; ".join(needs)))
+    for reason, codes in by_reason.items():
+        if not any(reason.endswith(f", which {lack}") for lack in lacking):
+            yield Text.assemble(", ".join(codes), (f"  {visible(reason)}", "dim"))
 
 
 def _names(report: Report) -> Iterator[Text]:
     """The names without a meaning: those that may mean something each with how to say so, the others in one line."""
-    for name, metrics in report.suggestions.items():
+    suggested = dict(list(report.suggestions.items())[:MOST_SUGGESTED])
+    for name, metrics in suggested.items():
         mapped = f"--map {shlex.quote(visible(name))}={metrics[0]}"
         yield Text.assemble(visible(name), (f"  perhaps {' or '.join(metrics)}: ", "dim"), (mapped, "bold"))
-    rest = [visible(name) for name in report.unmapped if name not in report.suggestions]
+    rest = [visible(name) for name in report.unmapped if name not in suggested]
     more = f" and {len(rest) - MOST_NAMES} more" if len(rest) > MOST_NAMES else ""
     if rest:
         yield Text(f"{', '.join(rest[:MOST_NAMES])}{more}", "dim")

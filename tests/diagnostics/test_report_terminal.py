@@ -93,7 +93,7 @@ def test_nothing_is_lost_and_no_line_is_longer_than_the_terminal(width):
         "because the pull to the reference was too weak; expect kl.reference.k3.token to go down by 0.5",
         "WARNING RWD003 reward_decline",
         "Not checked: 2 rules",
-        f"VAL001, VAL003 {NEEDS_VALUE}",
+        "need what this run did not log: VAL001, VAL003 value_loss",
         "Not understood: 3 names",
         "avg return perhaps reward_mean or return_mean: --map 'avg return'=reward_mean",
         "mystery, riddle",
@@ -125,13 +125,31 @@ def test_the_worst_comes_first_and_is_counted():
 def test_a_clean_report_says_what_was_not_checked():
     text = words(shown(replace(REPORT, findings=(), raised=())))
     assert f"No findings; {RULES - 2} of {RULES} rules could be checked." in text
-    assert f"Not checked: 2 rules VAL001, VAL003 {NEEDS_VALUE}" in text
+    assert "Not checked: 2 rules need what this run did not log: VAL001, VAL003 value_loss" in text
 
 
 def test_a_run_in_which_nothing_could_be_checked_is_not_called_clean():
     text = words(shown(Report("runs/3", "unknown", -1, (), (), (), ("mystery",), (), rules=RULES)))
     assert "No findings" not in text
     assert "Nothing could be checked" in text
+
+
+def test_what_rules_lack_in_the_same_way_is_said_together():
+    skips = (
+        Skip("A", "needs a, which this run did not log"),
+        Skip("B", "needs b or c, which this run did not log"),
+        Skip("C", "needs the setting d, which is not known of this run"),
+        Skip("D", "needs 5 points of e, has 2"),
+        Skip("E", "needs a, which this run did not log"),
+        Skip("F", "needs 5 points of e, has 2"),
+    )
+    lines = shown(replace(REPORT, skips=skips)).splitlines()
+    start = lines.index("Not checked: 6 rules") + 1
+    assert [line.strip() for line in lines[start : start + 3]] == [
+        "need what this run did not log: A, E a; B b or c",
+        "need what is not known of this run: C the setting d",
+        "D, F  needs 5 points of e, has 2",
+    ]
 
 
 def test_of_a_log_with_segments_each_finding_says_in_which_it_is():
