@@ -16,7 +16,9 @@ from diagnostics.events import EVENTS_FILE
 from diagnostics.readers.reader import HEAD
 
 # Modules of `diagnostics.readers`, those first whose files cannot be taken for another's.
-FORMATS = ("wandb", "tensorboard", "notebook", "trainer_state", "events", "csv_file", "jsonl", "json_document", "console")
+FORMATS = (
+    "wandb", "tensorboard", "notebook", "trainer_state", "events", "csv_file", "jsonl", "json_document", "console",
+)  # fmt: skip
 STUDY, TRIALS = "study.jsonl", "trials"  # of studies.log
 MOST_FILES = 10_000  # that are looked at in one folder
 # What lies beside logs in great numbers and is none, so that a folder of a thousand sources is not read through.
