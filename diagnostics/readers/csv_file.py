@@ -83,6 +83,11 @@ class CsvReader:
         self._delimiter, self._comment = ",", ""
         self._known = known
 
+    @property
+    def position(self) -> int:
+        """Bytes that have been read."""
+        return self._lines.text.position
+
     def poll(self) -> bool:
         """Read the lines of the next megabyte."""
         with self._path.open("rb") as file:

@@ -15,6 +15,7 @@ from typing import Any
 
 from diagnostics.assembly import STEP_NAMES
 from diagnostics.readers.columns import NO_NUMBER
+from diagnostics.readers.console import PREAMBLE, Console
 from diagnostics.readers.csv_file import WRONG_LENGTH
 from diagnostics.readers.csv_layout import layout
 from diagnostics.readers.table import Table, number
@@ -32,15 +33,16 @@ _OTHER_TAG = re.compile(r"<[^<>]*>")
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A table in a notebook: where it is, its header and its rows."""
+    """A table in a notebook: where it is, its header and its rows; or what a cell printed."""
 
     name: str
-    header: list[str]
-    rows: list[list[str]]
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    printed: str = ""
 
 
 def parts(path: Path, head: bytes) -> Sequence[str] | None:
-    """The tables with a step in a notebook, None where it has none."""
+    """The tables with a step in a notebook, and cells that printed rows; None where it has none."""
     if not head.lstrip().startswith(b"{") or not (b'"nbformat"' in head or b'"cell_type"' in head):
         return None
     found = _parts(path)
@@ -50,7 +52,7 @@ def parts(path: Path, head: bytes) -> Sequence[str] | None:
 
 
 def open_log(paths: Sequence[Path], part: str) -> NotebookReader:
-    """A reader of one table of a notebook, the first for "" ."""
+    """A reader of one part of a notebook, the first for ""."""
     return NotebookReader(paths[0], part)
 
 
@@ -62,7 +64,14 @@ class NotebookReader:
         self._path, self._part = path, part
         self._seen: tuple[int, int, int] | None = None
         self._rows = 0
+        self._printed = ""
+        self._console = Console(self.table)
         self._unreadable = ""
+
+    @property
+    def position(self) -> int:
+        """Bytes that have been read."""
+        return self._seen[2] if self._seen else 0
 
     def poll(self) -> bool:
         """Read the notebook where it is another than last time, and add the rows beyond those that are known."""
@@ -80,7 +89,9 @@ class NotebookReader:
         return False
 
     def finish(self) -> None:
-        """A notebook that is no JSON by now stays so."""
+        """A notebook that is no JSON by now stays so; a last line that was printed is whole."""
+        if self._printed:
+            self._console.finish()
         if self._unreadable:
             self.table.lost[self._unreadable] += 1
 
@@ -88,6 +99,9 @@ class NotebookReader:
         """Nothing is kept open between two polls."""
 
     def _add(self, part: _Part) -> None:
+        if part.printed.startswith(self._printed):  # the cell has not been run anew
+            self._console.feed(part.printed[len(self._printed) :])
+            self._printed = part.printed
         columns = layout(part.header, "", delimiter="")
         for row in part.rows[self._rows :]:
             if len(row) != columns.width:
@@ -113,6 +127,10 @@ def _parts(path: Path) -> list[_Part] | str:
         for i, (header, *rows) in enumerate(tables, 1):
             name = f"cell {place}, table {i}" if len(tables) > 1 else f"cell {place}"
             found.append(_Part(name, header, rows))
+        if not tables:
+            printed = "".join(_text(output.get("text")) for output in outputs if output.get("output_type") == "stream")
+            if _has_rows(printed):
+                found.append(_Part(f"cell {place}", printed=printed))
     return found[:MOST]
 
 
@@ -157,6 +175,15 @@ def _tables(source: str) -> Iterator[list[list[str]]]:
                 cell = tag.end()
     if table:
         yield table
+
+
+def _has_rows(printed: str) -> bool:
+    """Whether a text of a console has rows of which some column has several numbers."""
+    table = Table()
+    console = Console(table)
+    console.feed(printed[:PREAMBLE])
+    console.finish()
+    return any(len(column) > 1 for column in table.columns.values())
 
 
 def _is_log(table: Sequence[Sequence[str]]) -> bool:

@@ -64,6 +64,11 @@ class TensorBoardReader:
         self._decoder = Decoder(self.table.lost, self.table.settings)
         self._files = [_File(path, Records(self.table.lost)) for path in paths]
 
+    @property
+    def position(self) -> int:
+        """Bytes that have been read."""
+        return sum(file.position for file in self._files)
+
     def poll(self) -> bool:
         """Read what is new in the first file that has anything."""
         for file in self._files:
@@ -114,15 +119,15 @@ class _File:
 
     def __init__(self, path: Path, records: Records) -> None:
         self.path, self.records = path, records
-        self._position = 0
+        self.position = 0
         self._step: int | None = None
         self._first_tag = 0  # of the numbers with that step
 
     def read(self) -> bytes:
         with self.path.open("rb") as file:
-            file.seek(self._position)
+            file.seek(self.position)
             new = file.read(_CHUNK)
-        self._position += len(new)
+        self.position += len(new)
         return new
 
     def rows_begin(self, steps: NDArray[np.int64], tags: NDArray[np.int64]) -> NDArray[np.bool_]:
