@@ -26,6 +26,7 @@ LONGEST = 1 << 16  # characters that are looked at at once; progress bars end in
 NO_CHUNK = "parts of the stream that are no JSON"
 BEGINNING = 64  # characters that tell a stream of chunks
 _STREAM = re.compile(r'\s*\[?\s*\{\s*"stream_name"\s*:')
+_PROMISING = re.compile(r"\d|[nN]a[nN]|-{10}|\{|\(\s*$")  # what a line has that holds a number, or begins a dict
 _SCORE = re.compile(r"([Aa]verage reward score): (\S+?)(?:, (ema reward score): (\S+))?\s*$")
 _STEP = re.compile(r"(?:global )?step \d{1,12}: *$", re.I)
 
@@ -150,7 +151,7 @@ class Console:
         for bar in moved:
             self._bars.add(*bar)
         for piece in line.split("\r"):
-            if piece.strip():
+            if self._printed or self._box is not None or _PROMISING.search(piece):
                 text, mark = clean(piece)
                 self._piece(text, stream + mark)
         if moved and self._bars.worth_it(better=bool(self._rows.dialects() - {Dialect.BAR})):
@@ -227,15 +228,13 @@ class Console:
 
     def _fields(self, message: str) -> None:
         self._step = lead_step(message) if _STEP.search(message) else {}
-        if not any(mark in message for mark in ":=|") and "step" not in message.lower():
-            return
         values = fields(message)
         if values:
             self._rows.offer(Dialect.FIELDS, values)
-        elif self._rows.resembles(Dialect.FIELDS, message) or self._rows.resembles(Dialect.VERL, message):
-            self.table.lost[CUT] += 1
         elif not self.table.rows:
             self.table.settings.update(command(message) or namespace(message))
+        elif self._rows.resembles(Dialect.FIELDS, message) or self._rows.resembles(Dialect.VERL, message):
+            self.table.lost[CUT] += 1
 
     def _offer_box(self) -> None:
         if self._box is not None and self._box.values:

@@ -56,6 +56,8 @@ _FIELD = re.compile(
 _TEXT = re.compile(
     r"[A-Za-z_][\w./ -]{0,40}?(?:\s*[:=]\s*[\w./:@<?-]{1,60}|\s+\d+:\d\d(?::\d\d)?)(?=\s*(?:[|,;\]]|$))"
 )
+_FOREIGN = re.compile(r"[\"`$\\^{}]|\w\(\w+=|[=+*/<>] ?[=+*/<>]")  # quotes, formulas, code
+_PAIR = re.compile(r"[A-Za-z_)\]](?: *[:=]+ *| +)[\[#]?[-+]?(?:\d|\.\d|[nN]a[nN]|[iI]nf)|[:=]\[\d")
 _BETWEEN = re.compile(r"(?:[^\w{}\"'`$\\=+*^<>\-]|-(?=[\s-]|$)|->|=>)+")
 _LEAD_WORD = re.compile(r"[A-Za-z][\w-]*(?![\w(.])")
 _HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "test"}
@@ -172,7 +174,7 @@ def fields(text: str) -> Values:
     A percentage is a share of 1. `Epoch:[2/3](4/500)` is the step 504 where an epoch has 500. Where the line begins
     with a word for held-out data, that word stands before its names.
     """
-    if len(text) > LONGEST_LINE:
+    if len(text) > LONGEST_LINE or _FOREIGN.search(text) or len(_PAIR.findall(text)) < 2:
         return {}
     text = text.strip()
     values: Values = {}

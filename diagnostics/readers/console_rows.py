@@ -76,6 +76,8 @@ class Rows:
 
     def resembles(self, dialect: Dialect, text: str) -> bool:
         """Whether a line has names of the rows of `dialect` where names stand, so that it may be one that is cut."""
+        if text.count(":") + text.count("=") < 2:
+            return False
         ends = ("'", '"') if dialect is Dialect.DICT else (":", "=")
         named = sum(any(name + end in text for end in ends) for name in list(self._names(dialect))[:50])
         return named >= (1 if dialect is Dialect.DICT else 2)
