@@ -98,7 +98,7 @@ def _table(log: Any) -> Table:
             table.add({str(name): _plain(value) for name, value in row.items()})
     else:
         raise UserError(
-            f"a {type(log).__name__} cannot be diagnosed",
+            f"cannot diagnose an object of type {type(log).__name__}",
             "Give the path of a log, a DataFrame, a list of dicts, or a dict of lists.",
         )
     return table
@@ -123,7 +123,9 @@ def _add_frame(table: Table, frame: Any) -> None:
                 values[i] = None
                 blank += 1
     if blank:
-        table.notes.append(f"{blank:,} cells are NaN, which in pandas also stands for nothing: taken as not logged")
+        table.notes.append(
+            f"NaN, which in pandas also stands for what is not there, is taken as not logged ({blank:,} x)"
+        )
     return _add_columns(table, columns)
 
 

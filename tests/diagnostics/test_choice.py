@@ -1,0 +1,60 @@
+"""--only and --ignore: what is left out is no finding, and is said."""
+
+from pathlib import Path
+
+import pytest
+
+from diagnostics.choice import choice
+from diagnostics.engine import diagnose
+from diagnostics.errors import UserError
+from diagnostics.readers import events
+from diagnostics.rule import all_lints, all_rules
+
+REPORT = diagnose(events.read(Path(__file__).parent.parent / "data" / "runs" / "collapse-0"))
+ALL = {*all_rules(), *all_lints()}
+
+
+def test_nothing_chosen_is_no_choice() -> None:
+    assert choice([], []) is None
+    assert choice([""], [" , "]) is None
+
+
+@pytest.mark.parametrize(
+    ("only", "ignore", "left"),
+    [
+        (["KL002"], [], {"KL002"}),
+        (["kl_explosion, rwd004"], [], {"KL002", "RWD004"}),
+        ([], ["KL002", "Zero_Reward_Std"], {"RWD004"}),
+        (["KL002,RWD004"], ["KL002"], {"RWD004"}),
+        (["NUM001"], [], set()),
+    ],
+)
+def test_findings_left(only: list[str], ignore: list[str], left: set[str]) -> None:
+    chosen = choice(only, ignore)
+    assert chosen is not None
+    report = chosen.of(REPORT)
+    assert {f.code for f in report.findings} == {f.code for f in report.raised} == left
+    assert {e.code for e in report.excerpts} == left
+    wanted = ALL - chosen.left_out
+    assert {s.code for s in report.skips} == (ALL - wanted) | {s.code for s in REPORT.skips}
+    assert report.rules == REPORT.rules
+
+
+def test_what_was_left_out_says_what_it_found() -> None:
+    chosen = choice([], ["KL002", "NUM001"])
+    assert chosen is not None
+    reasons = {skip.code: skip.reason for skip in chosen.of(REPORT).skips}
+    assert reasons["KL002"] == "left out as asked, though it found: fatal at step 49"
+    assert reasons["NUM001"] == "left out as asked"
+
+
+def test_a_rule_that_could_not_be_checked_anyway_keeps_its_reason() -> None:
+    report = diagnose(events.read(Path(__file__).parent.parent / "data" / "runs" / "blown-up"))
+    chosen = choice([], ["ENT001"])
+    assert chosen is not None
+    assert chosen.of(report).skips == report.skips
+
+
+def test_an_unknown_code_is_an_error_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"there is no rule KL0002\. Did you mean KL002 kl_explosion"):
+        choice([], ["NUM001,KL0002"])
