@@ -24,7 +24,7 @@ def parts(path: Path, head: bytes) -> Sequence[str] | None:
     lines = [line for line in decoded(head).split("\n")[: FIRST + 1] if line.strip()]
     if len(lines) > 1 and not decoded(head).endswith("\n"):
         lines.pop()  # it may go on behind the head
-    rows, _ = objects(lines)
+    rows, _ = objects([line for line in lines if line.lstrip().startswith("{")])
     with_number = [r for r in rows if _PASSED.isdisjoint(r) and any(number(v) is not None for _, v in flat(r))]
     alone = len(lines) == 1 and not any(isinstance(v, Mapping | list) for r in rows for v in r.values())
     if 2 * len(with_number) > len(lines) and (alone or len(lines) > 1):
@@ -43,6 +43,10 @@ class JsonlReader:
     def __init__(self, path: Path) -> None:
         self.table = Table()
         self._lines = LineTail(path)
+
+    @property
+    def position(self) -> int:
+        return self._lines.text.position
 
     def poll(self) -> bool:
         """Read the lines of the next megabyte."""
