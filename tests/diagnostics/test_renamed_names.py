@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import diagnostics
+from diagnostics.metrics import metrics
 from diagnostics.readers import events
 
 RUN = events.read(Path(__file__).parents[1] / "data" / "runs" / "collapse-0")
@@ -164,25 +165,25 @@ LOGS = [
         "trl-ppo-classic", wandb_rows,
         {"env/reward_mean": REWARD, "objective/kl": KL_SUM, "ppo/policy/entropy": "entropy.token"},
         "ppo/mean_non_score_reward ppo/policy/approxkl ppo/loss/value ppo/val/var_explained objective/kl_coef",
-        {"env/reward_mean": "env/our_reward_mean", "objective/kl": "objective/our_kl"}, "KL002",
+        {"env/reward_mean": "env/our_reward_mean", "objective/kl": "objective/kl_to_ref"}, "KL002",
     ),
     Log(
         "trl-ppo", trainer_state, PPO | {"lr": "learning_rate"},
         "eps objective/entropy objective/non_score_reward objective/rlhf_reward policy/approxkl_avg val/num_eos_tokens "
         "policy/clipfrac_avg loss/policy_avg loss/value_avg val/clipfrac_avg policy/entropy_avg val/ratio",
-        {"objective/scores": "objective/our_scores", "objective/kl": "objective/our_kl"}, "KL002",
+        {"objective/scores": "objective/our_scores", "objective/kl": "objective/kl_to_ref"}, "KL002",
     ),
-    Log("trl-grpo", trainer_state, GRPO, OF_GRPO, {"reward": "our_reward", "kl": "our_kl"}, "KL002"),
-    Log("trl-rloo", trainer_state, GRPO, OF_GRPO, {"reward": "our_reward", "kl": "our_kl"}, "KL002", "trl-grpo"),
+    Log("trl-grpo", trainer_state, GRPO, OF_GRPO, {"reward": "our_reward", "kl": "kl_to_ref"}, "KL002"),
+    Log("trl-rloo", trainer_state, GRPO, OF_GRPO, {"reward": "our_reward", "kl": "kl_to_ref"}, "KL002", "trl-grpo"),
     Log(
         "trl-online-dpo", trainer_state, TRL | PPO,
         "objective/scores_margin objective/entropy objective/non_score_reward objective/rlhf_reward rewards/chosen "
         "rewards/rejected rewards/accuracies rewards/margins logps/chosen logps/rejected val/contain_eos_token beta",
-        {"objective/scores": "objective/our_scores", "objective/kl": "objective/our_kl"}, "KL002",
+        {"objective/scores": "objective/our_scores", "objective/kl": "objective/kl_to_ref"}, "KL002",
     ),
     Log(
         "unsloth", trainer_state, GRPO | {"completion_length": "completion_length_mean"}, OF_GRPO,
-        {"reward": "our_reward", "kl": "our_kl"}, "KL002",
+        {"reward": "our_reward", "kl": "kl_to_ref"}, "KL002",
     ),
     Log(
         "verl", verl_console,
@@ -203,7 +204,7 @@ LOGS = [
             "actor_grad_norm": "grad_norm", "response_length": "completion_length_mean", "truncated": "truncated_share",
         },
         "policy_loss ppo_clip_ratio ppo_kl return total_length group_reward_std timing/generation timing/ppo_train",
-        {"reward": "our_reward", "kl": "our_kl"}, "KL002",
+        {"reward": "our_reward", "kl": "kl_to_ref"}, "KL002",
     ),
     Log(
         "nemo-rl", wandb_rows,
@@ -240,7 +241,7 @@ LOGS = [
         "torchtune", torchtune_lines, {"scores": REWARD, "kl": KL_SUM, "lr": "learning_rate"},
         "num_stop_tokens rlhf_reward kl_reward loss policy_loss value_loss clipfrac ratios approx_policy_kl "
         "response_lengths",
-        {"scores": "our_scores", "kl": "our_kl"}, "KL002",
+        {"scores": "our_scores", "kl": "kl_to_ref"}, "KL002",
     ),
     Log(
         "trlx", wandb_rows, {"rollout_scores/mean": REWARD, "policy/sqrt_kl": "the root of the sum"},
@@ -295,6 +296,8 @@ def test_other_names_are_unmapped_and_a_map_gives_the_same_findings(log, tmp_pat
     assert set(unmapped.unmapped) == set(log.renamed.values())
     assert log.finds not in {finding.code for finding in unmapped.findings}
     mine = {ours: metric(log, name) for name, ours in log.renamed.items()}
+    for ours, means in mine.items():  # the estimator and the aggregation are for the person to know
+        assert measured(means) in [measured(likely) for likely in unmapped.suggestions[ours]]
     mapped = diagnostics.diagnose(path, map=mine)
     assert mapped.unmapped == ()
     assert said(mapped) == said(known)
@@ -303,3 +306,7 @@ def test_other_names_are_unmapped_and_a_map_gives_the_same_findings(log, tmp_pat
 def metric(log, name):
     unit = log.metrics[name]
     return unit if isinstance(unit, str) else unit[0]
+
+
+def measured(name):
+    return metrics()[name].quantity, metrics()[name].against

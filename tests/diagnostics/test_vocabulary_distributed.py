@@ -139,7 +139,7 @@ def test_verl_0_9():
         "val-core/math/acc/mean@4": "eval_set_reward[math/acc]",
         "val-core/math/acc/best@4/mean": "eval_set_best_of_n[math/acc]",
     }  # fmt: skip
-    assert "actor/entropy_loss is not read: actor/entropy is the same metric" in naming.notes
+    assert "actor/entropy_loss is not read: actor/entropy is read as the same metric" in naming.notes
 
 
 @pytest.mark.parametrize(
@@ -543,3 +543,65 @@ def test_no_kl_to_another_policy_is_read_as_one_to_the_reference(names):
     for name, meaning in settle(names).metrics.items():
         if any(part in name for part in other):
             assert not meaning.metric.startswith("kl.reference")
+
+
+# ---- ms-swift and tinker-cookbook
+
+SWIFT = row(
+    "loss grad_norm learning_rate reward reward_std frac_reward_zero_std rewards/Format/{mean,std} kl num_turns",
+    "completions/{mean_length,min_length,max_length,clipped_ratio} clip_ratio/{low_mean,low_min,high_mean,high_max}",
+    "clip_ratio/region_mean entropy/{mean,max,min} rollout_correction/{kl,k3_kl,training_ppl,is_weight_mean,ess}",
+    "epoch memory(GiB) train_speed(s/it) step",
+)
+TINKER = row(
+    "step progress/batch progress/done_frac optim/{lr,entropy,kl_sample_train_v1,kl_sample_train_v2} kl_policy_base",
+    "env/all/{reward/total,ac_tokens_per_turn,ob_tokens_per_turn,turns_per_episode,total_episodes,correct}",
+    "env/all/by_group/{frac_mixed,frac_all_good,frac_all_bad} time/total test/env/all/{reward/total,correct}",
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        ({}, {}),
+        (
+            {"scale_rewards": "group", "kl_in_reward": False, "importance_sampling_level": "token"},
+            {
+                "reward_std": "reward_std.group", "kl": "kl.reference.k3.token",
+                "clip_ratio/region_mean": "clip_fraction.token", "clip_ratio/low_mean": "clip_fraction_low.token",
+                "clip_ratio/high_mean": "clip_fraction_high.token",
+            },
+        ),
+        (
+            {"scale_rewards": "batch", "kl_in_reward": True, "importance_sampling_level": "sequence"},
+            {"reward_std": "reward_std.batch", "kl": "kl.reference.k1.sequence"},
+        ),
+    ],
+)  # fmt: skip
+def test_ms_swift_by_its_settings(settings, changed):
+    naming = settle(SWIFT, settings=settings)
+    assert naming.recognised.startswith("ms-swift, by ")
+    assert naming.unmapped == ()
+    assert meant(naming) == {
+        "loss": "total_loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "reward": "reward_mean",
+        "reward_std": "reward_std", "frac_reward_zero_std": "zero_std_share", "kl": "kl.reference.unknown",
+        "rewards/Format/mean": "reward_component_mean[Format]", "rewards/Format/std": "reward_component_std[Format]",
+        "completions/mean_length": "completion_length_mean", "completions/min_length": "completion_length_min",
+        "completions/max_length": "completion_length_max", "completions/clipped_ratio": "truncated_share",
+        "clip_ratio/region_mean": "clip_fraction", "clip_ratio/low_mean": "clip_fraction_low",
+        "clip_ratio/high_mean": "clip_fraction_high", "entropy/mean": "entropy.token",
+        "rollout_correction/kl": "kl.sampler.k1.token", "rollout_correction/k3_kl": "kl.sampler.k3.token",
+    } | changed  # fmt: skip
+
+
+def test_tinker_cookbook():
+    naming = settle(TINKER, settings={"learning_rate": 4e-5, "kl_penalty_coef": 0.0, "num_substeps": 1})
+    assert naming.recognised.startswith("tinker-cookbook, by ")
+    assert naming.unmapped == ()
+    assert meant(naming) == {
+        "env/all/reward/total": "reward_mean", "env/all/by_group/frac_mixed": ("zero_std_share", -1, 1),
+        "test/env/all/reward/total": "eval_reward", "kl_policy_base": "kl.reference.k1.token",
+        "optim/kl_sample_train_v1": "kl.sampler.k1.token", "optim/entropy": "entropy.token",
+        "optim/lr": "learning_rate",
+    }  # fmt: skip
+    assert naming.settings == {"learning_rate": 4e-5, "kl_coef": 0.0}
