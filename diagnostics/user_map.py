@@ -73,9 +73,7 @@ def _table(tables: Mapping[str, Any], kind: str, path: Path, known: Iterable[str
         raise UserError(f"{kind} in {path} is no table", f'Write [{kind}], then lines "name" = "canonical name".')
     for name, means in table.items():
         if not isinstance(means, str):
-            raise UserError(
-                f"{path} maps {name!r} to no name", 'Names with dots or slashes need quotes: "a/b".'
-            )
+            raise UserError(f"{path} maps {name!r} to no name", 'Names with dots or slashes need quotes: "a/b".')
         if not (canonical.is_metric(means) if kind == "metrics" else means in known):
             raise _unknown(means, f"{path}, [{kind}]", known)
     return dict(table)
@@ -88,5 +86,9 @@ def _unknown(means: str, where: str, known: Iterable[str]) -> UserError:
     if metric is not None and metric.family and base in names:
         return UserError(f"{where}: {base} has one series for each component", f"Write {base}[name].")
     near = difflib.get_close_matches(base, names, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "`autotune vocabulary` lists those there are."
+    hint = (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else "Write a canonical name, such as reward_mean or kl.reference.unknown."
+    )
     return UserError(f"{where}: there is no metric or setting {means!r}", hint)
