@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from diagnostics.readers import json_document, jsonl, trainer_state
+from diagnostics.readers import jsonl
 from diagnostics.readers.console_blocks import Bars, Box, Bullets, Printed
 from diagnostics.readers.console_lines import Values, bars, clean, dicts, fields, lead_step, unlogged, verl
 from diagnostics.readers.console_rows import CUT, Dialect, Rows
@@ -33,7 +33,7 @@ _STEP = re.compile(r"(?:global )?step \d{1,12}: *$", re.I)
 
 def parts(path: Path, head: bytes) -> Sequence[str] | None:
     """One run, where rows come again within the first megabytes of a text."""
-    if _is_binary(head) or any(form.parts(path, head) is not None for form in (jsonl, trainer_state, json_document)):
+    if _is_binary(head) or jsonl.parts(path, head) is not None:
         return None
     console, decoding = Console(Table()), Decoding()
     try:
@@ -65,6 +65,7 @@ class ConsoleReader:
 
     @property
     def position(self) -> int:
+        """How many bytes have been read."""
         return self._text.position
 
     def poll(self) -> bool:

@@ -89,6 +89,11 @@ class TextTail:
         """Characters that had to be replaced."""
         return self._decoding.undecoded
 
+    @property
+    def position(self) -> int:
+        """The byte up to which the file has been read."""
+        return self._position
+
     def read(self) -> str:
         """The text of the next megabyte, "" where there is nothing new; OSError where it cannot be read."""
         while chunk := self._chunk():

@@ -66,6 +66,11 @@ class JsonDocumentReader:
         self._rows = 0
         self._torn = False
 
+    @property
+    def position(self) -> int:
+        """How many bytes have been read."""
+        return self._seen[2] if self._seen else 0
+
     def poll(self) -> bool:
         """Read the document where it is not the one that was read last. One that is no JSON is being written."""
         stat = self._path.stat()

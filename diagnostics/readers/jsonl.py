@@ -46,6 +46,7 @@ class JsonlReader:
 
     @property
     def position(self) -> int:
+        """How many bytes have been read."""
         return self._lines.text.position
 
     def poll(self) -> bool:

@@ -55,6 +55,11 @@ class TrainerStateReader:
         self._torn: Path | None = None
         self._known: Numbers = np.empty(0)
 
+    @property
+    def position(self) -> int:
+        """How many bytes the state has that was read last."""
+        return self._seen[1][2] if self._seen else 0
+
     def poll(self) -> bool:
         """Read the newest state where it is not the one that was read last. One that is no JSON is being written."""
         newest = max(self._states(), key=lambda found: found[1][1:], default=None)

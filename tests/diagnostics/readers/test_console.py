@@ -68,7 +68,7 @@ DEEPSPEED = "".join(
     f"epoch: 0|step: {i}|ppo_ep: 1|act_loss: 0.{i}|cri_loss: nan|unsuper_loss: 0.0\n"
     f"average reward score: {i}.25\n{'-' * 85}\n"
     f"|E2E latency=3.74s |Gather latency=0.00s (0.00%) |Generate time=2.55s (68.17%) |Others=0.22 (5.76%)\n"
-    f"[2023-04-18 08:48:0{i},543] [INFO] [logging.py:96:log_dist] [Rank 0] step={i}, skipped=2, lr=[9.6e-06], mom=[(0.9)]\n"
+    f"[2023-04-18 08:48:0{i},543] [INFO] [logging.py:96:log_dist] [Rank 0] step={i}, skipped=2, lr=[9.6e-06]\n"
     f"epoch=0/micro_step={i}/global_step={i}, RunningAvgSamplesPerSec=21.8, MemAllocated=13.49GB\n"
     for i in range(1, 5)
 )
@@ -113,7 +113,8 @@ BY_HAND = "".join(
     ("text", "expected"),
     [
         (TRL5, {"loss": [-0.01406, 0.5], "reward": [0.5, 27420.0], "kl": [math.nan, 0.0], "train_loss": [0.01626]}),
-        (VERL, {"step": [0, 1, 2], "actor/entropy": [0.5, 1.5, 2.5], "critic/lr(1e-4)": [0.1] * 3, "critic/kl": [-0.003] * 3}),
+        (VERL, {"step": [0, 1, 2], "actor/entropy": [0.5, 1.5, 2.5], "critic/lr(1e-4)": [0.1] * 3,
+                "critic/kl": [-0.003] * 3}),
         (OPENRLHF, {"global_step": [1, 2, 3], "policy_loss": [0.1, 0.2, 0.3], "reward": [-1.5] * 3}),
         (DEEPSPEED, {"step": [1, 2, 3, 4], "act_loss": [0.1, 0.2, 0.3, 0.4], "cri_loss": [math.nan] * 4,
                      "average reward score": [1.25, 2.25, 3.25, 4.25]}),
@@ -122,7 +123,8 @@ BY_HAND = "".join(
         (NEMO, {"step": [1, 2, 3], "Loss": [0.01, 0.02, 0.03], "Avg Reward": [0.1, 0.2, 0.3]}),
         (SKYRL, {"step": [1, 2, 3], "loss/avg_final_rewards": [0.1, 0.2, 0.3], "trainer/global_step": [1, 2, 3]}),
         (TORCHTUNE, {"Step": [1, 2, 3, 4], "loss": [1.1, 1.2, 1.3, 1.4], "lr": [2e-5] * 4, "kl_loss": [math.nan] * 4}),
-        (BOXES, {"rollout/ep_rew_mean": [22.3] * 3, "time/total_timesteps": [2048, 4096, 6144], "train/approx_kl": [0.01] * 2}),
+        (BOXES, {"rollout/ep_rew_mean": [22.3] * 3, "time/total_timesteps": [2048, 4096, 6144],
+                 "train/approx_kl": [0.01] * 2}),
         (CLEANRL, {"global_step": [64, 128, 192, 256], "episodic_return": [21, 22, 23, 24]}),
         (MINIMIND, {"step": [1, 2, 3, 4, 5, 6], "Adv Std": [0.9248] * 6, "Epoch": [1, 1, 1, 2, 2, 2]}),
         (BY_HAND, {"step": [1, 2, 3, 4, 5, 6], "acc": [0.255] * 6, "reward": [1.2] * 6, "Eval/acc": [0.5],
@@ -231,7 +233,7 @@ def test_settings_that_were_printed_are_the_runs():
         ("Namespace(lr=1e-05, beta=None, model='a(b', eps=(0.1, 0.2), f=<function f>, steps=5)\n", {}),
         ("Namespace(lr=1e-05, beta=None, model='a(b', eps=(0.1, 0.2), steps=5)\n",
          {"lr": 1e-05, "beta": None, "model": "a(b", "eps": (0.1, 0.2), "steps": 5}),
-        ("GRPOConfig(\n_n_gpu=1,\nbeta=0.04,\neval_strategy=<IntervalStrategy.NO: 'no'>,\nbf16=True,\nlr=1e-06,\nseed=42,\n)\n",
+        ("GRPOConfig(\n_n_gpu=1,\nbeta=0.04,\nstrategy=<Strategy.NO: 'no'>,\nbf16=True,\nlr=1e-06,\nseed=42,\n)\n",
          {"_n_gpu": 1, "beta": 0.04, "bf16": True, "lr": 1e-06, "seed": 42}),
         ("see https://example.com/a?b=c for python help --now\n", {}),
         ("{'a': __import__('os').system('x'),\n 'b': 1, 'c': 2, 'd': 3, 'e': 4, 'f': 5}\n", {}),
@@ -257,8 +259,17 @@ CHAT = "".join(
     for i in range(200)
 )
 CODE = "".join(
-    f"def step_{i}(step=10, loss=0.3):\n    config = {{'lr': 1e-4, 'beta': 0.1}}\n    runs = [\n        {{'lr': 1, 'beta': 2}},\n"
-    f"        {{'lr': 1, 'beta': 3}},\n    ]\n    print('step 10 | loss 0.3 | reward 1.2')\n    x = {i}; y = 3\n    return {{'a': 1, 'b': 2}}\n"
+    f"""def step_{i}(step=10, loss=0.3):
+    config = {{'lr': 1e-4, 'beta': 0.1}}
+    runs = [
+        {{'lr': 1, 'beta': 2}},
+        {{'lr': 1, 'beta': 3}},
+    ]
+    train(step=10, loss=0.3)
+    print('step 10 | loss 0.3 | reward 1.2')
+    x = {i}; y = 3
+    return {{'a': 1, 'b': 2}}
+"""
     for i in range(100)
 )
 MARKDOWN = (
