@@ -52,10 +52,14 @@ def _worst(report: Report) -> Text:
 
 
 def _summary(reports: Sequence[Report], unread: Mapping[str, str]) -> str:
-    """How many runs are clean, how bad the others are, and how many could not be read."""
-    worst = [report.worst() for report in reports]
-    found = amounts(severity for severity in worst if severity is not None)
-    none = f"{worst.count(None)} none" if None in worst else ""
-    told = ", ".join(part for part in (found, none) if part)
-    runs = f"{count(len(reports), 'run')} by their worst finding: {told}." if reports else ""
+    """How many runs are clean, how bad the others are, and how many could not be checked or read."""
+    worst = [severity for report in reports if (severity := report.worst()) is not None]
+    silent = [report for report in reports if report.worst() is None]
+    clean = [report for report in silent if report.steps >= 0]
+    told = [
+        amounts(worst),
+        f"{len(clean)} none" if clean else "",
+        f"{len(silent) - len(clean)} in which nothing could be checked" if len(clean) < len(silent) else "",
+    ]
+    runs = f"{count(len(reports), 'run')} by their worst finding: {', '.join(filter(None, told))}." if reports else ""
     return " ".join(part for part in (runs, f"{len(unread)} could not be read." if unread else "") if part)

@@ -208,6 +208,13 @@ def test_overview_of_several_runs():
     assert "No logs: 2 files (a.md, b.txt)." in text
 
 
+def test_a_run_in_which_nothing_could_be_checked_is_not_counted_as_clean():
+    clean = replace(REPORT, findings=())
+    text = words(seen(overview([clean, replace(clean, steps=-1), REPORT])))
+    assert "3 runs by their worst finding: 1 error, 1 none, 1 in which nothing could be checked." in text
+    assert text.count("nothing could be checked") == 2
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_overview_fits_and_loses_nothing(width: int):
     report = replace(REPORT, source="a/long/path/to/some/run/of/a/study/trials/17/events.jsonl")
