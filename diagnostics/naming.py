@@ -24,7 +24,17 @@ from diagnostics import metrics as canonical
 from diagnostics.metrics import Kind, is_metric
 from diagnostics.readers.table import Numbers, flat, number
 from diagnostics.user_map import UserMap
-from diagnostics.vocabulary import FIRST, LAST, Name, Version, Vocabulary, frameworks, parse_version, vocabulary
+from diagnostics.vocabulary import (
+    FIRST,
+    LAST,
+    Name,
+    Transport,
+    Version,
+    Vocabulary,
+    frameworks,
+    parse_version,
+    vocabulary,
+)
 
 PLAIN = "plain"
 PLAINLY = "no framework is recognised: names are read as the plain words that they are"
@@ -199,26 +209,37 @@ def _recognised(
 
     Plain words where none is told, or where several that fit alike read the names differently.
     """
-    found = [_candidate(vocabulary(f), names, settings, packages, framework) for f in frameworks() if f != PLAIN]
+    spelt = {transport: transport.spelt(names) for transport in Transport}
+    known = [vocabulary(name) for name in frameworks() if name != PLAIN]
+    found = [_candidate(words, spelt[words.transport], names, settings, packages, framework) for words in known]
     told = [candidate for candidate in found if candidate is not None]
     plain = _Candidate(vocabulary(PLAIN), (False, 0, True, True), settings, (FIRST, LAST), PLAINLY)
     fit = max((candidate.fit for candidate in told), default=plain.fit)
     best = [candidate for candidate in told if candidate.fit == fit]
+    if len(best) == 1:
+        return best[0], []
     readings = [{name: read.meaning for name, read in _read(names, one, UserMap())[0].items()} for one in best]
-    if not best or any(reading != readings[0] for reading in readings):
-        fits = " and ".join(one.words.framework for one in best)
-        return plain, [f"the names fit {fits} alike, which mean different things by them"] if best else []
-    return best[0], []
+    if best and all(reading == readings[0] for reading in readings):
+        return best[0], []
+    fits = " and ".join(one.words.framework for one in best)
+    return plain, [f"the names fit {fits} alike, which mean different things by them"] if best else []
 
 
 def _candidate(
-    words: Vocabulary, names: Sequence[str], settings: Mapping[str, Any], packages: Mapping[str, str], framework: str
+    words: Vocabulary,
+    spelt: Mapping[str, str],
+    names: Sequence[str],
+    settings: Mapping[str, Any],
+    packages: Mapping[str, str],
+    framework: str,
 ) -> _Candidate | None:
     settings = words.own(settings)
+    by, by_settings, by_format = words.signed(spelt), words.signed_settings(settings), words.framework == framework
+    if not (by or by_settings or by_format):
+        return None
     words = words.given(settings)
-    by, by_settings, by_format = words.signed(names), words.signed_settings(settings), words.framework == framework
     known = sum(words.knows(name) for name in names)
-    if not (by or by_format or (by_settings and known)):
+    if not (by or by_format or known):
         return None
     since, until = words.versions(names)
     consistent = since < until

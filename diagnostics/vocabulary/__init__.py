@@ -74,6 +74,7 @@ class Vocabulary:
     _exact: dict[str, list[Name]] = field(init=False, repr=False, compare=False, default_factory=dict)
     _families: list[Name] = field(init=False, repr=False, compare=False, default_factory=list)
     _texts: list[Name] = field(init=False, repr=False, compare=False, default_factory=list)
+    _heads: tuple[str, ...] = field(init=False, repr=False, compare=False, default=())  # how families and texts begin
 
     def __post_init__(self) -> None:
         for position, entry in enumerate(self.metrics if self.told else _given(self.metrics, {})):
@@ -83,6 +84,8 @@ class Vocabulary:
             else:
                 self._exact.setdefault(entry.name, []).append(entry)
         self._texts.extend(Name(name, "") for name in self.understood if "*" in name)
+        heads = {entry.name.partition("*")[0] for entry in (*self._families, *self._texts)}
+        object.__setattr__(self, "_heads", tuple(heads))
 
     def own(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         """A run's settings, those too that are nested under the framework's own name."""
@@ -109,7 +112,8 @@ class Vocabulary:
     def understands(self, name: str) -> bool:
         """Whether `name` needs no canonical metric."""
         return any(
-            spelt in self.understood or any(text.component(spelt) is not None for text in self._texts)
+            spelt in self.understood
+            or (spelt.startswith(self._heads) and any(text.component(spelt) is not None for text in self._texts))
             for spelt in self.transport.spellings(name)
         )
 
@@ -163,7 +167,7 @@ class Vocabulary:
         """All entries for `name`, each with what it means, a family's component included."""
         for spelt in self.transport.spellings(name):
             found = [(entry, entry.means) for entry in self._exact.get(spelt, ())]
-            for entry in self._families if not found else ():
+            for entry in self._families if not found and spelt.startswith(self._heads) else ():
                 component = entry.component(spelt)
                 if component is not None:
                     found.append((entry, f"{entry.means}[{component}]"))
@@ -194,9 +198,12 @@ class Vocabulary:
                 return entry.name
         return setting
 
-    def signed(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The names of signatures that are all there, as they stand in `names`; none where no signature is."""
-        return _signed(self.signature, {spelt: n for n in names for spelt in reversed(self.transport.spellings(n))})
+    def signed(self, names: Mapping[str, str]) -> tuple[str, ...]:
+        """The names of signatures that are all there, as a log has them; none where no signature is.
+
+        `names` are those of the log by their spellings: `transport.spelt(...)`.
+        """
+        return _signed(self.signature, names)
 
     def signed_settings(self, settings: Iterable[str]) -> tuple[str, ...]:
         """As `signed`, of settings."""

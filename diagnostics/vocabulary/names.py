@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -44,6 +44,10 @@ class Transport(StrEnum):
                 return (name, {"train": tail, "eval": f"eval_{tail}", "test": f"test_{tail}"}.get(head, name))
             case Transport.PLAIN:
                 return (name.strip().lower().replace(" ", "_").replace("-", "_").removeprefix("train/"),)
+
+    def spelt(self, names: Iterable[str]) -> dict[str, str]:
+        """Each of `names` by all its spellings."""
+        return {spelling: name for name in names for spelling in self.spellings(name)}
 
 
 @dataclass(frozen=True, slots=True)
