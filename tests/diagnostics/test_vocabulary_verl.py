@@ -142,42 +142,61 @@ def test_verl_0_9():
     assert "actor/entropy_loss is not read: actor/entropy is read as the same metric" in naming.notes
 
 
-@pytest.mark.parametrize(
-    ("version", "changed", "metric"),
-    [
-        ("0.3.0", {}, "kl.reference.k3.token"),
-        ("0.5.0", {"kl_loss_type": "kl"}, "kl.reference.k1.token"),
-        ("0.5.0", {"kl_loss_type": "mse"}, "kl.reference.k2.token"),
-        ("0.9.1", {"kl_loss_type": "k3+"}, "kl.reference.k3.token"),  # the "+" changes the gradient, not the value
-        ("0.5.0", {"kl_loss_type": "abs"}, "kl.reference.unknown"),
-        ("0.5.0", {"loss_agg_mode": "seq-mean-token-sum"}, "kl.reference.unknown"),  # summed over the completion
-        ("0.5.0", {"kl_loss_type": None, "loss_agg_mode": None}, "kl.reference.unknown"),
-        ("0.6.1", {}, "kl.reference.unknown"),  # a part of it, by how many micro-batches there are
-        ("0.7.1", {}, "kl.reference.unknown"),  # a multiple of it
-        ("0.9.1", {}, "kl.reference.k3.token"),
-    ],
-)
-def test_verl_loss_kl_by_version_and_settings(version, changed, metric):
-    actor = {k: v for k, v in (VERL_SETTINGS["actor_rollout_ref"]["actor"] | changed).items() if v is not None}
+ESTIMATORS = {"kl": "k1", "mse": "k2", "low_var_kl": "k3", "abs": "unknown", None: "unknown"}
+
+
+def loss_kl(version, estimator, aggregation="token-mean"):
+    actor = {k: v for k, v in {"kl_loss_type": estimator, "loss_agg_mode": aggregation}.items() if v}
     names = row("critic/score/mean response_length/mean actor/kl_loss")
     naming = settle(names, settings={"actor_rollout_ref": {"actor": actor}}, packages={"verl": version})
-    assert naming.metrics["actor/kl_loss"].metric == metric
+    return naming.metrics["actor/kl_loss"].metric
 
 
-@pytest.mark.parametrize(
-    ("name", "estimator", "metric"),
-    [
-        ("critic/kl", "kl", "kl.reference.k1.token"),
-        ("critic/kl", "low_var_kl", "kl.reference.k3.token"),
-        ("critic/kl", "abs", "kl.reference.unknown.token"),
-        ("actor/reward_kl_penalty", "k1", "kl.reference.k1.token"),
-        ("actor/reward_kl_penalty", "mse", "kl.reference.k2.token"),
-        ("actor/reward_kl_penalty", "k3", "kl.reference.k3.token"),
-    ],
-)
-def test_verl_reward_kl_by_its_estimator(name, estimator, metric):
-    naming = settle(row("actor/pg_clipfrac", name), settings={"algorithm": {"kl_penalty": estimator}})
-    assert naming.metrics[name].metric == metric
+@pytest.mark.parametrize(("logged", "estimator"), ESTIMATORS.items())
+def test_verl_loss_kl_by_version_and_settings(logged, estimator):
+    assert loss_kl("0.3.0", logged, None) == f"kl.reference.{estimator}.token"
+    per_token = "kl.reference.unknown" if estimator == "unknown" else f"kl.reference.{estimator}.token"
+    assert loss_kl("0.5.0", logged) == loss_kl("0.9.1", logged) == per_token
+    assert loss_kl("0.5.0", logged, "seq-mean-token-mean") == per_token
+    assert loss_kl("0.6.1", logged) == "kl.reference.unknown"  # a part of it, by how many micro-batches there are
+    assert loss_kl("0.7.1", logged) == "kl.reference.unknown"  # a multiple of it
+    for version in ("0.5.0", "0.9.1"):
+        assert loss_kl(version, logged, "seq-mean-token-sum") == "kl.reference.unknown"
+        assert loss_kl(version, logged, None) == "kl.reference.unknown"
+
+
+def test_verl_loss_kl_with_straight_through_gradients_has_the_same_value():
+    assert loss_kl("0.9.1", "k3+") == "kl.reference.k3.token"
+
+
+@pytest.mark.parametrize(("logged", "estimator"), ESTIMATORS.items())
+@pytest.mark.parametrize("name", ["critic/kl", "actor/reward_kl_penalty"])
+def test_verl_reward_kl_by_its_estimator(name, logged, estimator):
+    naming = settle(row("actor/pg_clipfrac", name), settings={"algorithm": {"kl_penalty": logged}})
+    assert naming.metrics[name].metric == f"kl.reference.{estimator}.token"
+
+
+def test_verl_entropy_by_the_aggregation_of_its_loss():
+    def entropy(name, version, **actor):
+        settings = {"actor_rollout_ref": {"actor": actor}}
+        return (
+            settle(row("actor/pg_clipfrac", name), settings=settings, packages={"verl": version}).metrics[name].metric
+        )
+
+    assert entropy("actor/entropy_loss", "0.3.0") == "entropy.token"
+    for name in ("actor/entropy", "actor/entropy_loss"):
+        assert entropy(name, "0.9.1", loss_agg_mode="token-mean") == "entropy.token"
+        assert entropy(name, "0.9.1", loss_agg_mode="seq-mean-token-sum") == "entropy"
+        assert entropy(name, "0.9.1") == "entropy"
+
+
+def test_verl_rewards_of_several_parts_and_the_coefficient_in_the_reward():
+    naming = settle(row("actor/pg_clipfrac gdpo/format/{mean,std,min,max} actor/reward_kl_penalty_coeff"))
+    assert naming.unmapped == ()
+    assert meant(naming) == {
+        "actor/pg_clipfrac": "clip_fraction.token", "gdpo/format/mean": "reward_component_mean[format]",
+        "gdpo/format/std": "reward_component_std[format]", "actor/reward_kl_penalty_coeff": "kl_coef",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
