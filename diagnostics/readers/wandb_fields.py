@@ -37,7 +37,7 @@ def varints(data: Bytes, at: Ints) -> tuple[Words, Ints]:
             more = more[byte > 127]
             if not len(more):
                 return value, at
-        value[more] = np.uint64(1 << 63)
+        value[more] = np.uint64((1 << 64) - 1)  # as a tag, this has a wire type that does not exist
     return value, at
 
 

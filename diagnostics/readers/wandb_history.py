@@ -43,8 +43,8 @@ _BLANK[list(b"ntf[")] = True
 _NOTHING = np.empty(0, np.int64)
 _LONGEST_TEXT = 1000  # characters; of a text that is longer, the beginning is kept
 
-UNREADABLE_ROWS = "history records that are damaged inside"
-UNREADABLE_VALUES = "values that cannot be read"
+UNREADABLE_ROWS = "ends of history records"
+UNREADABLE_VALUES = "values"
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 from diagnostics.readers.table import number
 
 _DEEPEST = 10  # mappings within each other
-_ENTRY = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"&*!|>%@`#{\[][^\n]*?):(?: +(.*))?")
+_ENTRY = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|(?![:?] )[^\s'\"&*!|>%@`#{\[][^\n]*?):(?: +(.*))?")
 _WHOLE = re.compile(r"[-+]?\d{1,300}")
 _CONSTANTS = {
     **{"": None, "null": None, "~": None, "true": True, "false": False},
@@ -28,7 +28,7 @@ _Lines = Sequence[tuple[int, str]]  # how far each is indented, and what stands 
 
 def parsed(text: str) -> dict[str, Any]:
     """The mapping that `text` is, as far as it can be read."""
-    lines = [(len(line) - len(line.lstrip(" ")), line.strip()) for line in text.splitlines()]
+    lines = [(len(line) - len(line.lstrip(" ")), line.strip(" \r")) for line in text.split("\n")]
     lines = [(indent, line) for indent, line in lines if line and line[0] != "#" and line not in ("---", "...")]
     return _mapping(lines, 0, 1)[0] if lines else {}
 
@@ -65,9 +65,9 @@ def _mapping(lines: _Lines, at: int, depth: int) -> tuple[dict[str, Any], int]:
 
 
 def _list(lines: _Lines) -> Any:
-    values = [_plain(line[1:].strip()) for _, line in lines]
+    values = [_plain(line[1:].strip(" ")) for _, line in lines]
     plain = all(_is_item(line) and indent == lines[0][0] for indent, line in lines)
-    mappings = any(_ENTRY.fullmatch(line[1:].strip()) for _, line in lines)
+    mappings = any(_ENTRY.fullmatch(line[1:].strip(" ")) for _, line in lines)
     return _NOT_READ if not plain or mappings or _NOT_READ in values else values
 
 
