@@ -70,6 +70,7 @@ class CsvReader:
         self.table = Table()
         self._path, self._part = path, part
         self._columns: dict[str, Cells] = {}
+        self._header: list[str] = []
         self._beginning, self._size = b"", 0
         self._headers = self._rows = self._spread = 0
         self._begin(0)
@@ -79,7 +80,6 @@ class CsvReader:
         self._lines = LineTail(self._path)
         self._records = Records(self.table.lost)
         self._layout: Layout | None = None
-        self._header: list[str] = []
         self._delimiter, self._comment = ",", ""
         self._known = known
 
@@ -151,10 +151,10 @@ class CsvReader:
             self._add_rows([row])
 
     def _take(self, header: list[str]) -> None:
-        if not set(self._header) <= set(header):
+        if not set(self._header) <= set(header):  # another log in its place
             self._known = 0
         self._header, self._headers = header, self._headers + 1
-        self._layout = layout(header, self._part, delimiter=self._delimiter)
+        self._layout = layout(header, self._part)
         if self.table.settings and {"r", "l", "t"} <= set(header):
             self.table.framework = _MONITOR
         if self._layout.axis >= 0:

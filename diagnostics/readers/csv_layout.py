@@ -56,15 +56,13 @@ def is_rule(row: Sequence[str]) -> bool:
     return not set("".join(row)) - set("-: ")
 
 
-def layout(header: Sequence[str], run: str, *, delimiter: str) -> Layout:
+def layout(header: Sequence[str], run: str) -> Layout:
     """The columns under `header`, those of `run` alone in an export of a chart of wandb that has several."""
     names: dict[int, str] = {}
     seen: Counter[str] = Counter()
     twice = []
     titles = [title.strip() for title in header]
     for place, title in enumerate(titles):
-        if not title and delimiter == "|":  # before the first and after the last bar of a table in Markdown
-            continue
         name = title or UNNAMED.format(place)
         n = seen[name]
         seen[name] += 1

@@ -102,7 +102,7 @@ class NotebookReader:
         if part.printed.startswith(self._printed):  # the cell has not been run anew
             self._console.feed(part.printed[len(self._printed) :])
             self._printed = part.printed
-        columns = layout(part.header, "", delimiter="")
+        columns = layout(part.header, "")
         for row in part.rows[self._rows :]:
             if len(row) != columns.width:
                 self.table.lost[WRONG_LENGTH] += 1
