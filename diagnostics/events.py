@@ -287,6 +287,7 @@ class Tail:
         self.last_error = ""
         self._file: BinaryIO | None = None
         self._rest = b""
+        self.position = 0  # bytes read
 
     def poll(self) -> Iterator[Envelope]:
         """The events that were finished since the last call."""
@@ -296,6 +297,7 @@ class Tail:
             except FileNotFoundError:
                 return
         while chunk := self._file.read(_CHUNK):
+            self.position += len(chunk)
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for line in lines:
                 if not line.strip():

@@ -35,6 +35,10 @@ class Log(Protocol):
     def ended(self) -> bool:
         """Whether the log says that its run is over."""
 
+    @property
+    def position(self) -> int:
+        """How many bytes of its files have been read, for a person who waits."""
+
     def close(self) -> None:
         """Stop reading."""
 
@@ -71,6 +75,11 @@ class TableLog:
     @property
     def ended(self) -> bool:
         return self._reader.table.ended
+
+    @property
+    def position(self) -> int:
+        """Bytes that were read."""
+        return self._reader.position
 
     def poll(self) -> bool:
         return self._reader.poll()
@@ -117,6 +126,7 @@ class TableLog:
             unmapped=unmapped,
             notes=tuple(self._notes()),
             format=self._format,
+            version=naming.version,
             recognised=naming.recognised,
             names={meaning.metric: name for name, meaning in naming.metrics.items() if meaning.metric in series},
             others={

@@ -73,7 +73,7 @@ class _Read:
     """A reader that has read all there is."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table, self.position = table, 0
 
     def poll(self) -> bool:
         return False

@@ -62,6 +62,11 @@ class RunLog:
         """Whether its last attempt has ended."""
         return self._run.has_ended
 
+    @property
+    def position(self) -> int:
+        """How many bytes of its file have been read, for a person who waits."""
+        return self._tail.position
+
     def poll(self) -> bool:
         """Read all that is new; whether there was anything."""
         before = self._run.events
@@ -106,6 +111,10 @@ class _Column:
         n = bisect_left(self.steps, step)
         del self.steps[n:], self.values[n:]
 
+    def series(self, name: str) -> MetricSeries:
+        """What is there by now."""
+        return MetricSeries(name, np.array(self.steps, np.int64), np.array(self.values, np.float64))
+
 
 class _Reading:
     """What is known of a run after some of its events.
@@ -117,6 +126,7 @@ class _Reading:
     def __init__(self) -> None:
         self.events = 0
         self._columns: dict[str, _Column] = {}
+        self._others: dict[str, _Column] = {}  # of names without a meaning
         self._rows = array("q")  # the step of each row that counts
         self._superseded = 0
         self._attempt: int | None = None
@@ -127,7 +137,6 @@ class _Reading:
         self._knobs: list[tuple[int, int, str, float]] = []  # stretch, step, knob, value
         self._started: RunStarted | None = None
         self._ended: RunEnded | None = None
-        self._unmapped: set[str] = set()
 
     @property
     def has_ended(self) -> bool:
@@ -158,12 +167,12 @@ class _Reading:
             self._logged_in = self._stretch
             self._supersede(row.step)
         self._rows.append(row.step)
-        for name, value in row.metrics.items():
-            column = self._columns.get(name)
-            if column is None:
-                column = self._columns[name] = _Column()
-            column.put(row.step, value)
-        self._unmapped.update(row.unmapped)
+        for values, columns in ((row.metrics, self._columns), (row.unmapped, self._others)):
+            for name, value in values.items():
+                column = columns.get(name)
+                if column is None:
+                    column = columns[name] = _Column()
+                column.put(row.step, value)
 
     def _supersede(self, step: int) -> None:
         n = bisect_left(self._rows, step)
@@ -171,13 +180,13 @@ class _Reading:
             return
         self._superseded += len(self._rows) - n
         del self._rows[n:]
-        for column in self._columns.values():
+        for column in (*self._columns.values(), *self._others.values()):
             column.cut(step)
         self._knobs = [knob for knob in self._knobs if knob[0] == self._stretch or knob[1] < step]
 
     def history(self, source: str, tail: Tail) -> RunHistory:
         known = {name: column for name, column in self._columns.items() if is_metric(name) and column.steps}
-        unknown = [name for name in self._columns if not is_metric(name)]
+        unknown = self._others | {name: column for name, column in self._columns.items() if not is_metric(name)}
         start = self._started or RunStarted(0, "autotune", "", {})
         accepted, refused = _accepted(start.settings)
         bounds = start.reward_bounds
@@ -188,19 +197,17 @@ class _Reading:
             )
             bounds = None
         return RunHistory(
-            {
-                name: MetricSeries(name, np.array(column.steps, np.int64), np.array(column.values, np.float64))
-                for name, column in known.items()
-            },
+            {name: column.series(name) for name, column in known.items()},
             accepted,
             start.raw_settings,
             tuple(knob[1:] for knob in self._knobs),
             bounds,
             source,
             start.framework,
-            tuple(sorted(self._unmapped.union(unknown))),
+            tuple(sorted(unknown)),
             (*start.notes, *self._notes(tail), *refused),
             FORMAT,
+            others={name: unknown[name].series(name) for name in sorted(unknown) if unknown[name].steps},
         )
 
     def _notes(self, tail: Tail) -> list[str]:

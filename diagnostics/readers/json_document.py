@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ LEAST = 2  # rows
 MOST_SETTINGS = 500  # names beside the rows that are settings
 TORN = "documents that are no whole JSON"
 OTHER_LENGTH = "columns of another length than most"
+_LIST = re.compile(r"\s*\[\s*\{")
 _OTHERS = ('"nbformat"', '"stream_name"')  # of notebooks and consoles, which are formats of their own
 
 
@@ -36,16 +38,18 @@ class _Found:
 
 
 def parts(path: Path, head: bytes) -> Sequence[str] | None:
-    """One run where the document holds rows of numbers."""
+    """One run where the document holds rows of numbers, a list of them also where it is cut off or damaged."""
     text = decoded(head)
     if text.lstrip()[:1] not in ("{", "[") or any(name in text for name in _OTHERS):
         return None
     if jsonl.parts(path, head) is not None or trainer_state.parts(path, head) is not None:
         return None
     try:
-        return ("",) if _find(_read(path)) is not None else None
+        document = _read(path)
+        holds_rows = _find(document) is not None or (document is None and _are_rows(_salvaged(path)))
     except OSError:
         return None
+    return ("",) if holds_rows else None
 
 
 def open_log(paths: Sequence[Path], part: str) -> JsonDocumentReader:
@@ -94,7 +98,7 @@ class JsonDocumentReader:
         if self._torn:
             self._torn = False
             self.table.lost[TORN] += 1
-            rows, _ = salvaged(decoded(self._path.read_bytes()))
+            rows = _salvaged(self._path)
             if _are_rows(rows):
                 add_rows(self.table, rows[self._rows :])
 
@@ -110,6 +114,14 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return None
+
+
+def _salvaged(path: Path) -> list[dict[str, Any]]:
+    """The rows of a document that is not whole, where it is a list of them; OSError where it cannot be read."""
+    if path.stat().st_size > MOST_BYTES:
+        return []
+    text = decoded(path.read_bytes())
+    return salvaged(text)[0] if _LIST.match(text) else []
 
 
 def _find(document: Any) -> _Found | None:

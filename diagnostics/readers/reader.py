@@ -25,6 +25,10 @@ class Reader(Protocol):
 
     table: Table
 
+    @property
+    def position(self) -> int:
+        """How many bytes of its files have been read, for a person who waits."""
+
     def poll(self) -> bool:
         """Read what is new, a few megabytes at most, into `table`; whether there was anything.
 
