@@ -246,6 +246,7 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
         notes=tuple(data["notes"]),
         segments=data["segments"],
         format=data["format"],
+        version=data["framework_version"],
         recognised=data["recognised_by"],
         names=data["names"],
         suggestions={name: tuple(metrics) for name, metrics in data["suggestions"].items()},

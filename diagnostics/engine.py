@@ -339,6 +339,7 @@ def _report(run: RunHistory, rules: int, raised: Iterable[Finding], skips: Itera
         unmapped=run.unmapped,
         notes=run.notes,
         format=run.format,
+        version=run.version,
         recognised=run.recognised,
         names=run.names,
         rules=rules + len(all_lints()),

@@ -193,7 +193,8 @@ class Report:
     is the last step of the last segment, -1 where nothing that is understood was logged. A rule is among the skips
     where it could judge none of the segments; `rules` is how many there are.
 
-    `format` is what the log is, `recognised` why its names are read as `framework`'s. `names` (metric: name) are the
+    `format` is what the log is, `recognised` why its names are read as `framework`'s, and `version` which versions of
+    that can have logged them, "" where any can. `names` (metric: name) are the
     names in the log that metrics were read from, `unmapped` those without a meaning, and `suggestions` (name: metrics)
     what some of these may mean. `excerpts` are what a report shows of the run around its findings.
     """
@@ -208,6 +209,7 @@ class Report:
     notes: tuple[str, ...]
     segments: int = 1
     format: str = ""
+    version: str = ""
     recognised: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     suggestions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

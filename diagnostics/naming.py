@@ -83,6 +83,11 @@ class Naming:
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def version(self) -> str:
+        """`versions` in words, such as "0.17.0 or newer"; "" for all of them."""
+        return _spoken(self.versions)
+
 
 class _Source(IntEnum):
     """Whose word it is that a name means a metric, the most trusted first."""

@@ -54,7 +54,7 @@ class RunHistory:
     `knobs` is the timeline of settings changed while running, as (step, knob, value); `reward_bounds` (low, high)
     when the task or the user declares them, else None; `notes` say what a reader had to repair. `names` (metric: name)
     are the names in the log that metrics were read from, `unmapped` those without a meaning and `others` their points;
-    `recognised` says why the names are read as `framework`'s.
+    `recognised` says why the names are read as `framework`'s, `version` which of its versions can have logged them.
 
     A log whose steps begin anew holds several runs: this is its `segment`-th (from 1), and `went_back` are the last
     step before it and its first one, None in the first segment.
@@ -70,6 +70,7 @@ class RunHistory:
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     format: str = ""
+    version: str = ""
     recognised: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, MetricSeries] = field(default_factory=dict)

@@ -27,6 +27,7 @@ def report_to_json(report: Report) -> Json:
         "source": report.source,
         "format": report.format,
         "framework": report.framework,
+        "framework_version": report.version,
         "recognised_by": report.recognised,
         "steps": report.steps,
         "segments": report.segments,

@@ -66,7 +66,14 @@ def kept(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: Path(report.source).name)
 def test_what_is_kept_is_the_whole_report(report: Report, tmp_path: Path, log: Source) -> None:
-    whole = replace(report, names={"a": "b"}, suggestions={"c": ("d", "e")}, recognised="by x", unmapped=("y\ud800",))
+    whole = replace(
+        report,
+        names={"a": "b"},
+        suggestions={"c": ("d", "e")},
+        recognised="by x",
+        version="1 or newer",
+        unmapped=("y\ud800",),
+    )
     cache = Cache(tmp_path / "c")
     cache.put(cache.key(log, NOBODY), whole)
     again = Cache(tmp_path / "c")
