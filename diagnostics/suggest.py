@@ -17,7 +17,7 @@ from diagnostics import metrics as canonical
 from diagnostics.vocabulary import frameworks, unsaid, vocabulary
 
 MOST = 3
-LEAST = 0.5  # likeness below which nothing is suggested: house default
+LEAST = 0.4  # likeness below which nothing is suggested: house default
 NEXT = 0.65  # and below which share of the likeliest one's: house default
 LONGEST = 200  # characters of a name that are looked at
 
@@ -29,7 +29,7 @@ _SPELT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("minimum", "lowest", "worst"), ("min",)),
     **dict.fromkeys(("maximum", "highest", "best"), ("max",)),
     **dict.fromkeys(("rew", "rews", "rewards", "rwd", "r", "score", "scores"), ("reward",)),
-    **dict.fromkeys(("ret", "rets", "returns"), ("return",)),
+    **dict.fromkeys(("ret", "rets", "return", "returns"), ("reward",)),  # of an episode
     **dict.fromkeys(
         ("resp", "responses", "response", "compl", "completions", "gen", "generation", "generations"), ("completion",)
     ),
@@ -80,18 +80,19 @@ def suggest(name: str) -> tuple[str, ...]:
     """
     words = _words(name[:LONGEST])
     weights, known = _known()
-    unheard = max(weights.values()) / 2  # of a word that nobody logs
-    size = sqrt(sum(weights.get(word, unheard) ** 2 for word in words))
+    unheard = max(weights.values()) / 3  # of a word that nobody logs
+    size = sqrt(sum(weights.get(word, unheard) for word in words))
     kind = words & _KINDS
     likeness: dict[str, float] = {}
     for one in known:
         shared = words & one.words
-        if shared > kind and kind == one.kind:
-            like = sum(weights[word] ** 2 for word in shared) / (size * one.size)
+        if shared > kind and kind == one.kind and 2 * len(shared) > len(one.words):
+            like = sum(weights[word] for word in shared) / (size * one.size)
             likeness[one.means] = max(likeness.get(one.means, 0.0), like)
     least = max(LEAST, NEXT * max(likeness.values(), default=0.0))
-    # Of names that are as like, the one that claims least.
-    ranked = sorted(likeness, key=lambda means: (-round(likeness[means], 3), len(means.split(".")), means))
+    # Of metrics that are as likely, the one that claims least, then the one that has most names.
+    usual = Counter(one.means for one in known)
+    ranked = sorted(likeness, key=lambda m: (-round(likeness[m], 3), len(m.split(".")), -usual[m], m))
     return tuple(means for means in ranked if likeness[means] >= least)[:MOST]
 
 
@@ -108,7 +109,7 @@ def _known() -> tuple[Mapping[str, float], tuple[_Known, ...]]:
     usual = Counter(word for words, _ in pairs for word in words)
     weights = {word: log(1 + len(pairs) / n) for word, n in usual.items()}
     return weights, tuple(
-        _Known(words, (words | _words(means)) & _KINDS, sqrt(sum(weights[word] ** 2 for word in words)), means)
+        _Known(words, (words | _words(means)) & _KINDS, sqrt(sum(weights[word] for word in words)), means)
         for words, means in pairs
         if words
     )

@@ -31,6 +31,9 @@ from diagnostics.suggest import MOST, suggest
         ("heldout_reward_avg", "eval_reward"),
         ("explainedVar", "explained_variance"),
         ("advantage_sd", "advantage_std"),
+        ("second_agent_mean_reward_raw", "reward_mean"),
+        ("avg_return_per_prompt", "reward_mean"),
+        ("kl_penalty_term", "kl.reference.unknown"),
     ],
 )
 def test_the_likeliest_metric_of_a_renamed_one(name, likeliest):
@@ -40,11 +43,9 @@ def test_the_likeliest_metric_of_a_renamed_one(name, likeliest):
 @pytest.mark.parametrize(
     ("name", "metric"),
     [
-        ("avg_return_per_prompt", "reward_mean"),
         ("val_acc_top1", "eval_success_share"),
         ("LossPi", "policy_loss"),
         ("vf_error", "value_error"),
-        ("kl_penalty_term", "kl.reference.unknown"),
     ],
 )
 def test_a_metric_among_the_likely_ones(name, metric):
@@ -52,7 +53,8 @@ def test_a_metric_among_the_likely_ones(name, metric):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "x", "foo", "Fmt", "train/attention/early/mdi", "memory", "123", "奖励", "std", "eval"]
+    "name",
+    ["", "x", "foo", "Fmt", "train/attention/early/mdi", "memory", "123", "奖励", "std", "eval", "eval_perplexity"],
 )
 def test_nothing_is_suggested_for_what_is_like_nothing(name):
     assert suggest(name) == ()
