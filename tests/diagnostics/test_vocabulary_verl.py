@@ -244,3 +244,18 @@ def test_no_kl_to_another_policy_is_read_as_one_to_the_reference(names):
     for name, meaning in settle(names).metrics.items():
         if any(part in name for part in ("ppo_kl", "rollout_corr/", "rollout_probs_diff")):
             assert not meaning.metric.startswith("kl.reference")
+
+
+@pytest.mark.parametrize(
+    ("version", "settings", "kl_coef"),
+    [
+        ("0.1", {}, 0.1),
+        ("0.3.0", {"use_kl_loss": False}, 0.1),
+        ("0.3.0", {"use_kl_loss": True, "kl_loss_coef": 0.001}, 0.001),
+        ("0.5.0", {"use_kl_loss": False, "kl_loss_coef": 0.001}, None),  # in neither
+    ],
+)
+def test_verl_kl_coef_is_of_the_penalty_that_there_is(version, settings, kl_coef):
+    settings = {"actor_rollout_ref": {"actor": settings}, "algorithm": {"kl_ctrl": {"kl_coef": 0.1}}}
+    naming = settle(row("actor/pg_clipfrac"), settings=settings, packages={"verl": version})
+    assert naming.settings.get("kl_coef") == kl_coef
