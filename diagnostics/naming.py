@@ -276,7 +276,7 @@ def _read(names: Iterable[str], found: _Candidate, mine: UserMap) -> tuple[dict[
             meant[name] = _Read(source, position, _meaning(entry))
         elif words.understands(name) or plain.understands(name):
             understood.add(name)
-        elif not words.knows(name) and (entry := _of_the_rest(name, words)) is not None:
+        elif (entry := _of_the_rest(name, words)) is not None:
             meant[name] = _Read(_Source.PLAIN, vocabulary(words.rest).position(entry), _meaning(entry))
         elif is_metric(name):
             meant[name] = _Read(_Source.ITSELF, 0, Meaning(name))
