@@ -196,7 +196,8 @@ def _identity(stat: os.stat_result) -> str:
 
 def _files(source: Source) -> tuple[Path, ...]:
     """The files that a report on `source` follows from."""
-    logs = [path / EVENTS_FILE if path.is_dir() else path for path in source.paths]
+    logs = [path / EVENTS_FILE if source.format == "events" and path.is_dir() else path for path in source.paths]
+    logs = [path for path in logs if not path.is_dir()]  # where checkpoints appear
     beside = [log.parent / name for log in logs for name in BESIDE]
     return tuple(logs + [path for path in dict.fromkeys(beside) if path.is_file()])
 

@@ -74,6 +74,7 @@ class TableLog:
 
     @property
     def ended(self) -> bool:
+        """Whether the log says that its run is over."""
         return self._reader.table.ended
 
     @property
@@ -82,15 +83,19 @@ class TableLog:
         return self._reader.position
 
     def poll(self) -> bool:
+        """Read what is new, some megabytes at most; whether there was anything. OSError where it cannot be read."""
         return self._reader.poll()
 
     def finish(self) -> None:
+        """Nothing more will come: what is torn at the end is read as far as it goes."""
         self._reader.finish()
 
     def close(self) -> None:
+        """Stop reading."""
         self._reader.close()
 
     def histories(self) -> list[RunHistory]:
+        """The runs in it so far, in their order."""
         naming, assembly = self._names(), self._assembly
         assembly.update(naming.steps)
         return [self._history(segment, number) for number, segment in enumerate(assembly.segments, 1)]

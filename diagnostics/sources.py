@@ -188,5 +188,10 @@ def _grouped(sources: Sequence[Source]) -> Iterator[Source]:
             yield from mine
             continue
         for paths in group([source.paths[0] for source in mine]):
-            shown = paths[0] if len(paths) == 1 else paths[0].parent
-            yield Source(name, tuple(paths), "", str(shown))
+            yield Source(name, tuple(paths), "", str(_shown(paths)))
+
+
+def _shown(paths: Sequence[Path]) -> Path:
+    """The file of a run, or the folder of its files."""
+    files = [path for path in paths if not path.is_dir()]
+    return files[0] if len(files) == 1 else Path(os.path.commonpath(files))

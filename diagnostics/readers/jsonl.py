@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from diagnostics.readers.columns import add_rows
 from diagnostics.readers.decoding import UNDECODED, TextTail, decoded
-from diagnostics.readers.rows import Row, row
+from diagnostics.readers.rows import STEP_KEYS, Row, row
 from diagnostics.readers.salvage import salvaged
 from diagnostics.readers.table import Table, flat, number
 
@@ -20,13 +20,13 @@ _PASSED = {"stream_name"}  # names of objects that are text of a console in part
 
 
 def parts(path: Path, head: bytes) -> Sequence[str] | None:
-    """One run where most of the first lines are objects with a number."""
+    """One run where most of the first lines are objects with a number; a line alone needs a step to be a row."""
     lines = [line for line in decoded(head).split("\n")[: FIRST + 1] if line.strip()]
     if len(lines) > 1 and not decoded(head).endswith("\n"):
         lines.pop()  # it may go on behind the head
     rows, _ = objects([line for line in lines if line.lstrip().startswith("{")])
     with_number = [r for r in rows if _PASSED.isdisjoint(r) and any(number(v) is not None for _, v in flat(r))]
-    alone = len(lines) == 1 and not any(isinstance(v, Mapping | list) for r in rows for v in r.values())
+    alone = len(lines) == 1 and any(any(key in r for key in STEP_KEYS) for r in rows)
     if 2 * len(with_number) > len(lines) and (alone or len(lines) > 1):
         return ("",)
     return None

@@ -23,6 +23,7 @@ STATE_FILE = "trainer_state.json"
 DEPTH = 3  # folders that checkpoints lie down: runs/name/checkpoint-10
 NO_ROW = "entries of the log history that are no row"
 TORN = "states that are no whole JSON"
+_CHECKPOINT = re.compile(r"checkpoint-\d+")
 _HISTORY = re.compile(r'"log_history"\s*:\s*\[')
 _SETTINGS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
 Version = tuple[int, int, int]  # which file, when it was written, how long it is
@@ -32,6 +33,14 @@ def parts(path: Path, head: bytes) -> Sequence[str] | None:
     """One run, where a log history begins in the head: the names before it are few."""
     text = decoded(head)
     return ("",) if text.lstrip().startswith("{") and _HISTORY.search(text) else None
+
+
+def group(files: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """The states `files` of many runs, those of one run together: its checkpoints, and the folder they appear in."""
+    runs: dict[Path, list[Path]] = {}
+    for file in files:
+        runs.setdefault(file.parent.parent if _CHECKPOINT.fullmatch(file.parent.name) else file.parent, []).append(file)
+    return [(*states, folder) for folder, states in runs.items()]
 
 
 def open_log(paths: Sequence[Path], part: str) -> TrainerStateReader:
@@ -62,7 +71,7 @@ class TrainerStateReader:
 
     def poll(self) -> bool:
         """Read the newest state where it is not the one that was read last. One that is no JSON is being written."""
-        newest = max(self._states(), key=lambda found: found[1][1:], default=None)
+        newest = max(self._states(), key=_written_last if self._seen else _longest, default=None)
         if newest is None:
             self._paths[0].stat()  # nothing is there: says why
             return False
@@ -131,6 +140,15 @@ class TrainerStateReader:
         self.table.texts = whole.texts
         self.table.lost.update(whole.lost - self.table.lost)
         self._known = sums
+
+
+def _written_last(state: tuple[Path, Version]) -> tuple[int, int]:
+    return state[1][1:]
+
+
+def _longest(state: tuple[Path, Version]) -> int:
+    """The first one to read: a history only grows, and when the files of a copy were written says nothing."""
+    return state[1][2]
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
