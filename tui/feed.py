@@ -1,13 +1,8 @@
-"""What the monitor knows of a study: read in a thread of its own, handed over as one frozen snapshot.
-
-The thread is the only one that touches files, so that a slow disk never makes a key wait. It is a daemon and nobody
-joins it: a read that hangs keeps the monitor from nothing, from closing least of all.
-"""
+"""What the monitor knows of a study: read in a thread of its own, handed over as one frozen snapshot."""
 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +14,7 @@ from studies.log import StudyFollower, is_running, is_study
 from studies.record import StudyRecord
 from studies.requests import Action, Request, ask, pending
 from studies.trial_log import TrialLog
+from tui.thread import ReadingThread
 
 INTERVAL = 0.5  # seconds between looks at the files
 LOCK_INTERVAL = 2.0  # the lock is probed by taking it, which a study that starts in that instant would notice
@@ -62,11 +58,8 @@ class Loop:
     log: Path
 
 
-class Feed:
-    """Follows the study in `directory` and calls `publish`, from its own thread, with each snapshot that is news.
-
-    `failed` is called with an error that is a bug of ours, after which the thread is over.
-    """
+class Feed(ReadingThread[Snapshot]):
+    """Follows the study in `directory`, and asks it what a person wants asked."""
 
     def __init__(
         self,
@@ -75,28 +68,19 @@ class Feed:
         failed: Callable[[BaseException], None],
         loop: Loop | None = None,
     ) -> None:
+        super().__init__(publish, failed)
         self.directory = directory
-        self._publish, self._failed, self._loop = publish, failed, loop
+        self._loop = loop
         self._inbox: queue.SimpleQueue[tuple[Action, int | None] | None] = queue.SimpleQueue()
         self._follower: StudyFollower | None = None
         self._trials: dict[int, TrialFeed] = {}
         self._running, self._probed = True, 0.0
         self._refused = ""
         self._known = Snapshot()
-        self._over = False
-
-    def start(self) -> None:
-        """Begin to read."""
-        threading.Thread(target=self._run, name="feed", daemon=True).start()
 
     def ask(self, action: Action, trial: int | None = None) -> None:
         """Leave a request with the study, soon; what becomes of it is told by the snapshots."""
         self._inbox.put((action, trial))
-
-    def stop(self) -> None:
-        """Publish nothing more; does not wait for the thread."""
-        self._over = True
-        self._inbox.put(None)
 
     def read(self) -> Snapshot:
         """Look at the files once; where they cannot be read, what is known stays, and the next look begins anew."""
@@ -108,28 +92,18 @@ class Feed:
             self._known = self._troubled(f"cannot read {self.directory}: {error.strerror or error}")
         return self._known
 
-    def _troubled(self, trouble: str) -> Snapshot:
+    def close(self) -> None:
+        """Stop reading."""
         if self._follower:
             self._follower.close()
             self._follower = None
+
+    def _troubled(self, trouble: str) -> Snapshot:
+        self.close()
         return replace(self._known, trouble=trouble)
 
-    def _run(self) -> None:
-        last: Snapshot | None = None
-        try:
-            while not self._over:
-                snapshot = self.read()
-                if snapshot != last and not self._over:
-                    last = snapshot
-                    self._publish(snapshot)
-                self._wait()
-        except BaseException as error:
-            if not self._over:  # an app that is closing no longer takes messages
-                self._failed(error)
-                raise
-        finally:
-            if self._follower:
-                self._follower.close()
+    def _wake(self) -> None:
+        self._inbox.put(None)
 
     def _wait(self) -> None:
         """Until the next look; a request or the end wakes at once."""
