@@ -246,7 +246,7 @@ def _candidate(
     known = sum(words.knows(name) for name in names)
     if not (by or by_format or known):
         return None
-    since, until = words.versions(names)
+    since, until = words.versions(names, settings)
     consistent = since < until
     versions = (since, until) if consistent else (FIRST, LAST)
     notes = []

@@ -20,6 +20,7 @@ reported as unmapped. A file has
   understands most of its names.
 - `doubtful`: names whose aggregation is another one in a framework with the same signature, so that it is known only
   where settings tell which it is.
+- `marks`: settings that only some versions have, `{ name }` with `since` or `until`.
 - `settings_in`: the name that the settings may be nested under.
 - `steps`: the framework's own x-axes, the best first. `package`: the Python package whose version its versions are.
 - `extends`: another file, whose entries hold where this one does not speak of the name or the setting.
@@ -29,7 +30,7 @@ reported as unmapped. A file has
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -69,6 +70,7 @@ class Vocabulary:
     package: str = ""
     rest: str = ""
     settings_in: str = ""
+    marks: tuple[Name, ...] = ()
     told: bool = False  # whether the run's own settings are known; where they are not, no entry with `where` holds
     _positions: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
     _exact: dict[str, list[Name]] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -127,10 +129,12 @@ class Vocabulary:
         common = self.metric_between(name, FIRST, LAST)
         return tuple(dict.fromkeys([*found, *([common] if common else [])]))
 
-    def versions(self, names: Iterable[str]) -> tuple[Version, Version]:
-        """The versions, first (inclusive) and last (exclusive), that can have logged all of `names`; none where the
-        first is not below the last."""
-        since, until = FIRST, LAST
+    def versions(self, names: Iterable[str], settings: Container[str] = ()) -> tuple[Version, Version]:
+        """The versions, first (inclusive) and last (exclusive), that can have logged all of `names` in a run with
+        `settings`; none where the first is not below the last."""
+        marks = [mark for mark in self.marks if mark.name in settings]
+        since = max((mark.since for mark in marks), default=FIRST)
+        until = min((mark.until for mark in marks), default=LAST)
         for name in names:
             entries = [entry for entry, _ in self.entries(name)]
             if entries and self.understood.isdisjoint(self.transport.spellings(name)):  # else other versions log it too
@@ -227,12 +231,14 @@ def vocabulary(framework: str) -> Vocabulary:
     metrics = [_name(e, "metric", conditions) for e in data.get("metrics", ())]
     settings = [_name(e, "setting", conditions) for e in data.get("settings", ())]
     understood = {*data.get("understood", ()), *data.get("steps", ())}
+    marks = [_name({"mark": "", **e}, "mark", {}) for e in data.get("marks", ())]
     if "extends" in data:
         base = vocabulary(data["extends"])
         own = {entry.name for entry in metrics} | understood
         metrics += [entry for entry in base.metrics if entry.name not in own]
         settings += [e for e in base.settings if not any(e.name == s.name or e.means == s.means for s in settings)]
         understood |= base.understood - own
+        marks += base.marks
     return Vocabulary(
         framework,
         tuple(metrics),
@@ -246,6 +252,7 @@ def vocabulary(framework: str) -> Vocabulary:
         data.get("package", ""),
         data.get("rest", ""),
         data.get("settings_in", ""),
+        tuple(marks),
     )
 
 

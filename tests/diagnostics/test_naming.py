@@ -109,6 +109,17 @@ def test_the_version_of_a_package_settles_what_names_leave_open():
     assert settle(list(TRL), packages={"trl": "0.26.2"}).recognised.startswith("trl-grpo 0.26.2, by ")
 
 
+def test_settings_that_only_some_versions_have_tell_the_version():
+    old = settle(list(TRL), settings={"wandb_log_unique_prompts": None})
+    assert old.versions == ((0, 20, 0), (0, 27, 0))
+    assert old.metrics["reward_std"].metric == "reward_std.group"
+    assert meant(TRL, settings={"multi_objective_aggregation": "sum"})["reward_std"] == "reward_std.batch"
+    both = {"wandb_log_unique_prompts": None, "multi_objective_aggregation": "sum"}
+    assert settle(list(TRL), settings=both).versions == ((), (1_000_000,))
+    unsloth = settle([*TRL, "completion_length"], settings={"wandb_log_unique_prompts": None})
+    assert unsloth.metrics["reward_std"].metric == "reward_std.group"
+
+
 def test_a_version_that_cannot_have_logged_the_names_is_not_believed():
     naming = settle(list(TRL), packages={"trl": "0.16.0"})
     assert naming.versions == ((0, 20, 0), (1_000_000,))
