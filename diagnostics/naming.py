@@ -248,7 +248,8 @@ def _candidate(
         return None
     since, until = words.versions(names, settings)
     consistent = since < until
-    versions = (since, until) if consistent else (FIRST, LAST)
+    # A person may log names of their own beside the framework's.
+    versions = (since, until) if consistent else words.likely_versions(names, settings)
     notes = []
     package = _release(packages.get(words.package, "")) if words.package else FIRST
     if package:

@@ -132,15 +132,24 @@ class Vocabulary:
     def versions(self, names: Iterable[str], settings: Container[str] = ()) -> tuple[Version, Version]:
         """The versions, first (inclusive) and last (exclusive), that can have logged all of `names` in a run with
         `settings`; none where the first is not below the last."""
-        marks = [mark for mark in self.marks if mark.name in settings]
-        since = max((mark.since for mark in marks), default=FIRST)
-        until = min((mark.until for mark in marks), default=LAST)
+        ranges = self._ranges(names, settings)
+        return max((since for since, _ in ranges), default=FIRST), min((until for _, until in ranges), default=LAST)
+
+    def likely_versions(self, names: Iterable[str], settings: Container[str] = ()) -> tuple[Version, Version]:
+        """The versions that can have logged the most of `names`, the latest where several have as many."""
+        ranges = self._ranges(names, settings)
+        some = max({since for since, _ in ranges} | {FIRST}, key=lambda v: (sum(a <= v < b for a, b in ranges), v))
+        those = [(since, until) for since, until in ranges if since <= some < until]
+        return max((since for since, _ in those), default=FIRST), min((until for _, until in those), default=LAST)
+
+    def _ranges(self, names: Iterable[str], settings: Container[str]) -> list[tuple[Version, Version]]:
+        """The versions that each of `names` and `settings` tells of."""
+        ranges = [(mark.since, mark.until) for mark in self.marks if mark.name in settings]
         for name in names:
             entries = [entry for entry, _ in self.entries(name)]
             if entries and self.understood.isdisjoint(self.transport.spellings(name)):  # else other versions log it too
-                since = max(since, min(entry.since for entry in entries))
-                until = min(until, max(entry.until for entry in entries))
-        return since, until
+                ranges.append((min(entry.since for entry in entries), max(entry.until for entry in entries)))
+        return ranges
 
     def metric_between(self, name: str, since: Version, until: Version, *, certain: bool = False) -> str | None:
         """The canonical metric that `name` meant in all versions from `since` until `until`, None where they differ."""

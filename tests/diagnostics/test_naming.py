@@ -115,9 +115,16 @@ def test_settings_that_only_some_versions_have_tell_the_version():
     assert old.metrics["reward_std"].metric == "reward_std.group"
     assert meant(TRL, settings={"multi_objective_aggregation": "sum"})["reward_std"] == "reward_std.batch"
     both = {"wandb_log_unique_prompts": None, "multi_objective_aggregation": "sum"}
-    assert settle(list(TRL), settings=both).versions == ((), (1_000_000,))
+    assert settle(list(TRL), settings=both).versions == ((0, 27, 0), (1_000_000,))
     unsloth = settle([*TRL, "completion_length"], settings={"wandb_log_unique_prompts": None})
     assert unsloth.metrics["reward_std"].metric == "reward_std.group"
+
+
+def test_a_name_of_ones_own_that_another_version_logs_does_not_hide_the_version():
+    naming = settle([*TRL, "rewards/total", "rewards/a/mean"])
+    assert naming.versions == ((0, 20, 0), (1_000_000,))
+    assert naming.metrics["rewards/a/mean"].metric == "reward_component_mean[a]"
+    assert "rewards/total" in naming.unmapped
 
 
 def test_a_version_that_cannot_have_logged_the_names_is_not_believed():
