@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from diagnostics.readers import jsonl
-from diagnostics.readers.console_blocks import Bars, Box, Bullets, Printed
+from diagnostics.readers.console_blocks import Bars, Box, Bullets, Printed, printed_settings
 from diagnostics.readers.console_lines import Values, bars, clean, dicts, fields, lead_step, unlogged, verl
 from diagnostics.readers.console_rows import CUT, Dialect, Rows
 from diagnostics.readers.console_settings import command, namespace
@@ -25,7 +26,7 @@ PREAMBLE = 1 << 22  # bytes in which the first rows must come
 LONGEST = 1 << 16  # characters that are looked at at once; progress bars end in no newline for hours
 NO_CHUNK = "parts of the stream that are no JSON"
 BEGINNING = 64  # characters that tell a stream of chunks
-_STREAM = re.compile(r'\s*\[?\s*\{\s*"stream_name"\s*:')
+_STREAM = re.compile(r'\[?\s*\{\s*"stream_name"\s*:')
 _PROMISING = re.compile(r"\d|[nN]a[nN]|-{10}|\{|\(\s*$")  # what a line has that holds a number, or begins a dict
 _SCORE = re.compile(r"([Aa]verage reward score): (\S+?)(?:, (ema reward score): (\S+))?\s*$")
 _STEP = re.compile(r"(?:global )?step \d{1,12}: *$", re.I)
@@ -101,13 +102,14 @@ class Console:
         self._box: Box | None = None
         self._bullets = Bullets()
         self._bars = Bars()
+        self._settings_left = PREAMBLE  # characters in which settings are looked for
         self._step: Values = {}  # what the line before said of the step, and nothing else
 
     def feed(self, text: str) -> None:
         """Take the next part of the text; a line that it does not end waits for the next part."""
         if self._beginning is not None:
-            self._beginning += text
-            if len(self._beginning.lstrip()) < BEGINNING:
+            self._beginning = (self._beginning + text).lstrip()
+            if len(self._beginning) < BEGINNING:
                 return
             text = self._begin(self._beginning)
         self._outer.feed(text)
@@ -128,7 +130,7 @@ class Console:
 
     def _begin(self, text: str) -> str:
         self._beginning = None
-        if _STREAM.match(text):
+        if _STREAM.match(text[:BEGINNING]):
             self._outer = _Lines(self._chunk, longest=None)
         return text
 
@@ -196,8 +198,8 @@ class Console:
             self._printed[process] = printed
         elif self._rows.resembles(Dialect.DICT, message):
             self.table.lost[CUT] += 1
-        elif not self.table.rows:
-            self.table.settings.update(command(message))
+        else:
+            self._settle(message, command)
 
     def _continues(self, printed: Printed, text: str, process: str) -> bool:
         """Take a line of what is being printed in several; whether it is one."""
@@ -211,8 +213,8 @@ class Console:
             values = printed.row()
             if values:
                 self._rows.offer(Dialect.DICT, values)
-            elif not self.table.rows:
-                self.table.settings.update(printed.settings())
+            else:
+                self._settle(printed.text, printed_settings)
         return True
 
     def _boxed(self, text: str) -> bool:
@@ -233,9 +235,16 @@ class Console:
         if values:
             self._rows.offer(Dialect.FIELDS, values)
         elif not self.table.rows:
-            self.table.settings.update(command(message) or namespace(message))
+            self._settle(message, command)
+            self._settle(message, namespace)
         elif self._rows.resembles(Dialect.FIELDS, message) or self._rows.resembles(Dialect.VERL, message):
             self.table.lost[CUT] += 1
+
+    def _settle(self, text: str, find: Callable[[str], dict[str, Any]]) -> None:
+        """Take the settings that `find` finds in `text`, before the first row and in no more than a beginning is long."""
+        if not self.table.rows and self._settings_left > 0 and (found := find(text)):
+            self.table.settings.update(found)
+        self._settings_left -= len(text)
 
     def _offer_box(self) -> None:
         if self._box is not None and self._box.values:

@@ -9,6 +9,7 @@ from diagnostics.readers.console_lines import LONGEST_LEAD, Values, dicts, lead_
 from diagnostics.readers.console_settings import LONGEST, depth, literal, namespace
 from diagnostics.readers.table import flat, number
 
+LONGEST_LINE = 400  # characters of a line in a box or of a bullet
 MOST_LINES = 2000  # of a printed dict
 FEWEST_SETTINGS = 5  # in a printed dict that holds settings
 FEWEST_BARS = 50  # with numbers, and nothing better, before they are taken for rows
@@ -35,7 +36,7 @@ class Box:
 
     def take(self, text: str) -> bool:
         """Take a line; whether it belongs to the box."""
-        cell = _CELL.match(text)
+        cell = _CELL.match(text) if len(text) < LONGEST_LINE else None
         if cell is None:
             return False
         indent, name, value = cell.groups()
@@ -66,7 +67,7 @@ class Bullets:
         """Take a line; whether it is a bullet under a heading."""
         if not self._values or "•" not in text:
             return False
-        bullet = _BULLET.match(text)
+        bullet = _BULLET.match(text) if len(text) < LONGEST_LINE else None
         value = number(bullet[2]) if bullet else None
         if bullet and value is not None:
             self._values[bullet[1].strip()] = value / 100 if bullet[3] == "%" else value
@@ -114,10 +115,11 @@ class Printed:
         found = dicts(self.text)
         return self._step | found[0][1] if len(found) == 1 else {}
 
-    def settings(self) -> dict[str, Any]:
-        """The settings that were printed, {} where they are too few to be that."""
-        found = literal(self.text) if self.text.startswith("{") else namespace(self.text)
-        return found if found and len(dict(flat(found))) >= FEWEST_SETTINGS else {}
+
+def printed_settings(text: str) -> dict[str, Any]:
+    """The settings in a printed dict or call, {} where they are too few to be that."""
+    found = literal(text) if text.startswith("{") else namespace(text)
+    return found if found and len(dict(flat(found))) >= FEWEST_SETTINGS else {}
 
 
 class Bars:

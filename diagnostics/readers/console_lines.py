@@ -29,7 +29,7 @@ _LOGGER = re.compile(
     r"|\[?[\w/.-]+\.py:\d+(?::\w+)?\]?|[\w.]+:[\w<>.]+:\d+(?= -)|-(?= )|[|:\]\s]"
 )
 _BAR = re.compile(
-    r"\r?(?:[\w \[\]/.,()-]{0,60}[\w\])]: ?)? *"  # what it counts
+    r"\r?(?:[\w \[\]/.,()-]{0,60}[\w\])]: ?)? {0,3}"  # what it counts
     r"\d{1,3}%\|[^|\r\n]{0,300}\| *([\d.]+)[kM]?/([\d.]+)[kM]? *\[([^\]\r\n]*)\]\r?"
 )
 
@@ -38,7 +38,7 @@ _NUMBER = (
 )
 _PLAIN = r"[-+]?[\w.]+(?:(?<=[eE])[-+]\d+)?"
 # np.float64(1.0), tensor(1., device='cuda:0')
-_VALUE = rf"(?:[\w.]+\(\s*({_PLAIN})(?:\s*,[^(){{}}]*)?\s*\)|({_PLAIN}))"
+_VALUE = rf"(?:[\w.]+\(\s*({_PLAIN})(?:\s?,[^(){{}}]{{0,80}})?\)|({_PLAIN}))"
 _WHOLE_VALUE = re.compile(_VALUE)
 _ITEM = re.compile(
     r"\s*(?:'([^'\\\n]{1,200})'|\"([^\"\\\n]{1,200})\")\s*:\s*"
@@ -176,7 +176,7 @@ def fields(text: str) -> Values:
     """
     if len(text) > LONGEST_LINE or _FOREIGN.search(text) or len(_PAIR.findall(text)) < 2:
         return {}
-    text = text.strip()
+    text = " ".join(text.split())
     values: Values = {}
     at, words, prefix = 0, 0, ""
     while at < len(text):

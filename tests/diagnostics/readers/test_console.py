@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import pairwise
+import random
+import time
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import pytest
@@ -394,3 +396,84 @@ def test_a_growing_file_is_followed(tmp_path):
     assert 4 <= reader.table.rows <= 6
     reader.finish()
     assert contents(reader.table) == contents(read(BY_HAND))
+
+
+DIALECTS = [TRL5, VERL, OPENRLHF, DEEPSPEED, PRIME, NEMO, SKYRL, TORCHTUNE, BOXES, CLEANRL, MINIMIND, BY_HAND, STREAM]
+STRANGE = [
+    "\x00" * 40,
+    "\x1b[2J",
+    "9" * 5000,
+    "{" * 3000,
+    "'" * 999,
+    "[" * 3000,
+    "1e999",
+    "\r",
+    "|" * 999,
+    "(" * 999,
+    "a=1 " * 999,
+]
+
+
+def damaged(text: str, rng: random.Random) -> str:
+    """`text` with a few places cut out, overwritten, filled with something strange, or mixed with another log."""
+    for _ in range(rng.randrange(1, 6)):
+        a = rng.randrange(len(text))
+        b = min(len(text), a + rng.choice((1, 3, 40, 400)))
+        kind = rng.randrange(5)
+        if kind == 0:
+            text = text[:a] + text[b:]
+        elif kind == 1:
+            text = (
+                text[:a]
+                + "".join(chr(rng.choice((rng.randrange(32), rng.randrange(0x250)))) for _ in text[a:b])
+                + text[b:]
+            )
+        elif kind == 2:
+            text = text[:a] + rng.choice(STRANGE) + text[a:]
+        elif kind == 3:
+            other = rng.choice(DIALECTS).splitlines(keepends=True)
+            text = "".join(
+                line for pair in zip_longest(text.splitlines(keepends=True), other, fillvalue="") for line in pair
+            )
+        else:
+            text = text[: max(a, 20)]
+    return text
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damage_raises_nothing_and_takes_no_time(seed):
+    rng = random.Random(seed)
+    for text in DIALECTS:
+        for _ in range(3):
+            began = time.process_time()
+            table = read(damaged(text * 3, rng))
+            assert time.process_time() - began < 10  # a hang, not a budget
+            assert all(len(name) < 1000 for name in table.columns)
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_a_line_of_nothing_but_one_thing_takes_no_time(text):
+    began = time.process_time()
+    read((text * (200_000 // len(text)) + "\n") * 3 + TRL5 + "step=1 loss=" + text + "\n{'loss': " + text)
+    assert time.process_time() - began < 10  # a hang, not a budget
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [(OPENRLHF.replace("\r", ""), "policy_loss"), (VERL, "actor/entropy"), (PRIME, "Loss")]
+)
+def test_what_is_cut_out_of_rows_is_missing_or_counted_but_nothing_is_made_up(text, name):
+    rng = random.Random(1)
+    whole = read(text)
+    known = {number for column in whole.columns.values() for number in column.since(0)[1].tolist()}
+    for _ in range(200):
+        a = rng.randrange(len(text))
+        lines = text.count("\n", 0, a) + 1
+        table = read(text[:a])
+        numbers = [number for column in table.columns.values() for number in column.since(0)[1].tolist()]
+        assert sum(number not in known for number in numbers) <= 1  # the one that was cut
+        assert table.rows <= lines
+
+
+def test_the_same_line_may_be_a_row_of_two_processes():
+    lines = "".join(f"[rank{rank}]: step {i} | loss {rank}.{i} | kl 0.1\n" for i in range(1, 5) for rank in (0, 1))
+    assert values(read(lines), "loss") == [0.1, 1.1, 0.2, 1.2, 0.3, 1.3, 0.4, 1.4]
