@@ -65,7 +65,7 @@ def find(path: Path) -> Found:
     if not stat.S_ISREG(mode):
         raise UserError(f"{path} is no file", "Give a file or a folder; `-` reads standard input.")
     try:
-        sources = _in_file(path)
+        sources = in_file(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "See that you may read it.") from None
     if sources is None:
@@ -93,7 +93,7 @@ def _near(path: Path) -> str:
     return f"Did you mean {path.parent / near[0]}?" if near else "Check the spelling."
 
 
-def _in_file(path: Path) -> list[Source] | None:
+def in_file(path: Path) -> list[Source] | None:
     """The logs in one file, none where it is of no format that is known; None where it is empty."""
     with path.open("rb") as file:
         head = file.read(HEAD)
@@ -121,7 +121,7 @@ def _in_folder(folder: Path) -> Found:
             sources.append(Source("events", (run_or_file,), "", str(run_or_file)))
             continue
         try:
-            found = _in_file(run_or_file)
+            found = in_file(run_or_file)
         except OSError as error:
             unreadable.append((run_or_file, error.strerror or str(error)))
             continue

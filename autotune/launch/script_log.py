@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from autotune.launch.other_log import OtherLog, Unknown
 from autotune.launch.warm import LOG_FILE
 from diagnostics.events import EVENTS_FILE, SAMPLES_FILE
 from diagnostics.readers.files import files_below
@@ -21,8 +22,8 @@ DEPTH = 3  # folders below the trial's: runs/name/checkpoint-10
 SCAN_SECONDS = 1.0
 SOME = 8  # names that a message lists
 READS = (
-    f"{EVENTS_FILE} of AutotuneCallback, {STATE_FILE}, or a .jsonl file with one object per line that has a step "
-    f"({', '.join(STEP_KEYS)})"
+    f"{EVENTS_FILE} of AutotuneCallback, {STATE_FILE}, a .jsonl file with one object per line that has a step "
+    f"({', '.join(STEP_KEYS)}), run files of wandb, TensorBoard's event files, CSV, and rows that it prints"
 )
 _OURS = {EVENTS_FILE, SAMPLES_FILE, CONFIG_FILE, LOG_FILE}
 
@@ -45,8 +46,9 @@ class _Log(Protocol):
 class ScriptLog:
     """Follows the log of a script: the file `given`, else the first in `folder` that shows a row.
 
-    Of several that appear at once a `trainer_state.json` is preferred. What lies there when this is made was written by
-    an earlier attempt and is passed over.
+    Of several that appear at once a `trainer_state.json` is preferred, then JSONL. What lies there when this is made
+    was written by an earlier attempt and is passed over as long as it does not change. What the script prints is its
+    log where it wrote no other.
     """
 
     def __init__(self, folder: Path, given: Path | None) -> None:
@@ -54,6 +56,9 @@ class ScriptLog:
         self._log: _Log | None = None
         self._jsonl = {path: _Jsonl(path, earlier=path.stat()) for path in self._lines()}
         self._state = _State(self._where(), known=newest_state(self._where(), DEPTH))
+        self._earlier = {path: _stamp(path) for path in self._others()}
+        self._unknown, self._other = Unknown(), dict[Path, OtherLog]()
+        self._printed_before = (folder / LOG_FILE).exists()
         self._scanned = 0.0
 
     @property
@@ -78,7 +83,7 @@ class ScriptLog:
         if not ended and time.monotonic() < self._scanned + SCAN_SECONDS:
             return []
         self._scanned = time.monotonic()
-        for log in self._candidates():
+        for log in self._candidates(ended):
             rows = log.poll(ended=ended)
             if rows:
                 self._log = log
@@ -89,7 +94,8 @@ class ScriptLog:
         """What was left out, once the script has ended."""
         if self._log is None:
             return []
-        others = [self._name(path) for path in self._lines() if path != self._log.path]
+        logs = [*self._lines(), *self._other]
+        others = [self._name(path) for path in logs if path != self._log.path]
         also = [f"{self._name(self._log.path)} is followed, not {', '.join(others)}: --log chooses"] if others else []
         return self._log.notes() + also
 
@@ -100,12 +106,19 @@ class ScriptLog:
             return "it wrote no file in {dir}"
         many = "1 file" if len(files) == 1 else f"{len(files)} files"
         some = f"it wrote {many}: {', '.join(files[:SOME])}{', ...' if len(files) > SOME else ''}"
-        return "; ".join([some, *(note for log in self._candidates() for note in log.notes())])
+        return "; ".join([some, *(note for log in self._candidates(ended=True) for note in log.notes())])
 
-    def _candidates(self) -> Iterator[_Log]:
+    def _candidates(self, ended: bool) -> Iterator[_Log]:
         yield self._state
         for path in self._lines():
             yield self._jsonl.setdefault(path, _Jsonl(path))
+        printed = [self._folder / LOG_FILE] if ended and not (self._printed_before or self._given) else []
+        new = [path for path in self._others() if _stamp(path) != self._earlier.get(path)]
+        for path in [*new, *printed]:
+            if path not in self._other and (log := self._unknown.log_in(path)) is not None:
+                self._other[path] = log
+            if path in self._other:
+                yield self._other[path]
 
     def _where(self) -> Path:
         """The folder that is searched for a `trainer_state.json`."""
@@ -119,6 +132,16 @@ class ScriptLog:
             return [self._given] if self._given.is_file() and self._given.name != STATE_FILE else []
         files = files_below(self._where(), DEPTH)
         return [path for path in files if path.suffix == ".jsonl" and path.name not in _OURS and path.is_file()]
+
+    def _others(self) -> list[Path]:
+        """The files that may be logs of other formats."""
+        if self._given is not None and not self._given.is_dir():
+            return [self._given] if self._given.is_file() and self._given.name != STATE_FILE else []
+        mine = {*_OURS, STATE_FILE}
+        files = [
+            path for path in files_below(self._where(), DEPTH) if path.name not in mine and path.suffix != ".jsonl"
+        ]
+        return [path for path in files if path.is_file() and not path.is_symlink()]
 
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self._folder)) if path.is_relative_to(self._folder) else str(path)
@@ -176,6 +199,15 @@ class _State:
     def notes(self) -> list[str]:
         n = self._tail.unreadable
         return [f"{n} {'entry' if n == 1 else 'entries'} of {STATE_FILE} could not be read"] if n else []
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Changes when the file does; None where it is gone."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _lines(n: int) -> str:

@@ -207,6 +207,61 @@ def test_a_second_attempt_may_write_the_same_log_over_again(start):
         assert (log.attempt, [e.value for e in log.evaluations]) == (attempt, [0, 1, 2])
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        """
+        with open(sys.argv[1] + "/progress.csv", "w") as file:
+            print("step,score,train/kl", file=file)
+            for i in range(4): print(f"{i},{i / 10},0.1", file=file)
+        """,
+        """
+        print("Loading the model ...")
+        for i in range(4): print({"step": i, "score": str(i / 10), "kl": 0.1})
+        """,
+        """
+        for i in range(4): print(f"step {i} | score: {i / 10} | kl: 0.1")
+        """,
+    ],
+    ids=["csv", "dicts", "lines"],
+)
+def test_any_log_that_diagnose_reads_is_read(start, script):
+    log = ended(start("log.close(); os.remove(log.name)\n" + textwrap.dedent(script)))
+    assert log.ended.outcome is Outcome.FINISHED, log.ended.reason
+    assert [(e.step, e.value) for e in log.evaluations] == [(0, 0.0), (1, 0.1), (2, 0.2), (3, 0.3)]
+    assert "kl.reference.unknown" in log.curves
+
+
+def test_a_table_is_followed_while_it_grows_and_told_anew_when_written_anew(start):
+    script = """
+        log.close(); os.remove(log.name)
+        file = open(sys.argv[1] + "/progress.csv", "w", buffering=1)
+        print("step,score", file=file)
+        for i in range(3):
+            print(f"{i},{ATTEMPT + i / 10}", file=file)
+            time.sleep(0.3)
+        time.sleep(1.5)
+    """
+    first = start(script.replace("ATTEMPT", "1"))
+    seen = TrialLog(first.directory, "score")
+
+    def shown() -> bool:
+        first.poll()
+        seen.poll()
+        return len(seen.evaluations) >= 2
+
+    until(shown)
+    assert first.poll() is None  # told while it runs
+    assert [e.value for e in ended(first).evaluations] == [1.0, 1.1, 1.2]
+    again = ended(start(script.replace("ATTEMPT", "2"), attempt=2))
+    assert [e.value for e in again.evaluations] == [2.0, 2.1, 2.2]
+
+
+def test_what_is_printed_is_no_log_where_another_is_written(start):
+    log = ended(start("for i in range(3): print({'step': i, 'score': 9.0, 'kl': 1.0}); say(i, score=0.5)"))
+    assert [e.value for e in log.evaluations] == [0.5, 0.5, 0.5]
+
+
 def test_the_log_may_lie_where_it_is_said_to(start, tmp_path):
     log = ended(
         start(
