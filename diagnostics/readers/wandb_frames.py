@@ -47,6 +47,7 @@ class Frames:
     def _read(self, data: bytes, *, last: bool) -> list[bytes]:
         records: list[bytes] = []
         at, size, base = 0, len(data), self._position
+        unpack, crc32 = _HEAD.unpack_from, zlib.crc32  # looked up once, not a million times
         if base == 0:
             if size < len(MAGIC):
                 self._rest = data
@@ -63,17 +64,18 @@ class Frames:
                 continue
             if at + _HEAD.size > size:
                 break
-            checksum, length, part = _HEAD.unpack_from(data, at)
+            checksum, length, part = unpack(data, at)
             end = at + _HEAD.size + length
             plausible = _WHOLE <= part <= _LAST and length <= room - _HEAD.size
             if plausible:
                 if end > size:
                     break
                 chunk = data[at + _HEAD.size : end]
-                if zlib.crc32(chunk, _SEEDS[part]) == checksum:
+                if crc32(chunk, _SEEDS[part]) == checksum:
                     at = end
                     if part == _WHOLE:
-                        self._forget()
+                        if self._parts:
+                            self._forget()
                         records.append(chunk)
                     else:
                         self._join(part, chunk, records)
@@ -102,9 +104,8 @@ class Frames:
 
     def _forget(self) -> None:
         """A record that was begun is not going to be finished."""
-        if self._parts:
-            self.damaged += sum(map(len, self._parts))
-            self._parts.clear()
+        self.damaged += sum(map(len, self._parts))
+        self._parts.clear()
 
 
 def begins(head: bytes) -> bool:

@@ -111,7 +111,8 @@ class History:
             item = tag == _ITEM
             found.append((which[item], start[item], stop[item]))
         rows, keys, stops = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        order = np.argsort(keys)
+        few = rows.astype(np.uint16) if len(ends) < 1 << 16 else rows  # which numpy sorts by radix
+        order = np.argsort(few, kind="stable")
         rows, keys, stops = rows[order], keys[order], stops[order]
 
         key_ends, tags = keys.copy(), np.zeros(len(keys), np.int64)

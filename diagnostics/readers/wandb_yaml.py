@@ -77,6 +77,8 @@ def _is_item(line: str) -> bool:
 
 def _plain(text: str) -> Any:
     """A value in one line."""
+    if not text.isprintable():  # PyYAML breaks lines at characters that are none elsewhere
+        return _NOT_READ
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if text in ("{}", "[]"):
