@@ -145,6 +145,7 @@ def settle(
     metrics, again = _once_each(meant)
     # A framework that logs a metric twice means the same; a person who does so means two things.
     understood |= {name for name in again if meant[name].source < _Source.PLAIN}
+    plainly = [name for name in metrics if meant[name].source is _Source.PLAIN] if found.words.rest else []
     values, bad = _settings(found, mine)
     unused = [n for n in dict.fromkeys([*mine.metrics, *mine.settings]) if n not in {*names, *raw}]
     return Naming(
@@ -159,6 +160,7 @@ def settle(
         (
             *notes,
             *found.notes,
+            *(f"{name} is no name of {found.words.framework}: it is read as a plain word" for name in plainly),
             *(f"{name} is not read: {other} is read as the same metric" for name, other in again.items()),
             *bad,
             *(f"there is no {name} in this log, which is mapped" for name in unused),

@@ -262,6 +262,9 @@ def test_beside_a_framework_without_rewards_plain_words_are_read_and_beside_othe
     assert meant(["loss", "kl", "reward"], framework="transformers") == {
         "loss": "total_loss", "kl": "kl.reference.unknown", "reward": "reward_mean",
     }  # fmt: skip
+    assert settle(["loss", "kl"], framework="transformers").notes == (
+        "kl is no name of transformers: it is read as a plain word",
+    )
     assert "mean_reward" not in meant([*TRL, "mean_reward"])
 
 

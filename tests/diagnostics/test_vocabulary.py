@@ -178,3 +178,19 @@ def test_until_is_exclusive_and_since_inclusive() -> None:
 def test_an_unknown_framework_names_those_there_are() -> None:
     with pytest.raises(KeyError, match="trl-grpo"):
         vocabulary("nanochat")
+
+
+def test_what_depends_on_settings_does_not_hold_where_none_are_known() -> None:
+    assert [means for _, means in vocabulary("trl-ppo").entries("objective/kl")] == ["kl.reference.k1.sequence"]
+    told = vocabulary("trl-ppo").given({"kl_estimator": "k3"})
+    assert [means for _, means in told.entries("objective/kl")] == ["kl.reference.k3.sequence"]
+
+
+def test_a_vocabulary_that_extends_another_has_the_last_word() -> None:
+    trl, unsloth = vocabulary("trl-grpo"), vocabulary("unsloth")
+    assert [entry.until for entry, _ in trl.entries("completion_length")] == [(0, 17, 0)]
+    assert [entry.until for entry, _ in unsloth.entries("completion_length")] == [LAST]
+    assert unsloth.entries("entropy") == trl.entries("entropy")
+    assert {mark.name for mark in unsloth.marks} == {mark.name for mark in trl.marks} != set()
+    assert unsloth.spoken("kl_coef") == "beta" and unsloth.spoken("learning_rate") == "learning_rate"
+    assert unsloth.understands("num_tokens") and unsloth.understands("train/epoch")
