@@ -178,12 +178,12 @@ def _tables(source: str) -> Iterator[list[list[str]]]:
 
 
 def _has_rows(printed: str) -> bool:
-    """Whether a text of a console has rows of which some column has several numbers."""
+    """Whether a text of a console has several rows."""
     table = Table()
     console = Console(table)
     console.feed(printed[:PREAMBLE])
     console.finish()
-    return any(len(column) > 1 for column in table.columns.values())
+    return table.rows > 1
 
 
 def _is_log(table: Sequence[Sequence[str]]) -> bool:

@@ -87,7 +87,7 @@ def test_the_table_of_trainer(lines, tmp_path):
 def test_tables_and_printed_rows_are_runs_of_their_own(tmp_path):
     frame = "<table><thead><tr><th></th><th>epoch</th><th>loss</th></tr></thead><tbody>"
     frame += "".join(f"<tr><th>{i}</th><td>{i}</td><td><b>{i / 4}</b></td></tr>" for i in range(3)) + "</tbody></table>"
-    other = shown(["name", "count"], [["a", "1"], ["b", "2"]])
+    other = shown(["name", "count", "mean"], [["a", "1", "2"], ["b", "2", "3"]])
     printed = "".join(f"{{'loss': {i / 4}, 'epoch': {i}}}\n" for i in range(4))
     path = write(
         tmp_path / "n.ipynb",
@@ -99,6 +99,12 @@ def test_tables_and_printed_rows_are_runs_of_their_own(tmp_path):
     assert read(path, "cell 3, table 1").rows == 3
     assert columns(read(path, "cell 3, table 2"))["loss"] == [(0, 0), (1, 0.25), (2, 0.5)]
     assert columns(read(path, "cell 4"))["loss"] == [(0, 0), (1, 0.25), (2, 0.5), (3, 0.75)]
+
+
+def test_what_is_printed_beside_a_table_is_not_a_second_run(tmp_path):
+    printed = stream("".join(f"{{'loss': {i / 4}, 'epoch': {i}}}\n" for i in range(4)))
+    path = write(tmp_path / "n.ipynb", document([printed, display(shown(HEADER, ROWS))]))
+    assert parts(path) == [""] and read(path).rows == 3
 
 
 def test_rows_that_cannot_be_read_are_counted(tmp_path):
@@ -141,6 +147,7 @@ def test_what_holds_no_table_with_a_step_is_no_log(tmp_path):
         document(),
         document([display(shown(["name", "count"], [["a", "1"]]))], [stream("accuracy 0.5\n")]),
         document([display(shown(["Step", "text"], [["1", "a"]]))]),
+        document([stream("{'eval_loss': 0.5, 'epoch': 1.0}\n")]),
         '{"cells": 3, "nbformat": 4}',
         '{"cells": [3, {"outputs": 4}, '
         '{"outputs": [5, {"data": 6, "text": 7}, {"data": {"text/html": {}}}]}], "nbformat": 4}',
