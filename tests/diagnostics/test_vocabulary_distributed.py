@@ -112,6 +112,17 @@ def test_openrlhf_kl_by_its_estimator(settings, metric):
     assert settle(row("actor_lr policy_loss kl"), settings=settings).metrics["kl"].metric == metric
 
 
+def test_openrlhf_gspo_clips_whole_completions():
+    naming = settle(OPENRLHF_0_9, settings={"policy_loss_type": "gspo"})
+    assert naming.metrics["ppo_clip_ratio"].metric == "clip_fraction"
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 16, 32])
+def test_openrlhf_best_of_n_on_an_evaluation_set(n):
+    naming = settle(["train/ppo_clip_ratio", f"eval/eval_math_pass{n}"])
+    assert naming.metrics[f"eval/eval_math_pass{n}"].metric == "eval_set_best_of_n[math]"
+
+
 # ---- NeMo-RL
 
 NEMO = row(

@@ -259,3 +259,8 @@ def test_verl_kl_coef_is_of_the_penalty_that_there_is(version, settings, kl_coef
     settings = {"actor_rollout_ref": {"actor": settings}, "algorithm": {"kl_ctrl": {"kl_coef": 0.1}}}
     naming = settle(row("actor/pg_clipfrac"), settings=settings, packages={"verl": version})
     assert naming.settings.get("kl_coef") == kl_coef
+
+
+def test_verl_settings_of_its_newer_workers():
+    settings = {"actor_rollout_ref": {"actor": {"optim": {"clip_grad": 2.0}}}, "trainer": {"total_training_steps": 100}}
+    assert settle(VERL_0_9, settings=settings).settings == {"max_grad_norm": 2.0, "max_steps": 100}
