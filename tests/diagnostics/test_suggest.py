@@ -60,6 +60,10 @@ def test_nothing_is_suggested_for_what_is_like_nothing(name):
     assert suggest(name) == ()
 
 
+def test_one_word_of_many_is_not_enough():
+    assert suggest("agent_reward") and not suggest("agent zeta quux plugh xyzzy wibble frotz reward")
+
+
 def test_an_evaluation_is_only_likened_to_evaluations_and_a_spread_to_spreads():
     assert all(name.startswith(("eval_", "validation_", "test_")) for name in suggest("eval/mean_reward_greedy"))
     assert suggest("eval/mean_reward_greedy")
