@@ -17,9 +17,8 @@ import numpy as np
 from diagnostics.readers.columns import MOST_NAMES, NO_NUMBER, TOO_MANY
 from diagnostics.readers.csv_cells import Cells
 from diagnostics.readers.csv_layout import Layout, cells, delimiter_of, is_header, is_rule, layout, runs
-from diagnostics.readers.csv_records import UNPARSED, Records
-from diagnostics.readers.decoding import UNDECODED, decoded
-from diagnostics.readers.jsonl import LineTail
+from diagnostics.readers.csv_records import UNPARSED, Lines, Records
+from diagnostics.readers.decoding import UNDECODED, TextTail, decoded
 from diagnostics.readers.reader import HEAD
 from diagnostics.readers.table import Numbers, Rows, Table, number
 
@@ -72,21 +71,23 @@ class CsvReader:
         self._columns: dict[str, Cells] = {}
         self._header: list[str] = []
         self._beginning, self._size = b"", 0
-        self._headers = self._rows = self._spread = 0
+        self._spread = 0  # points of a chart that stand for several
         self._begin(0)
 
     def _begin(self, known: int) -> None:
         """Read the file from its beginning, of which `known` rows have been read."""
-        self._lines = LineTail(self._path)
+        self._text = TextTail(self._path)
+        self._lines = Lines(self.table.lost)
         self._records = Records(self.table.lost)
         self._layout: Layout | None = None
         self._delimiter, self._comment = ",", ""
         self._known = known
+        self._headers = self._rows = 0
 
     @property
     def position(self) -> int:
         """Bytes that have been read."""
-        return self._lines.text.position
+        return self._text.position
 
     def poll(self) -> bool:
         """Read the lines of the next megabyte."""
@@ -95,21 +96,18 @@ class CsvReader:
         if not beginning.startswith(self._beginning):
             # Stable-Baselines3 does so when it has a new column: the rows are those that were there, and more.
             self._begin(self._rows if size > self._size else 0)
-            self._headers = 0
         self._beginning, self._size = beginning, size
-        lines = self._lines.poll()
-        if lines is None:
-            return False
-        self._add(lines)
-        return True
+        text = self._text.read()
+        self._add(self._lines.feed(text))
+        return bool(text)
 
     def finish(self) -> None:
         """Read the last line, whole or torn, and say it where there was no row at all."""
-        self._add(self._lines.finish())
+        self._add(self._lines.feed(self._text.rest() + "\n"))
         if self._layout is not None:
             self._add_rows(self._records.finish(self._delimiter))
-        if self._lines.text.undecoded:
-            self.table.lost[UNDECODED.format(self._lines.text.encoding)] = self._lines.text.undecoded
+        if self._text.undecoded:
+            self.table.lost[UNDECODED.format(self._text.encoding)] = self._text.undecoded
         if self._layout is not None and not self.table.rows:
             self.table.notes.append("it holds a header and no row of numbers")
 
@@ -199,6 +197,8 @@ class CsvReader:
         for least, most in layout.bounds:
             self._spread += sum(a != b for a, b in zip(columns[least], columns[most], strict=True))
         table.rows += int(counts.sum())
+        if layout.beyond:
+            table.lost[TOO_MANY] += layout.beyond * len(rows)
         if layout.axis < 0 and not counts.all():  # in a chart they are rows of other runs
             table.lost[NO_NUMBER] += int((~counts).sum())
 
@@ -229,9 +229,10 @@ class CsvReader:
         if self._headers > 1:
             notes.append(f"the header is there {self._headers} times: it was begun anew, or holds several runs")
         if layout is not None and layout.twice:
-            notes.append(
-                f"several columns have the same name ({', '.join(layout.twice)}): the later have a number behind"
+            names = ", ".join(layout.twice[:3]) + (
+                f" and {len(layout.twice) - 3} more" if len(layout.twice) > 3 else ""
             )
+            notes.append(f"several columns have the same name ({names}): the later have a number behind")
         if any(column.decimal_commas for column in self._columns.values()):
             notes.append("commas in numbers were read as decimal points")
         if layout is not None and layout.bounds:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from diagnostics.readers.columns import MOST_NAMES
 from diagnostics.readers.table import number
 
 DELIMITERS = ",\t;|"
@@ -19,6 +20,8 @@ _RUN = " - "  # between the name of a run and that of the metric there
 class Layout:
     """The columns of a CSV: how many cells a row has, and the name of each column that is read by its place.
 
+    `beyond` columns, after the first MOST_NAMES, are not read.
+
     In an export of a chart of wandb, `bounds` are the places of a column's least and greatest values, and `axis` that
     of the x-axis, which has numbers in rows that are other runs' alone; else it is -1.
     """
@@ -28,6 +31,7 @@ class Layout:
     axis: int = -1
     bounds: tuple[tuple[int, int], ...] = ()
     twice: tuple[str, ...] = ()
+    beyond: int = 0
 
 
 def cells(line: str, delimiter: str) -> list[str]:
@@ -62,7 +66,7 @@ def layout(header: Sequence[str], run: str) -> Layout:
     seen: Counter[str] = Counter()
     twice = []
     titles = [title.strip() for title in header]
-    for place, title in enumerate(titles):
+    for place, title in enumerate(titles[:MOST_NAMES]):
         name = title or UNNAMED.format(place)
         n = seen[name]
         seen[name] += 1
@@ -70,14 +74,14 @@ def layout(header: Sequence[str], run: str) -> Layout:
             twice.append(name)
             name = f"{name}.{n}"  # as pandas does
         names[place] = name
-    charted = _charted(titles)
+    charted = _charted(titles) if len(titles) <= MOST_NAMES else []
     if charted:
         places = {title: place for place, title in enumerate(titles)}
         kept = {place for title, place in places.items() if title in charted and (not run or _run(title) == run)}
         names = {0: names[0]} | {place: names[place].rpartition(_RUN)[2] for place in sorted(kept)}
         bounds = tuple((places[titles[place] + _LEAST], places[titles[place] + _MOST]) for place in sorted(kept))
         return Layout(len(header), names, axis=0, bounds=bounds)
-    return Layout(len(header), names, twice=tuple(dict.fromkeys(twice)))
+    return Layout(len(header), names, twice=tuple(dict.fromkeys(twice)), beyond=len(header) - len(names))
 
 
 def runs(header: Sequence[str]) -> list[str]:

@@ -8,7 +8,31 @@ from collections.abc import Iterator, Sequence
 
 UNCLOSED = "lines with a quote that does not end"
 UNPARSED = "lines that are no CSV"
-LONGEST = 1 << 20  # characters of a row; a quote that has not ended by then was none
+LONGEST = 1 << 20  # characters of a row or line; a quote that has not ended by then was none
+TOO_LONG = f"lines of more than {LONGEST:,} characters"
+
+
+class Lines:
+    """Parts a text that comes in chunks into lines; those of more than LONGEST characters are counted in `lost`."""
+
+    def __init__(self, lost: Counter[str]) -> None:
+        self.lost = lost
+        self._rest = ""
+        self._too_long = False  # so is the line that has not ended
+
+    def feed(self, text: str) -> list[str]:
+        """The lines that end in `text`."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        if lines and self._too_long:
+            del lines[0]
+            self._too_long = False
+        if self._too_long or len(self._rest) > LONGEST:
+            self.lost[TOO_LONG] += not self._too_long
+            self._rest, self._too_long = "", True
+        if max(map(len, lines), default=0) > LONGEST:
+            self.lost[TOO_LONG] += sum(len(line) > LONGEST for line in lines)
+            lines = [line for line in lines if len(line) <= LONGEST]
+        return lines
 
 
 class Records:

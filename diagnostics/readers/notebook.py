@@ -178,12 +178,12 @@ def _tables(source: str) -> Iterator[list[list[str]]]:
 
 
 def _has_rows(printed: str) -> bool:
-    """Whether a text of a console has several rows."""
+    """Whether a text of a console has rows."""
     table = Table()
     console = Console(table)
     console.feed(printed[:PREAMBLE])
     console.finish()
-    return table.rows > 1
+    return table.rows > 0
 
 
 def _is_log(table: Sequence[Sequence[str]]) -> bool:

@@ -308,8 +308,12 @@ def test_a_file_that_is_written_anew_with_more_columns_is_followed(tmp_path):
     assert reader.poll()
     path.write_text("steps,reward,train/kl\n1,0.5,\n2,0.25,\n3,0.125,7\n")  # as Stable-Baselines3 does
     assert reader.poll()
+    path.write_text("steps,reward,train/kl,eval\n1,0.5,,\n2,0.25,,\n3,0.125,7,\n4,1,8,9\n")
+    assert reader.poll()
     reader.finish()
-    assert columns(reader.table) == {"steps": [1, 2, 3], "reward": [0.5, 0.25, 0.125], "train/kl": [None, None, 7]}
+    assert columns(reader.table) == {
+        "steps": [1, 2, 3, 4], "reward": [0.5, 0.25, 0.125, 1], "train/kl": [None, None, 7, 8], "eval": [None] * 3 + [9]
+    }  # fmt: skip
     assert not reader.table.notes and not reader.table.lost
 
 
@@ -362,6 +366,14 @@ def test_a_damaged_file_is_read_as_far_as_it_goes(seed, tmp_path):
     table = table_of(tmp_path, bytes(raw), rng.choice(["", "c"]))
     for name, cells in columns(table).items():
         assert len(cells) == table.rows, name
+
+
+def test_a_line_that_never_ends_is_counted_and_passed(tmp_path):
+    long = "1," * (LONGEST // 2 + 1)
+    for text in (f"step,loss\n1,2\n{long}\n3,4\n{long}", f"step,loss\n1,2\n{long * 5}\n3,4\n{long * 5}"):
+        table = table_of(tmp_path, text)
+        assert columns(table) == {"step": [1, 3], "loss": [2, 4]}
+        assert dict(table.lost) == {"lines of more than 1,048,576 characters": 2}
 
 
 def test_more_columns_than_any_log_has(tmp_path):
