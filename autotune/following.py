@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autotune.cli import ExitStatus, fail
-from autotune.named import STDIN, Named, named, nothing_known
+from autotune.looking import status
+from autotune.named import STDIN, Named, named, nothing_judged
 from autotune.views.followed import FollowedView
 from diagnostics.choice import Choice
 from diagnostics.errors import UserError
@@ -81,10 +82,10 @@ class Follower:
     What holds no log yet is waited for: a run may begin with minutes of silence, or of warnings.
     """
 
-    def __init__(self, arguments: Sequence[str], mine: UserMap, stdin: Path) -> None:
+    def __init__(self, arguments: Sequence[str], mine: UserMap, chosen: Choice | None, stdin: Path) -> None:
         self.errors: list[str] = []
         self.logs: list[Followed] = []
-        self._mine = mine
+        self._mine, self._chosen = mine, chosen
         self._spool = Spool(stdin) if STDIN in arguments else None
         self._stdin = stdin
         self._awaited = {named(argument, stdin): "" for argument in dict.fromkeys(arguments)}  # and what is said of it
@@ -99,18 +100,24 @@ class Follower:
         """What is raised by now for the first time, each with the name of its log."""
         for place in list(self._awaited):
             self._open(place)
-        return [(log.name, finding) for log in self.logs for finding in log.poll()]
+        return [(log.name, finding) for log in self.logs for finding in self._wanted(log.poll())]
 
     def finish(self) -> tuple[list[tuple[str, Finding]], list[Report]]:
         """What the ends of the logs raise, and the reports."""
         for place in list(self._awaited):
             self._open(place)
         self.errors += self._awaited.values()
-        ends = [(log, *log.finish()) for log in self.logs]
-        for log, _, report in ends:
-            if log.trouble or report.steps < 0:
-                self._error(log.trouble or nothing_known(report))
-        return [(log.name, f) for log, found, _ in ends for f in found], [report for _, _, report in ends]
+        last, reports = [], []
+        for log in self.logs:
+            found, report = log.finish()
+            last += [(log.name, finding) for finding in self._wanted(found)]
+            reports.append(report if self._chosen is None else self._chosen.of(report))
+            if log.trouble or not reports[-1].judged:
+                self._error(log.trouble or nothing_judged(reports[-1]))
+        return last, reports
+
+    def _wanted(self, findings: Sequence[Finding]) -> list[Finding]:
+        return [f for f in findings if self._chosen is None or f.code not in self._chosen.left_out]
 
     def _open(self, place: Named) -> None:
         """Begin with the logs of `place`, where it holds any by now."""
@@ -123,7 +130,7 @@ class Follower:
             if not may_come:
                 del self._awaited[place]
                 self._error(str(error))
-            elif not self._awaited[place]:
+            elif not self._awaited[place] and not spool:  # of what comes through a pipe nobody need be told to wait
                 self._awaited[place] = str(error)
                 why = error.message if isinstance(error, UserError) else str(error)
                 print(f"autotune: waiting: {visible(why)}", file=sys.stderr)
@@ -141,8 +148,8 @@ def follow(
 ) -> ExitStatus:
     """Follow until every log has said that it is over, or a person ends it; then show the reports."""
     with tempfile.TemporaryDirectory(prefix="autotune-") as folder:
-        follower, interrupted = Follower(arguments, mine, Path(folder) / "stdin"), False
-        view = FollowedView(chosen, as_json=as_json)
+        follower, interrupted = Follower(arguments, mine, chosen, Path(folder) / "stdin"), False
+        view = FollowedView(as_json=as_json)
         try:
             while not follower.over:
                 view.found(follower.poll(), logs=len(follower.logs))
@@ -151,9 +158,7 @@ def follow(
             interrupted = True
         found, reports = follower.finish()
         view.found(found, logs=len(follower.logs))
-        worst = view.reported(reports)
+        view.reported(reports)
     if interrupted:
         return ExitStatus.INTERRUPTED
-    if follower.errors:
-        return ExitStatus.ERROR
-    return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN
+    return ExitStatus.ERROR if follower.errors else status(reports, fail_on)

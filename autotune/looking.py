@@ -8,13 +8,18 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from autotune.named import STDIN, Named, named, nothing_known
+from autotune.cli import ExitStatus
+from autotune.named import STDIN, Named, named, nothing_judged
 from diagnostics.cache import Cache
 from diagnostics.errors import UserError
-from diagnostics.finding import Report
+from diagnostics.finding import Report, Severity
 from diagnostics.sources import Found, Source
 from diagnostics.user_map import UserMap
+
+if TYPE_CHECKING:  # needs all rules
+    from diagnostics.choice import Choice
 
 
 @dataclass(slots=True)
@@ -25,26 +30,33 @@ class Looked:
     `unread` (name: reason) are logs that could not be read, and `others` the files that are no logs.
     """
 
+    sources: set[Source] = field(default_factory=set)
     reports: list[Report] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
     others: list[Path] = field(default_factory=list)
 
 
-def look(arguments: Sequence[str], mine: UserMap, cache: Cache) -> Looked:
+def look(arguments: Sequence[str], mine: UserMap, chosen: Choice | None, cache: Cache) -> Looked:
     """Diagnose all logs that `arguments` name, each once."""
-    looked, seen = Looked(), set[Source]()
+    looked = Looked()
     with tempfile.TemporaryDirectory(prefix="autotune-") as folder:
         stdin = Path(folder) / "stdin"
         if STDIN in arguments:
             with stdin.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
         for place in (named(argument, stdin) for argument in dict.fromkeys(arguments)):
-            _look_at(place, mine, Cache(None) if place.path == stdin else cache, looked, seen)
+            _look_at(place, mine, chosen, Cache(None) if place.path == stdin else cache, looked)
     return looked
 
 
-def _look_at(place: Named, mine: UserMap, cache: Cache, looked: Looked, seen: set[Source]) -> None:
+def status(reports: Sequence[Report], fail_on: Severity) -> ExitStatus:
+    """What the shell is told of logs that could be read."""
+    worst = max((severity for report in reports if (severity := report.worst()) is not None), default=None)
+    return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN
+
+
+def _look_at(place: Named, mine: UserMap, chosen: Choice | None, cache: Cache, looked: Looked) -> None:
     try:
         found = _found(place, cache)
     except UserError as error:
@@ -52,22 +64,23 @@ def _look_at(place: Named, mine: UserMap, cache: Cache, looked: Looked, seen: se
         return
     looked.others += found.others
     looked.unread |= {str(path): reason for path, reason in found.unreadable}
+    alone = len(found.sources) == 1
     for source in found.sources:
-        if source in seen:
+        if source in looked.sources:
             continue
-        seen.add(source)
+        looked.sources.add(source)
         try:
             report = _report(source, mine, cache)
         except (OSError, UserError) as error:
             reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-            if len(found.sources) == 1:
-                looked.errors.append(f"{source.name} {reason}" if isinstance(error, OSError) else reason)
+            if alone:
+                looked.errors.append(f"{source.name}: {reason}")
             else:
                 looked.unread[source.name] = reason
             continue
-        looked.reports.append(report)
-        if report.steps < 0 and len(found.sources) == 1:
-            looked.errors.append(nothing_known(report))
+        looked.reports.append(report if chosen is None else chosen.of(report))
+        if alone and not looked.reports[-1].judged:
+            looked.errors.append(nothing_judged(looked.reports[-1]))
 
 
 def _found(place: Named, cache: Cache) -> Found:

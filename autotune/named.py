@@ -42,8 +42,14 @@ def named(argument: str, stdin: Path) -> Named:
     return Named(stdin, "standard input") if argument == STDIN else Named(Path(argument), str(Path(argument)))
 
 
-def nothing_known(report: Report) -> str:
-    """One line on a log of which no name has a meaning, and what to do about it."""
+def nothing_judged(report: Report) -> str:
+    """One line on a log that no rule could judge, and what to do about it."""
+    if report.steps >= 0:  # so it was for lack of what the rules asked for need
+        from diagnostics.choice import LEFT_OUT
+
+        lacking = [f"{skip.code} {skip.reason}" for skip in report.skips if not skip.reason.startswith(LEFT_OUT)]
+        why = "; ".join(lacking[:SOME]) or "all of them are left out"
+        return f"none of the rules asked for could be checked in {report.source}: {why}. Ask for others with --only."
     if not report.unmapped:
         return f"{report.source} logged no metric. {'; '.join(report.notes) or 'Has its run begun?'}"
     some = ", ".join(report.unmapped[:SOME])

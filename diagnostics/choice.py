@@ -10,6 +10,8 @@ from diagnostics.errors import UserError
 from diagnostics.finding import Report, Skip
 from diagnostics.rule import Lint, Rule, all_lints, all_rules
 
+LEFT_OUT = "left out as asked"  # how the reasons of such skips begin
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -19,13 +21,13 @@ class Choice:
 
     def of(self, report: Report) -> Report:
         """`report` without what is left out, each such rule among its skips."""
-        skipped = {skip.code for skip in report.skips}
-        skips = [Skip(code, _reason(report, code)) for code in self.left_out - skipped]
+        skips = [skip for skip in report.skips if skip.code not in self.left_out]
+        skips += [Skip(code, _reason(report, code)) for code in self.left_out]
         return replace(
             report,
             findings=tuple(f for f in report.findings if f.code not in self.left_out),
             raised=tuple(f for f in report.raised if f.code not in self.left_out),
-            skips=tuple(sorted((*report.skips, *skips), key=lambda skip: skip.code)),
+            skips=tuple(sorted(skips, key=lambda skip: skip.code)),
             excerpts=tuple(e for e in report.excerpts if e.code not in self.left_out),
         )
 
@@ -58,6 +60,6 @@ def _codes(texts: Iterable[str]) -> set[str]:
 def _reason(report: Report, code: str) -> str:
     found = [f for f in report.findings if f.code == code]
     if not found:
-        return "left out as asked"
+        return LEFT_OUT
     worst = max(found, key=lambda f: f.severity)
-    return f"left out as asked, though it found: {worst.severity.name.lower()} at step {worst.raised_at}"
+    return f"{LEFT_OUT}, though it found: {worst.severity.name.lower()} at step {worst.raised_at}"

@@ -220,6 +220,11 @@ class Report:
         """The highest severity found, or None for a clean report."""
         return max((f.severity for f in self.findings), default=None)
 
+    @property
+    def judged(self) -> bool:
+        """Whether any rule could judge it: a report without findings is clean only then."""
+        return self.steps >= 0 and len(self.skips) < self.rules
+
     def excerpt(self, finding: Finding) -> Excerpt | None:
         """What a report shows of the run around `finding`, None where there is nothing to show."""
         wanted = finding.code, finding.segment

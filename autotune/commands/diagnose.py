@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus, fail
 from diagnostics.errors import UserError
-from diagnostics.finding import Report, Severity
+from diagnostics.finding import Severity
 
 if TYPE_CHECKING:
     from autotune.looking import Looked
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitStatus:
     """Diagnose every log found. UserError for a wrong argument, and where nothing that was named can be read."""
-    from autotune.looking import look
+    from autotune.looking import look, status
     from diagnostics.cache import Cache, default_folder
 
     mine = _map(args.map)
@@ -58,21 +58,14 @@ def run(args: argparse.Namespace) -> ExitStatus:
         from autotune.following import follow
 
         return follow(args.sources, mine, chosen, fail_on, as_json=args.format == "json")
-    looked = look(args.sources, mine, Cache(None if args.no_cache else default_folder()))
+    looked = look(args.sources, mine, chosen, Cache(None if args.no_cache else default_folder()))
     if not looked.reports and len(looked.errors) == 1:
         raise UserError(looked.errors[0])
-    reports = [chosen.of(report) for report in looked.reports] if chosen else looked.reports
-    if reports:
-        _show(reports, looked, as_json=args.format == "json")
+    if looked.reports:
+        _show(looked, as_json=args.format == "json")
     for error in looked.errors:
         fail(error)
-    return ExitStatus.ERROR if looked.errors else status(reports, fail_on)
-
-
-def status(reports: list[Report], fail_on: Severity) -> ExitStatus:
-    """What the shell is told of logs that could be read."""
-    worst = max((severity for report in reports if (severity := report.worst()) is not None), default=None)
-    return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN
+    return ExitStatus.ERROR if looked.errors else status(looked.reports, fail_on)
 
 
 def _map(arguments: list[str]) -> UserMap:
@@ -93,8 +86,8 @@ def _choice(only: list[str], ignore: list[str]) -> Choice | None:
     return choice(only, ignore)
 
 
-def _show(reports: list[Report], looked: Looked, *, as_json: bool) -> None:
-    unread = looked.unread
+def _show(looked: Looked, *, as_json: bool) -> None:
+    reports, unread = looked.reports, looked.unread
     if as_json:
         from diagnostics.report import json
 

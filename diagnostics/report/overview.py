@@ -42,7 +42,7 @@ def overview(
 
 def _worst(report: Report) -> Text:
     if not report.findings:
-        return Text("none", "green") if report.steps >= 0 else Text("nothing could be checked", "bold yellow")
+        return Text("none", "green") if report.judged else Text("nothing could be checked", "bold yellow")
     worst: Finding = report.findings[0]
     more = f" +{len(report.findings) - 1}" if len(report.findings) > 1 else ""
     return Text.assemble(
@@ -55,7 +55,7 @@ def _summary(reports: Sequence[Report], unread: Mapping[str, str]) -> str:
     """How many runs are clean, how bad the others are, and how many could not be checked or read."""
     worst = [severity for report in reports if (severity := report.worst()) is not None]
     silent = [report for report in reports if report.worst() is None]
-    clean = [report for report in silent if report.steps >= 0]
+    clean = [report for report in silent if report.judged]
     told = [
         amounts(worst),
         f"{len(clean)} none" if clean else "",

@@ -42,7 +42,7 @@ def _summary(report: Report) -> Text:
     """How many findings of each severity, out of how many rules that could be checked at all."""
     checked = report.rules - len(report.skips)
     scope = f"{checked} of {report.rules} rules could be checked"
-    if report.steps < 0:
+    if not report.judged:
         return Text("Nothing could be checked: no rule found what it needs.", "bold yellow")
     if not report.findings:
         return Text(f"No findings; {scope}.", "green")

@@ -165,6 +165,7 @@ def test_a_wrong_argument_is_one_line(arguments: list[str], says: str, strange: 
 # ---- several
 
 
+@pytest.mark.slow
 def test_of_several_those_that_can_be_read_are_diagnosed_and_the_others_told(
     healthy: Path, sick: Path, tmp_path: Path
 ) -> None:
@@ -221,10 +222,20 @@ def test_what_is_ignored_is_no_finding_and_is_said(sick: Path, tmp_path: Path) -
 
 
 def test_only_some_rules(sick: Path, tmp_path: Path) -> None:
-    assert diagnose("sick.jsonl", "--only", "KL002", "--only", "ENT001", cwd=tmp_path).returncode == 0
+    assert diagnose("sick.jsonl", "--only", "GRD002", "--only", "ENT001", cwd=tmp_path).returncode == 0
     done = diagnose("sick.jsonl", "--only", "non_finite", cwd=tmp_path)
     assert done.returncode == 1
     assert "left out as asked" in done.stdout
+
+
+@pytest.mark.slow
+def test_rules_asked_for_that_cannot_be_checked_do_not_pass(sick: Path, tmp_path: Path) -> None:
+    for more in ([], ["--follow"]):
+        done = diagnose("-", "--only", "ENT001", *more, cwd=tmp_path, stdin=sick.read_text())
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2
+        assert "none of the rules asked for could be checked in standard input: ENT001 needs entropy.token" in line
+        assert "No findings" not in done.stdout and "Nothing could be checked" in done.stdout
 
 
 # ---- standard input and --follow
@@ -272,6 +283,7 @@ def append(path: Path, entries: list[dict[str, float]]) -> None:
         file.write("".join(json.dumps(entry) + "\n" for entry in entries))
 
 
+@pytest.mark.slow
 def test_a_finding_is_told_while_the_log_is_written_and_ctrl_c_ends_it_with_the_report(
     tmp_path: Path, following: list[Following]
 ) -> None:
@@ -291,6 +303,7 @@ def test_a_finding_is_told_while_the_log_is_written_and_ctrl_c_ends_it_with_the_
     assert "last step 59" in said and "rules could be checked" in said
 
 
+@pytest.mark.slow
 def test_a_log_that_says_it_ended_ends_it(tmp_path: Path, following: list[Following]) -> None:
     log = EventLog(tmp_path / "run" / "events.jsonl")
     log.emit(RunStarted(0, "trl-grpo", "1.16.0", {}))
@@ -306,6 +319,7 @@ def test_a_log_that_says_it_ended_ends_it(tmp_path: Path, following: list[Follow
     assert "rules could be checked" in one.out.read_text()
 
 
+@pytest.mark.slow
 def test_several_logs_are_followed_and_each_line_says_whose_it_is(tmp_path: Path, following: list[Following]) -> None:
     write(tmp_path / "a.jsonl", rows(30))
     log = tmp_path / "b.jsonl"
@@ -321,6 +335,7 @@ def test_several_logs_are_followed_and_each_line_says_whose_it_is(tmp_path: Path
     assert "2 runs by their worst finding: 1 error, 1 none." in one.out.read_text()
 
 
+@pytest.mark.slow
 def test_a_pipe_is_followed_to_its_end(tmp_path: Path, following: list[Following]) -> None:
     one = Following("-", "--format", "json", cwd=tmp_path, stdin=subprocess.PIPE)
     following.append(one)
@@ -364,6 +379,7 @@ def test_a_second_look_reads_nothing_and_shows_the_same(
     assert "at step 41" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_second_look_imports_no_numpy(sick: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from autotune.cli import main; main(['diagnose', 'sick.jsonl', '--format', sys.argv[1]]);"
@@ -382,6 +398,7 @@ def test_a_second_look_imports_no_numpy(sick: Path, tmp_path: Path) -> None:
 # ---- a log is not to be trusted
 
 
+@pytest.mark.slow
 def test_control_sequences_never_reach_the_terminal(tmp_path: Path) -> None:
     evil = write(
         tmp_path / f"evil{EVIL.replace('/', '')}.jsonl",

@@ -257,9 +257,19 @@ def test_what_a_file_holds_is_remembered_as_long_as_it_is_the_same(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("later")
+def test_what_a_file_holds_is_asked_anew_of_another_version(
+    tmp_path: Path, log: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Cache(tmp_path / "c").remember(log.paths[0], [log])
+    monkeypatch.setattr(module, "ours", lambda: "another version")
+    assert Cache(tmp_path / "c").logs(log.paths[0]) is None
+
+
+@pytest.mark.usefixtures("later")
 def test_a_folder_is_never_remembered(tmp_path: Path, log: Source) -> None:
-    Cache(tmp_path / "c").remember(tmp_path, [log])
-    assert Cache(tmp_path / "c").logs(tmp_path) is None
+    (tmp_path / "runs").mkdir()
+    Cache(tmp_path / "c").remember(tmp_path / "runs", [log])
+    assert Cache(tmp_path / "c").logs(tmp_path / "runs") is None
 
 
 def test_text_of_a_log_names_no_file(tmp_path: Path) -> None:

@@ -91,7 +91,10 @@ def test_where_the_metric_was_not_logged_for_long_the_curve_is_broken() -> None:
     rare = dict.fromkeys(range(0, 1500, 10), 1.0)
     assert None not in shown(rare, found(20, 1000)).values
     long = dict.fromkeys([*range(5000), *range(7000, 9000)], 1.0)
-    assert shown(long, found(0, 9000)).values.count(None) == 1
+    made = shown(long, found(0, 9000))
+    gap = made.values.index(None)
+    assert (made.steps[gap - 1], made.steps[gap + 1]) == (4999, 7000)
+    assert made.values.count(None) == 1
 
 
 def test_nothing_to_show() -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -71,16 +72,29 @@ COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}
         [{name: np.float32(v) if name == "grad_norm" else v for name, v in row.items()} for row in ROWS],
         pandas.DataFrame(ROWS),
         pandas.DataFrame(ROWS).set_index("step"),
+        {name: [np.float32(v) if name == "grad_norm" else v for v in values] for name, values in COLUMNS.items()},
         pandas.DataFrame(ROWS).astype({"grad_norm": "float32", "step": "Int64"}),
         Polars(COLUMNS),
     ],
-    ids=["rows", "columns", "arrays", "series", "numpy", "pandas", "index", "types", "polars"],
+    ids=["rows", "columns", "arrays", "series", "numpy", "pandas", "index", "scalars", "types", "polars"],
 )
 def test_what_was_logged(log: object) -> None:
     report = diagnostics.diagnose(log)
     assert said(report) == SICK
     assert report.steps == 59
     assert report.unmapped == ("avg",)
+
+
+def test_an_index_with_a_name_is_a_column() -> None:
+    frame = pandas.DataFrame({**COLUMNS, "step": [10 * s for s in range(60)]}).set_index("step")
+    assert said(diagnostics.diagnose(frame)) == [("NUM001", 400)]
+    assert said(diagnostics.diagnose(pandas.DataFrame(ROWS, index=range(7, 67)).drop(columns="step"))) == SICK
+
+
+def test_names_that_nobody_knows_come_with_metrics_that_no_other_name_is_read_as() -> None:
+    alone = diagnostics.diagnose({"step": COLUMNS["step"], "avg_return": COLUMNS["avg"]}).suggestions["avg_return"]
+    both = diagnostics.diagnose({"step": COLUMNS["step"], "avg_return": COLUMNS["avg"], alone[0]: COLUMNS["avg"]})
+    assert alone[0] not in both.suggestions.get("avg_return", ())
 
 
 def test_nan_is_evidence_where_it_cannot_mean_missing() -> None:
@@ -156,6 +170,13 @@ def test_as_text() -> None:
     assert second == "ERROR NUM001 non_finite at step 40: grad_norm is inf at step 40"
     assert report.worst() is Severity.ERROR
     assert repr(diagnostics.diagnose(ROWS[:30])).endswith("no findings")
+
+
+def test_text_of_others_is_made_visible_in_it() -> None:
+    report = diagnostics.diagnose(ROWS)
+    evil = replace(report, source=EVIL, findings=(replace(report.findings[0], message=EVIL),))
+    assert "\x1b" not in repr(evil) and repr(evil).count(r"\x1b[31m") == 2
+    assert "\x1b" not in evil._repr_html_()
 
 
 class Tags(HTMLParser):
