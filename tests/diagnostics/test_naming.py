@@ -125,6 +125,10 @@ def test_a_name_of_ones_own_that_another_version_logs_does_not_hide_the_version(
     assert naming.versions == ((0, 20, 0), (1_000_000,))
     assert naming.metrics["rewards/a/mean"].metric == "reward_component_mean[a]"
     assert "rewards/total" in naming.unmapped
+    old = settle(["completion_length", "reward_std", "rewards/a", "entropy"])  # TRL logs entropy from 0.20 on
+    assert old.versions == ((), (0, 17, 0))
+    assert old.metrics["rewards/a"].metric == "reward_component_mean[a]"
+    assert old.metrics["reward_std"].metric == "reward_std.group"
 
 
 def test_a_version_that_cannot_have_logged_the_names_is_not_believed():
