@@ -23,7 +23,12 @@ MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have h
 
 def render(report: Report) -> RenderableType:
     """The report, worst finding first; for any width."""
-    parts: list[RenderableType] = [*_header(report), _summary(report)]
+    return Group(*_header(report), judgement(report))
+
+
+def judgement(report: Report) -> RenderableType:
+    """The report without what the log is, for where that is told otherwise."""
+    parts: list[RenderableType] = [_summary(report)]
     for finding in report.findings:
         parts += [Text(), *_finding(finding, report)]
     parts += _list(f"Not checked: {count(len(report.skips), 'rule')}", _skips(report.skips))
