@@ -25,7 +25,7 @@ from diagnostics.readers.wandb_fields import PADDING, Bytes, Flags, Ints, gather
 from diagnostics.readers.wandb_records import Names, parsed
 
 _DEEPEST = 8  # objects within each other, in JSON
-_LONG_ROW = 1 << 16  # bytes; the fields of longer ones are found one by one, so as not to hold up the others
+_LONG_ROW = 1 << 15  # bytes; the fields of longer ones are found one by one, so as not to hold up the others
 _MOST_FIELDS = 64  # of an item: its names, one below the other, and its value
 
 # Tags: the number of a field and its wire type.

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from diagnostics.readers import wandb
 from diagnostics.readers.columns import MOST_NAMES, TOO_MANY
 from diagnostics.readers.table import Table, number
+from diagnostics.readers.wandb_history import UNREADABLE_ROWS, UNREADABLE_VALUES
 
 DATA = Path(__file__).parents[2] / "data" / "wandb"
 FILES = sorted(DATA.glob("*.wandb"))
@@ -313,7 +314,14 @@ def test_a_value_that_is_no_json(tmp_path, value):
     rows = [history(0, item("1", "loss"), item(value, "odd")), history(1, item("2", "loss"), item("5", "odd"))]
     table = read(run_file(tmp_path / "a.wandb", *rows)).table
     assert points(table) == {"loss": [(0, "1.0"), (1, "2.0")], "odd": [(1, "5.0")]}
-    assert table.lost == ({} if value[0] in "n[" else {"values": 1})
+    assert table.lost == ({} if value[0] in "n[" else {UNREADABLE_VALUES: 1})
+
+
+def test_names_below_names(tmp_path):
+    row = history(0, item("1", *"abc" * 10), item("2", *["deep"] * 100), item("3", "loss"))
+    table = read(run_file(tmp_path / "a.wandb", row)).table
+    assert points(table) == {".".join("abc" * 10): [(0, "1.0")], "loss": [(0, "3.0")]}
+    assert table.lost == {UNREADABLE_VALUES: 1}
 
 
 def test_giant_numbers(tmp_path):
@@ -344,7 +352,7 @@ def test_a_record_that_is_damaged_inside(tmp_path, data):
         ).table
         assert points(table)["loss"][0] == (0, "5.0")
         assert points(table)["loss"][-1] == (table.rows - 1, "7.0")
-        assert sum(table.lost.values()) == 1, kind
+        assert table.lost == {UNREADABLE_ROWS if kind == HISTORY else wandb.UNREADABLE: 1}, kind
 
 
 # ---- what else a run file tells

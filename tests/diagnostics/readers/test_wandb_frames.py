@@ -106,6 +106,25 @@ def test_random_stretches(whole, tmp_path):
         assert table.lost or len(found) == len(rows)
 
 
+def test_of_damage_no_record_is_made_up(whole):
+    """What is given was written as it is, in that order: nothing is put together of the parts of two records."""
+    data, _ = whole
+    frames = Frames()
+    written = [*frames.feed(data), *frames.finish()]
+    blocks = range(0, len(data), BLOCK)
+    damaged = [data[:at] + bytes(BLOCK) + data[at + BLOCK :] for at in blocks]
+    damaged += [data[:at] + bytes(100) + data[at + 100 :] for at in blocks]
+    damaged += [data[: at - 100] + bytes(100) + data[at:] for at in blocks[1:]]
+    for changed in damaged:
+        frames = Frames()
+        found = [*frames.feed(changed), *frames.finish()]
+        rest = iter(written)
+        assert all(record in rest for record in found)
+        lost = sum(map(len, written)) - sum(map(len, found))
+        assert 0 < lost <= frames.damaged + 2 * BLOCK
+        assert frames.damaged >= min(lost, 100)
+
+
 @pytest.mark.parametrize("zeros", [1, 6, 7, 100, BLOCK, 3 * BLOCK])
 def test_a_tail_of_zeros(whole, tmp_path, zeros):
     """What a file system leaves after a power cut."""
