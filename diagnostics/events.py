@@ -226,6 +226,8 @@ def decode(line: str | bytes) -> Envelope:
         if not 0 <= step < MOST_STEPS:
             raise ValueError(f"step {step} is out of range")
         return Envelope(int(data["seq"]), float(data["time"]), int(data["attempt"]), _event(data["type"], step, data))
+    except UnicodeDecodeError:
+        raise ValueError("it is no UTF-8") from None
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise ValueError(f"not an event: {error!r}") from error
 

@@ -120,6 +120,9 @@ def _in_folder(folder: Path) -> Found:
         if run_or_file.is_dir():
             sources.append(Source("events", (run_or_file,), "", str(run_or_file)))
             continue
+        if not run_or_file.is_file():  # opening a pipe would wait for ever
+            unreadable.append((run_or_file, "is no file"))
+            continue
         try:
             found = in_file(run_or_file)
         except OSError as error:

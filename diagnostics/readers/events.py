@@ -50,7 +50,7 @@ class RunLog:
 
     def __init__(self, path: Path) -> None:
         file = path / EVENTS_FILE if path.is_dir() else path
-        if not path.is_dir() and not file.is_file():
+        if not file.is_file() and (file.exists() or not path.is_dir()):
             raise UserError(f"{file} is no file", f"Give the folder of a run, or its {EVENTS_FILE}.")
         if path.is_dir() and file.is_symlink() and not file.resolve().is_relative_to(path.resolve()):
             raise UserError(f"{file} is a link that leads out of its folder", "Give the file that it leads to.")
