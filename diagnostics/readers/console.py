@@ -241,7 +241,7 @@ class Console:
             self.table.lost[CUT] += 1
 
     def _settle(self, text: str, find: Callable[[str], dict[str, Any]]) -> None:
-        """Take the settings that `find` finds in `text`, before the first row and in no more than a beginning is long."""
+        """Take the settings that `find` finds in `text`, before the first row and in no more than is looked at."""
         if not self.table.rows and self._settings_left > 0 and (found := find(text)):
             self.table.settings.update(found)
         self._settings_left -= len(text)

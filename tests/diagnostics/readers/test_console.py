@@ -477,3 +477,42 @@ def test_what_is_cut_out_of_rows_is_missing_or_counted_but_nothing_is_made_up(te
 def test_the_same_line_may_be_a_row_of_two_processes():
     lines = "".join(f"[rank{rank}]: step {i} | loss {rank}.{i} | kl 0.1\n" for i in range(1, 5) for rank in (0, 1))
     assert values(read(lines), "loss") == [0.1, 1.1, 0.2, 1.2, 0.3, 1.3, 0.4, 1.4]
+
+
+BEGINNINGS = [
+    "",
+    "{'a': ",
+    "step:1 - a:",
+    "step 1 | loss: 0.1 | reward",
+    "-----------\n| ",
+    "= Step 1 =\n• ",
+    "10%|",
+    "python ",
+]
+REPEATED = [
+    " ",
+    "a ",
+    "a=",
+    "1 ",
+    "1:",
+    "| ",
+    "(",
+    "'a'",
+    "%| ",
+    "10%|x| 1/2 [",
+    " - ",
+    "a=1, ",
+    "{",
+    "[",
+    "a.py:",
+    "a:a:",
+    "--a ",
+]
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_no_line_takes_more_than_its_length(beginning):
+    began = time.process_time()
+    for repeated in REPEATED:
+        read(beginning + repeated * (60_000 // len(repeated)) + "\n" + TRL5)
+    assert time.process_time() - began < 10  # a hang, not a budget
