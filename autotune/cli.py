@@ -55,7 +55,7 @@ class Verb:
 
 VERBS: Mapping[str, Verb] = {
     "study": Verb("autotune.commands.study", "search for good hyperparameters, trial by trial"),
-    "monitor": Verb("autotune.commands.monitor", "watch a study, running or over, from any terminal"),
+    "monitor": Verb("autotune.commands.monitor", "watch a study or any log, running or over, from any terminal"),
     "train": Verb("autotune.commands.train", "run one training and diagnose it while it runs"),
     "diagnose": Verb("autotune.commands.diagnose", "say what is wrong with a run and what to change"),
     "rules": Verb("autotune.commands.rules", "list the rules, or show the page of one"),

@@ -1,4 +1,4 @@
-"""The monitor: attaches to a study in a folder, running or over, reads its files and never disturbs it.
+"""The monitor: attaches to a study or to logs of any format, running or over, reads files and never disturbs them.
 
 Files -> thread -> one frozen snapshot -> one message -> reactives: see `tui.feed`. The app owns the thread and the
 screens and knows nothing of what they show.
@@ -20,7 +20,11 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from diagnostics.errors import UserError
+from diagnostics.sources import Found
+from diagnostics.user_map import UserMap
 from tui.feed import Feed, Loop, Snapshot
+from tui.log_feed import LogFeed, Logs
+from tui.screens.logs import LogScreen
 from tui.screens.monitor import MonitorScreen
 
 
@@ -32,9 +36,9 @@ class MonitorResult(Enum):
 
 
 class SnapshotReady(Message):
-    """The newest that is known of the study."""
+    """The newest that is known of the study, or of the logs."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot | Logs) -> None:
         super().__init__()
         self.snapshot = snapshot
 
@@ -52,7 +56,10 @@ class FeedFailed(Message):
 
 
 class MonitorApp(App[MonitorResult]):
-    """Watches the study in `directory`; `loop` is the process that runs it, where that is ours."""
+    """Watches the logs that were `found` at `path`, their names read by a person's own map `mine`.
+
+    Without them it is the folder of a study; `loop` is the process that runs it, where that is ours.
+    """
 
     CSS_PATH = Path(__file__).with_name("app.tcss")
     TITLE = "autotune monitor"
@@ -62,20 +69,29 @@ class MonitorApp(App[MonitorResult]):
         Binding("ctrl+q", "leave", "Leave", show=False, priority=True),
     ]
 
-    def __init__(self, directory: Path, loop: Loop | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        loop: Loop | None = None,
+        *,
+        found: Found | None = None,
+        mine: UserMap | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         super().__init__()
-        self._clock = clock
-        self.monitor: MonitorScreen | None = None
-        self.feed = Feed(
-            directory,
-            lambda snapshot: self._tell(SnapshotReady(snapshot)),
-            lambda error: self._tell(FeedFailed(error)),
-            loop,
-        )
+        self.monitor: MonitorScreen | LogScreen | None = None
+        self.feed: Feed | LogFeed
+        self._screen: Callable[[], MonitorScreen | LogScreen]
+        if found is None:
+            study = self.feed = Feed(path, self._publish, self._broke, loop)
+            self._screen = lambda: MonitorScreen(path, study, clock)
+        else:
+            self.feed = LogFeed(path, found, self._publish, self._broke, mine=mine, clock=clock)
+            self._screen = lambda: LogScreen(path, clock)
 
-    def get_default_screen(self) -> MonitorScreen:
-        """The study."""
-        self.monitor = MonitorScreen(self.feed.directory, self.feed, self._clock)
+    def get_default_screen(self) -> MonitorScreen | LogScreen:
+        """The study, or the logs."""
+        self.monitor = self._screen()
         return self.monitor
 
     def on_ready(self) -> None:
@@ -85,6 +101,12 @@ class MonitorApp(App[MonitorResult]):
     def on_unmount(self) -> None:
         """Whatever the thread is doing, nobody waits for it."""
         self.feed.stop()
+
+    def _publish(self, snapshot: Snapshot | Logs) -> None:
+        self._tell(SnapshotReady(snapshot))
+
+    def _broke(self, error: BaseException) -> None:
+        self._tell(FeedFailed(error))
 
     def _tell(self, message: Message) -> None:
         """Post `message` from the thread that reads."""
@@ -96,15 +118,18 @@ class MonitorApp(App[MonitorResult]):
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         """The only place where what the screen knows is written."""
-        if self.monitor is not None:
-            self.monitor.snapshot = message.snapshot
+        match self.monitor, message.snapshot:
+            case MonitorScreen() as study, Snapshot() as known:
+                study.snapshot = known
+            case LogScreen() as logs, Logs() as read:
+                logs.snapshot = read
 
     def on_feed_failed(self, message: FeedFailed) -> None:
         """A bug shows its traceback."""
         raise message.error
 
     def action_leave(self) -> None:
-        """Close; the study goes on."""
+        """Close; whatever is watched goes on."""
         self.feed.stop()
         self.exit(MonitorResult.LEFT)
 
@@ -124,15 +149,18 @@ class MonitorApp(App[MonitorResult]):
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_monitor(directory: Path, *, loop: Loop | None = None) -> MonitorResult:
-    """Show the study in `directory` until a person leaves; returns how.
+def run_monitor(
+    path: Path, *, loop: Loop | None = None, found: Found | None = None, mine: UserMap | None = None
+) -> MonitorResult:
+    """Show the study in the folder `path`, or the logs that were `found` there, until a person leaves; returns how.
 
-    With `loop` the study may not have written its first line yet, and
-    when that process dies without an end its last words are shown. UserError where there is no terminal.
+    With `loop` the study may not have written its first line yet, and when that process dies without an end its last
+    words are shown. UserError where there is no terminal.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
-        raise UserError("the monitor needs a terminal", f"Elsewhere: autotune study show {directory}")
-    app = MonitorApp(directory, loop)
+        elsewhere = "study show" if found is None else "diagnose"
+        raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
+    app = MonitorApp(path, loop, found=found, mine=mine)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     async def run() -> MonitorResult | None:

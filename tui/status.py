@@ -26,6 +26,7 @@ class Phase(StrEnum):
     EMPTY = "empty"
     RUNNING = "running"
     STALE = "stale"
+    QUIET = "quiet"
     FINISHED = "finished"
     INTERRUPTED = "interrupted"
     FAILED = "failed"

@@ -1,4 +1,4 @@
-"""`autotune monitor`: watch a study, running or over, from any terminal."""
+"""`autotune monitor`: watch a study or any log, running or over, from any terminal."""
 
 from __future__ import annotations
 
@@ -13,18 +13,36 @@ from diagnostics.errors import UserError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("study", nargs="?", type=Path, help=f"folder of the study (default: the latest in {RUNS}/)")
+    parser.add_argument(
+        "path",
+        nargs="?",
+        type=Path,
+        help=f"folder of a study, a log of any kind, or a folder of them (default: the latest study in {RUNS}/)",
+    )
+    parser.add_argument(
+        "--map",
+        metavar="NAME=METRIC|FILE",
+        action="append",
+        default=[],
+        help="what a name in a log means, or a TOML file that says it; may be repeated",
+    )
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
-    """Show the study until a person leaves. UserError where there is none, or no terminal."""
+    """Show the study or the logs until a person leaves. UserError where there are none, or no terminal."""
     require("textual")
 
-    from studies.log import STUDY_FILE, is_study
+    from diagnostics.sources import find
+    from diagnostics.user_map import from_options
+    from studies.log import is_study
     from tui.app import run_monitor
 
-    directory: Path = args.study or latest(RUNS)
-    if not is_study(directory):
-        raise UserError(f"{directory} is no study: it has no {STUDY_FILE}", "See `autotune study list`.")
-    run_monitor(directory)
+    path: Path = args.path or latest(RUNS)
+    mine = from_options(args.map)
+    if is_study(path):
+        if args.map:
+            raise UserError("--map is for logs of others", f"{path} is a study, whose names are known.")
+        run_monitor(path)
+    else:
+        run_monitor(path, found=find(path), mine=mine)
     return ExitStatus.CLEAN

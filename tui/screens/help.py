@@ -12,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-KEYS = {
+STUDY_KEYS = {
     "up down, j k": "select a trial; in another pane: scroll it, or choose a plot",
     "tab": "to the next pane: trials, the trial in words, its curves, the log",
     "enter": "the chosen plot, or the pane, on the whole screen; escape goes back",
@@ -23,12 +23,26 @@ KEYS = {
     "ctrl+c": "leave; if this terminal started the study, interrupt it",
 }
 SIGNS = {
-    "★": "the best trial so far, the one to recommend",
     "━━F━": "below a plot: where a finding holds, and the step at which it could first be known",
     "I W E F": "info, warning, error, fatal: a fatal run cannot recover",
     "×": "a value that is no finite number",
+}
+STUDY_SIGNS = {
+    "★": "the best trial so far, the one to recommend",
+    **SIGNS,
     "stale": "a trial has been silent for much longer than its steps take",
     "killed": "no process runs the study, and its record has no end",
+}
+LOG_KEYS = {
+    "up down, j k": "select a log; in another pane: scroll it, or choose a plot",
+    "tab": "to the next pane: the logs (where there are several), the log in words, its curves",
+    "enter": "the chosen plot, or the pane, on the whole screen; escape goes back",
+    "q, ctrl+c": "leave; whatever writes the logs goes on",
+}
+LOG_SIGNS = {
+    **SIGNS,
+    "segment": "a log whose steps begin anew holds several runs, each judged by itself",
+    "quiet": "nobody has written to the log for five minutes, and it does not say that its run is over",
 }
 
 
@@ -46,11 +60,15 @@ class Help(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "Back")]
 
+    def __init__(self, keys: dict[str, str], signs: dict[str, str]) -> None:
+        super().__init__()
+        self._keys, self._signs = keys, signs
+
     def compose(self) -> ComposeResult:
         """Keys first."""
         with VerticalScroll(classes="box"):
             yield Static(Text("Keys", style="bold underline"))
-            yield Static(_table(KEYS))
+            yield Static(_table(self._keys))
             yield Static(Text("\nSigns", style="bold underline"))
-            yield Static(_table(SIGNS))
+            yield Static(_table(self._signs))
             yield Static("\nescape back", markup=False, classes="keys")

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.reactive import reactive
-from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import DataTable, Footer
 
 from diagnostics.text import visible
@@ -22,22 +20,22 @@ from studies.record import State, TrialRecord
 from studies.requests import Action
 from tui.feed import Feed, Snapshot
 from tui.screens.confirm import Confirm
-from tui.screens.help import Help
-from tui.screens.zoom import Zoom
+from tui.screens.help import STUDY_KEYS, STUDY_SIGNS, Help
+from tui.screens.panes import Panes
 from tui.widgets.about import About, about, beginning
 from tui.widgets.curves import Curves, plots
 from tui.widgets.decisions import Decisions
 from tui.widgets.headline import Headline
 from tui.widgets.trials import Trials
 
-NARROW = 150  # cells; below, the panes stand one upon the other, and the log shares its place with the curves
-TALL = 36  # lines; from here on the panes share the height evenly
-PANES = ("trials", "about", "curves", "decisions")  # in the order of the tab key
 
+class MonitorScreen(Panes):
+    """Shows the newest snapshot; all that it knows comes from there.
 
-class MonitorScreen(Screen[None]):
-    """Shows the newest snapshot; all that it knows comes from there."""
+    Where it is narrow, the log shares its place with the curves.
+    """
 
+    PANES = ("trials", "about", "curves", "decisions")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "pane(1)", "Pane"),
         Binding("shift+tab", "pane(-1)", "Pane before", show=False),
@@ -53,8 +51,8 @@ class MonitorScreen(Screen[None]):
     before: reactive[bool] = reactive(True)
 
     def __init__(self, directory: Path, feed: Feed, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._directory, self._feed, self._clock = directory, feed, clock
+        super().__init__(clock)
+        self._directory, self._feed = directory, feed
         self._lower = "curves"  # which of the curves and the log is shown where there is room for one
 
     def compose(self) -> ComposeResult:
@@ -67,15 +65,10 @@ class MonitorScreen(Screen[None]):
             yield Curves(id="curves")
         yield Footer(compact=True)
 
-    def on_mount(self) -> None:
-        """The clock moves though no file does."""
-        self.set_interval(1.0, self._tick)
-        self._tick()
-        self.query_one(Trials).focus()
-
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """How the study stands by now."""
         for headline in self.query(Headline):  # none in the instant in which the app closes
-            headline.show(self.snapshot, self._clock())
+            headline.show(self.snapshot, self.clock())
 
     # ---- what is shown
 
@@ -89,7 +82,7 @@ class MonitorScreen(Screen[None]):
         """Show what is new; the selection follows the newest trial as long as it is on the newest."""
         if new is None or not self.query(Trials):  # the app is closing
             return
-        self._tick()
+        self.tick()
         table = self.query_one(Trials)
         table.show(new)
         self.query_one(Decisions).show(new)
@@ -126,14 +119,10 @@ class MonitorScreen(Screen[None]):
             return
         changed = visible(words.change(self.snapshot.study, trial))
         self.query_one(About).show(about(self.snapshot, trial), f"Trial {trial.number}: {changed}", anew=anew)
-        curves, drawn = self.query_one(Curves), plots(self.snapshot, trial, before=self.before)
         parent = trial.proposal.parent
         grey = f"  (grey: trial {parent}, before the change)" if parent is not None and self.before else ""
-        curves.border_title = title = Text(f"Curves of trial {trial.number}{grey}")
-        curves.show(drawn, anew=anew)
-        for screen in self.app.screen_stack:
-            if isinstance(screen, Zoom):
-                screen.show(drawn, title)
+        drawn = plots(self.snapshot, trial, before=self.before)
+        self.draw(drawn, Text(f"Curves of trial {trial.number}{grey}"), anew=anew)
 
     @on(DataTable.RowHighlighted)
     def _highlighted(self, event: DataTable.RowHighlighted) -> None:
@@ -143,43 +132,16 @@ class MonitorScreen(Screen[None]):
 
     # ---- where things stand
 
-    def on_resize(self, event: events.Resize) -> None:
-        """One column or two."""
-        self.set_class(event.size.width < NARROW, "narrow")
-        self.set_class(event.size.height >= TALL, "tall")
-        self._arrange()
-        self.call_after_refresh(self._tick)
-
-    def _arrange(self) -> None:
+    def show_panes(self) -> None:
+        """The curves and the log side by side, or one of them."""
         for name in ("curves", "decisions"):
             self.query_one(f"#{name}").display = not self.has_class("narrow") or name == self._lower
 
-    def action_pane(self, step: int) -> None:
-        """Move the focus, and show the pane that has it."""
-        focused = self.focused.id if self.focused and self.focused.id in PANES else PANES[-1]
-        name = PANES[(PANES.index(focused) + step) % len(PANES)]
-        if self.maximized is not None:
-            self.minimize()
-        self._turn_to(name)
-        self.set_focus(self.query_one(f"#{name}"))
-
-    def _turn_to(self, name: str) -> None:
+    def turn_to(self, name: str) -> None:
+        """Let the pane called `name` have the place that two share."""
         if name in ("curves", "decisions"):
             self._lower = name
-            self._arrange()
-
-    def action_zoom_pane(self) -> None:
-        """The focused pane on the whole screen, or back."""
-        pane: Widget | None = self.focused
-        if self.maximized is not None:
-            self.minimize()
-        elif pane is not None:
-            self.maximize(pane)
-
-    @on(Curves.Zoomed)
-    def _zoomed(self, event: Curves.Zoomed) -> None:
-        curves = self.query_one(Curves)
-        self.app.push_screen(Zoom(event.metric, curves.plots, Text(f"Curves of trial {self.selected}")))
+            self.show_panes()
 
     def action_before(self) -> None:
         """Show or hide the trial before the change."""
@@ -187,7 +149,7 @@ class MonitorScreen(Screen[None]):
 
     def action_help(self) -> None:
         """All keys and signs."""
-        self.app.push_screen(Help())
+        self.app.push_screen(Help(STUDY_KEYS, STUDY_SIGNS))
 
     # ---- what is asked of the study
 

@@ -72,7 +72,8 @@ class Zoom(Screen[None]):
         plot = next((plot for plot in plots if plot.metric == self.metric), None)
         self.query_one(LargePlot).show(plot)
         known = metrics().get(self.metric.partition("[")[0])
-        lines = [Text(f"{known.definition} Unit: {known.unit}.", style="dim")] if known else []
+        meaning = f"{known.definition} Unit: {known.unit}." if known else "A name without a meaning: no rule reads it."
+        lines = [Text(meaning, style="dim")]
         lines += [finding(found) for found in plot.findings] if plot else []
         self.query_one("#words", Static).update(Text("\n").join(lines))
 

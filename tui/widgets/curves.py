@@ -1,4 +1,4 @@
-"""The curves of a trial as small plots that line up: the objective first, then what the findings rest on.
+"""The curves of a run as small plots that line up: the objective first, then what the findings rest on.
 
 Only the lines on the screen are drawn, and each plot once for each change, so that fifty metrics cost what six do.
 """
@@ -11,6 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -24,7 +25,7 @@ from diagnostics.finding import Finding, Severity
 from diagnostics.plot import BLANK, NONE, Curve, braille, frame, gaps
 from diagnostics.text import NOT_FINITE, visible
 from studies import words
-from studies.record import StudyRecord, TrialRecord
+from studies.record import TrialRecord
 from tui.feed import Snapshot, TrialFeed
 
 # What a person looks at first, by quantity; the others follow by name.
@@ -45,13 +46,15 @@ MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One metric of a trial; `before` is the same metric of the trial it was changed from."""
+    """One metric of a run; `before` is the same metric of the trial it was changed from."""
 
     metric: str
     curve: Curve
     before: Curve = NONE
     findings: tuple[Finding, ...] = ()
+    first: int = 0  # the step at which the plot begins
     last: int = 0  # the step that the trial is to reach
+    logged: str = ""  # the metric's name in the log, where it is another
 
 
 def plots(snapshot: Snapshot, trial: TrialRecord, *, before: bool = True) -> tuple[Plot, ...]:
@@ -63,14 +66,15 @@ def plots(snapshot: Snapshot, trial: TrialRecord, *, before: bool = True) -> tup
     found = {m: tuple(f for f in trial.findings if any(e.metric == m for e in f.evidence)) for m in curves}
     return tuple(
         Plot(metric, curves[metric], earlier.get(metric, NONE), found[metric], trial.max_steps)
-        for metric in sorted(curves, key=lambda metric: _rank(metric, study, trial))
+        for metric in sorted(curves, key=lambda m: rank(m, trial.findings, study.spec.objective if study else ""))
     )
 
 
-def _rank(metric: str, study: StudyRecord | None, trial: TrialRecord) -> tuple[int, int, str]:
-    if study is not None and metric == study.spec.objective:
+def rank(metric: str, findings: Sequence[Finding], objective: str = "") -> tuple[int, int, str]:
+    """Where a metric stands among the others; `findings` are those of its run, the worst first."""
+    if metric == objective:
         return 0, 0, metric
-    for i, found in enumerate(trial.findings):  # the worst first
+    for i, found in enumerate(findings):
         if any(e.metric == metric for e in found.evidence):
             return 1, i, metric
     quantity = metric.partition(".")[0]
@@ -86,7 +90,7 @@ def draw(plot: Plot, width: int, height: int, *, chosen: bool = False) -> list[l
     from the onset on.
     """
     across, down = width - GUTTER - 1, height - 2
-    where = frame([plot.curve, plot.before], plot.last, across, down)
+    where = frame([plot.curve, plot.before], plot.last, across, down, first=plot.first)
     own, before = braille(plot.curve, where), braille(plot.before, where)
     colours: list[Style | None] = [None] * across
     marks: list[tuple[str, Style]] = [(" ", FAINT)] * across
@@ -135,13 +139,17 @@ def _title(plot: Plot, width: int, chosen: bool) -> list[Segment]:
     code = f" {worst.severity.name} {visible(worst.code)}" if worst else ""
     name = visible(plot.metric)
     room = width - len(value) - len(code) - 3
-    name = name if len(name) <= room else f"{name[: max(1, room - 1)]}…"
+    name = name if cell_len(name) <= room else f"{set_cell_size(name, max(1, room - 1))}…"
     style = Style(bold=True, reverse=chosen)
     mark = Style(color=MARKS[worst.severity], bold=True) if worst else FAINT
-    rest = max(0, width - len(name) - len(value) - len(code) - 2)
+    rest = max(0, width - cell_len(name) - len(value) - len(code) - 2)
+    logged = f" ({visible(plot.logged)})" if plot.logged else ""
+    logged = logged if cell_len(logged) < rest else ""
+    rest -= cell_len(logged)
     return [
         Segment("▸ " if chosen else "  "),
         Segment(name, style),
+        Segment(logged, FAINT),
         Segment(value, OWN),
         Segment(code, mark),
         Segment(" " * rest),
@@ -149,7 +157,7 @@ def _title(plot: Plot, width: int, chosen: bool) -> list[Segment]:
 
 
 class Curves(ScrollView, can_focus=True):
-    """All plots of the selected trial; the arrows choose one, enter shows it on the whole screen."""
+    """All plots of the selected run; the arrows choose one, enter shows it on the whole screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "choose(0, 1)", "Plot", key_display="↑↓←→"),

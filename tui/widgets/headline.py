@@ -19,6 +19,7 @@ STYLES = {
     Phase.EMPTY: "bold white on blue",
     Phase.RUNNING: "bold black on cyan",
     Phase.STALE: "bold black on yellow",
+    Phase.QUIET: "bold black on yellow",
     Phase.FINISHED: "bold black on green",
     Phase.INTERRUPTED: "bold black on yellow",
     Phase.FAILED: "bold white on red",

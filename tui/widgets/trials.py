@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events, on
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable
 
 from diagnostics.finding import Severity
 from diagnostics.report.styles import STYLES
@@ -16,13 +14,12 @@ from diagnostics.text import sparkline, visible
 from studies import words
 from studies.record import Judgement, State, TrialRecord
 from tui.feed import Snapshot
+from tui.widgets.row_table import Row, RowTable
 
 STATES = {State.RUNNING: "bold cyan", State.COMPLETE: "green", State.PRUNED: "yellow", State.FAILED: "red"}
 JUDGEMENTS = {Judgement.CONFIRMED: "bold green", Judgement.REFUTED: "bold red", Judgement.UNDECIDED: "yellow"}
 CURVE, CURVE_STYLE = 12, "#5fafff"  # cells
 ROOMY = 84  # cells from which on the table has room for the curve
-
-Row = tuple[Text, ...]
 
 
 def columns(width: int) -> list[tuple[str, int]]:
@@ -81,7 +78,7 @@ def _verdict(trial: TrialRecord) -> Text:
     return Text(str(trial.verdict.judgement), style=JUDGEMENTS[trial.verdict.judgement])
 
 
-class Trials(DataTable[Text]):
+class Trials(RowTable):
     """The trials of a study; the highlighted row is the selected trial."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -91,51 +88,17 @@ class Trials(DataTable[Text]):
     ]
 
     def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, cursor_type="row", cell_padding=0, zebra_stripes=False)
+        super().__init__(id=id)
         self.border_title = "Trials"
         self._snapshot = Snapshot()
-        self._shown: list[Row] = []
-        self._columns: list[tuple[str, int]] = []
-        self._chosen = 0
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring the table up to date; the highlighted row stays."""
         self._snapshot = snapshot
+        self.refill()
+
+    def refill(self) -> None:
+        """Bring the table up to date for the width that it has."""
         width = self.scrollable_content_region.width
-        if snapshot.study is None or not width:
-            return
-        new = list(rows(snapshot, width))
-        wanted = columns(width)
-        with self.prevent(DataTable.RowHighlighted):
-            if wanted != self._columns or len(new) < len(self._shown):
-                self.clear(columns=True)
-                self._columns, self._shown = wanted, []
-                for name, cells in wanted:
-                    self.add_column(Text(name), width=cells, key=name)
-            self._fill(new)
-            if self.cursor_row != self._chosen:
-                self.move_cursor(row=self._chosen)
-
-    def choose(self, row: int) -> None:
-        """Highlight the row of that index, now or as soon as it is there."""
-        self._chosen = row
-        with self.prevent(DataTable.RowHighlighted):
-            self.move_cursor(row=row)
-
-    @on(DataTable.RowHighlighted)
-    def _highlighted(self, event: DataTable.RowHighlighted) -> None:
-        self._chosen = event.cursor_row
-
-    def _fill(self, new: list[Row]) -> None:
-        for i, row in enumerate(new):
-            if i >= len(self._shown):
-                self.add_row(*row, key=str(i))
-                continue
-            for (name, _), cell, old in zip(self._columns, row, self._shown[i], strict=True):
-                if (cell.plain, cell.style) != (old.plain, old.style):
-                    self.update_cell(str(i), name, cell)
-        self._shown = new
-
-    def on_resize(self, event: events.Resize) -> None:
-        """The widths of the columns follow that of the table."""
-        self.call_after_refresh(lambda: self.show(self._snapshot))
+        if width and self._snapshot.study is not None:
+            self.fill(columns(width), list(rows(self._snapshot, width)))

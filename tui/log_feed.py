@@ -1,0 +1,269 @@
+"""What the monitor knows of logs of any format: read in a thread of its own, handed over as one frozen snapshot.
+
+A log that nobody writes to any more is read to its end, as `autotune diagnose` does; until then what is torn at its end
+means "not yet", and its last step stays open.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diagnostics.errors import UserError
+from diagnostics.events import EVENTS_FILE
+from diagnostics.finding import Finding, Report
+from diagnostics.plot import Curve
+from diagnostics.readers.files import files_below
+from diagnostics.sources import Found, Source, find
+from diagnostics.user_map import UserMap
+from tui.thin import thinned
+from tui.thread import ReadingThread
+
+if TYPE_CHECKING:  # the first paint waits for no numpy
+    from diagnostics.following import Following
+    from diagnostics.logs import Log
+    from diagnostics.series import RunHistory
+
+INTERVAL = 0.5  # seconds between looks at the files
+SHARE = 0.05  # of a core that looking may take: the look at a very long log waits
+SEARCH_INTERVAL = 5.0  # seconds between looks for logs that are new in a folder
+TELL_INTERVAL = 0.2  # seconds between two words on how far reading is
+QUIET = 300.0  # seconds after which a log that nobody wrote to is read to its end
+DEPTH = 3  # folders that files of a run lie down: runs/name/checkpoint-10
+
+Version = tuple[tuple[int, int, int], ...]  # of each file which one, how long, when written
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """One run of a log: its metrics under canonical names, and what it logged under names without a meaning."""
+
+    metrics: Mapping[str, Curve]
+    others: Mapping[str, Curve]
+    first: int  # step
+    last: int  # step, -1 where it has none
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogView:
+    """A log at one moment; `report` is None until it was read once, of which `share` is done.
+
+    `written` is when it was written last (seconds since the epoch). `ended` says that the log tells the end of its run.
+    `trouble` is what keeps us from reading it; what is known stays.
+    """
+
+    name: str
+    written: float = 0.0
+    report: Report | None = None
+    segments: tuple[Segment, ...] = ()
+    size: int = 0  # bytes
+    share: float = 0.0
+    ended: bool = False
+    trouble: str = ""
+
+    def findings(self, segment: int) -> tuple[Finding, ...]:
+        """Those of the `segment`-th run (from 1), the worst first."""
+        return tuple(f for f in self.report.findings if f.segment == segment) if self.report else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """All logs at a path; `others` are the files beside them that are none. `trouble` tells of the path itself."""
+
+    logs: tuple[LogView, ...] = ()
+    others: tuple[Path, ...] = ()
+    trouble: str = ""
+
+
+class LogFeed(ReadingThread[Logs]):
+    """Follows the logs that were `found` at `path`, and those that appear there later."""
+
+    def __init__(
+        self,
+        path: Path,
+        found: Found,
+        publish: Callable[[Logs], None],
+        failed: Callable[[BaseException], None],
+        *,
+        mine: UserMap | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(publish, failed)
+        self.path = path
+        self._mine, self._clock = mine or UserMap(), clock
+        self._found = found
+        self._trouble = ""
+        self._followed: dict[Source, _Followed] = {}
+        self._awake = threading.Event()
+        self._busy = 0.0  # seconds that the last look took
+        self._search_after = time.monotonic() + SEARCH_INTERVAL
+        self._told = 0.0
+
+    def read(self) -> Logs:
+        """Look at each log once, the one that was written last first; where one cannot be read, what is known stays."""
+        began = time.thread_time()
+        self._search()
+        for followed in sorted(self._followed.values(), key=lambda f: f.view.written, reverse=True):
+            followed.look(self._clock(), self._progress)
+        self._busy = time.thread_time() - began
+        return self._snapshot()
+
+    def close(self) -> None:
+        """Stop reading."""
+        for followed in self._followed.values():
+            followed.close()
+
+    def _snapshot(self) -> Logs:
+        views = [self._followed[source].view for source in self._found.sources]
+        views += [LogView(str(path), trouble=reason, share=1.0) for path, reason in self._found.unreadable]
+        return Logs(tuple(views), self._found.others, self._trouble)
+
+    def _progress(self) -> bool:
+        """Say how far reading is, now and then; whether to go on."""
+        if time.monotonic() - self._told > TELL_INTERVAL:
+            self._told = time.monotonic()
+            self.tell(self._snapshot())
+        return not self.over
+
+    def _search(self) -> None:
+        """Take in logs that are new at the path; those that went away stay as they were, in trouble."""
+        if self.path.is_dir() and time.monotonic() > self._search_after:
+            began = time.thread_time()
+            try:
+                self._found, self._trouble = self._with_known(find(self.path)), ""
+            except (UserError, OSError) as error:
+                self._trouble = str(error)
+            self._search_after = time.monotonic() + max(SEARCH_INTERVAL, (time.thread_time() - began) / SHARE)
+        for source in self._found.sources:
+            if source not in self._followed:
+                self._followed[source] = _Followed(source, self._mine)
+
+    def _with_known(self, found: Found) -> Found:
+        """`found`, and the logs that are known and no longer there; one that has another file now is the same log."""
+        paths = {path for source in found.sources for path in source.paths}
+        gone = [s for s in self._found.sources if s not in found.sources and paths.isdisjoint(s.paths)]
+        for source in self._followed.keys() - {*found.sources, *gone}:
+            self._followed.pop(source).close()
+        return replace(found, sources=(*found.sources, *gone))
+
+    def _wait(self) -> None:
+        self._awake.wait(max(INTERVAL, self._busy / SHARE))
+
+    def _wake(self) -> None:
+        self._awake.set()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A log that is being read."""
+
+    log: Log
+    following: Following
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One log, and the newest view of it."""
+
+    source: Source
+    mine: UserMap
+    view: LogView = field(init=False)
+    _open: _Open | None = None
+    _version: Version = ()
+    _finished: bool = False
+
+    def __post_init__(self) -> None:
+        self.view = LogView(self.source.name)
+        with suppress(OSError):  # who reads it will be told
+            self.view = replace(self.view, written=_written(_version(self.source)))
+
+    def look(self, now: float, progress: Callable[[], bool]) -> None:
+        """Read what is new; `progress` is asked between two parts of a long log whether to go on."""
+        try:
+            self._look(now, progress)
+        except OSError as error:
+            self.view = replace(self.view, trouble=f"cannot read {self.source.name}: {error.strerror or error}")
+            self._version = ()  # so that it is tried again
+        except UserError as error:
+            self.view = replace(self.view, trouble=str(error), share=1.0)
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._open is not None:
+            self._open.log.close()
+            self._open = None
+
+    def _look(self, now: float, progress: Callable[[], bool]) -> None:
+        version = _version(self.source)
+        size, written = sum(size for _, size, _ in version), _written(version)
+        over = now - written > QUIET or self.view.ended
+        if version == self._version and (self._finished or not over):
+            return
+        if self._finished:  # what was read to its end has grown after all
+            self.close()
+            self._finished = False
+        self._version = version
+        opened = self._opened()
+        while opened.log.poll():
+            self.view = replace(
+                self.view, written=written, size=size, share=min(1.0, opened.log.position / max(1, size))
+            )
+            if not progress():
+                return
+        opened.following.catch_up()
+        if over or opened.log.ended:
+            opened.following.finish()
+            self._finished = True
+        self.view = LogView(
+            self.source.name,
+            written,
+            opened.following.report(),
+            tuple(_segments(opened.following.runs)),
+            size,
+            share=1.0,
+            ended=opened.log.ended,
+        )
+
+    def _opened(self) -> _Open:
+        if self._open is None:
+            from diagnostics.following import Following
+            from diagnostics.logs import open_log
+
+            log = open_log(self.source, self.mine)
+            self._open = _Open(log, Following(log))
+        return self._open
+
+
+def _version(source: Source) -> Version:
+    """What tells that a log has grown. OSError where none of its files is there any more."""
+    stats = [file.stat() for file in _files(source)]
+    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+
+
+def _written(version: Version) -> float:
+    return max(written for *_, written in version) / 1e9
+
+
+def _files(source: Source) -> list[Path]:
+    """The files of a log; of a folder those that are called as the others are, such as states of later checkpoints."""
+    folders = [path for path in source.paths if path.is_dir()]
+    files = [path for path in source.paths if path not in folders]
+    names = {file.name for file in files} or {EVENTS_FILE}
+    below = [file for folder in folders for file in files_below(folder, DEPTH) if file.name in names]
+    return below or files or [folder / EVENTS_FILE for folder in folders]
+
+
+def _segments(runs: Sequence[RunHistory]) -> Iterator[Segment]:
+    for run in runs:
+        every = [series for series in (*run.series.values(), *run.others.values()) if len(series)]
+        yield Segment(
+            {metric: thinned(series) for metric, series in run.series.items()},
+            {name: thinned(series) for name, series in run.others.items() if name not in run.series},
+            min((int(series.steps[0]) for series in every), default=0),
+            max((int(series.steps[-1]) for series in every), default=-1),
+        )

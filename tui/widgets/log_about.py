@@ -1,0 +1,30 @@
+"""A log in words: what `autotune diagnose` says of it, without the plots, which are in a pane of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from diagnostics.report import terminal
+from diagnostics.report.words import read_as
+from diagnostics.text import visible
+from tui.log_status import Run, size
+
+
+def about(run: Run) -> RenderableType:
+    """All that is known of `run`, the most urgent first; for any width."""
+    log = run.log
+    trouble = [Text(visible(log.trouble), style="bold red")] if log.trouble else []
+    if log.report is None:
+        reading = Text(f"reading, {log.share:.0%} of {size(log.size)}" if log.size else "not read yet", style="dim")
+        return Group(*(trouble or [reading]))
+    shown = replace(log.report, source="", findings=run.findings, excerpts=())
+    known: list[RenderableType] = [Text("Log", style="bold"), _indented(log.name), _indented(read_as(shown))]
+    return Group(*trouble, terminal.judgement(shown), *known)
+
+
+def _indented(text: str) -> Padding:
+    return Padding(Text(visible(text), style="dim"), (0, 0, 0, 2))

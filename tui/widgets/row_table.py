@@ -1,0 +1,59 @@
+"""A table of rows, one of them selected, that is brought up to date cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual import events, on
+from textual.widgets import DataTable
+
+Row = tuple[Text, ...]
+Column = tuple[str, int]  # its name and its width in cells, a blank behind it included
+
+
+class RowTable(DataTable[Text]):
+    """The highlighted row is the selected one."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, cursor_type="row", cell_padding=0, zebra_stripes=False)
+        self._shown: list[Row] = []
+        self._columns: list[Column] = []
+        self._chosen = 0
+
+    def refill(self) -> None:
+        """Bring the table up to date for the width that it has."""
+        raise NotImplementedError
+
+    def fill(self, wanted: list[Column], new: Sequence[Row]) -> None:
+        """Show the rows `new` under the columns `wanted`; the highlighted row stays."""
+        with self.prevent(DataTable.RowHighlighted):
+            if wanted != self._columns or len(new) < len(self._shown):
+                self.clear(columns=True)
+                self._columns, self._shown = wanted, []
+                for name, cells in wanted:
+                    self.add_column(Text(name), width=cells, key=name)
+            for i, row in enumerate(new):
+                if i >= len(self._shown):
+                    self.add_row(*row, key=str(i))
+                    continue
+                for (name, _), cell, old in zip(wanted, row, self._shown[i], strict=True):
+                    if (cell.plain, cell.style) != (old.plain, old.style):
+                        self.update_cell(str(i), name, cell)
+            self._shown = list(new)
+            if self.cursor_row != self._chosen:
+                self.move_cursor(row=self._chosen)
+
+    def choose(self, row: int) -> None:
+        """Highlight the row of that index, now or as soon as it is there."""
+        self._chosen = row
+        with self.prevent(DataTable.RowHighlighted):
+            self.move_cursor(row=row)
+
+    @on(DataTable.RowHighlighted)
+    def _highlighted(self, event: DataTable.RowHighlighted) -> None:
+        self._chosen = event.cursor_row
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The widths of the columns follow that of the table."""
+        self.call_after_refresh(self.refill)
