@@ -112,6 +112,25 @@ def test_openrlhf_kl_by_its_estimator(settings, metric):
     assert settle(row("actor_lr policy_loss kl"), settings=settings).metrics["kl"].metric == metric
 
 
+def test_openrlhf_settings():
+    older = {"actor_learning_rate": 1e-6, "kl_target": 6.0, "max_new_tokens": 512, "entropy_loss_coef": 0.01}
+    assert settle(OPENRLHF_0_9, settings=older, packages={"openrlhf": "0.10.0"}).settings == {
+        "learning_rate": 1e-6, "kl_controller_target": 6.0, "max_completion_length": 512, "entropy_coef": 0.01,
+    }  # fmt: skip
+    newer = {
+        "actor": {"adam": {"lr": 1e-6}, "eps_clip": 0.2, "max_norm": 1.0, "entropy_coef": 0.01},
+        "critic": {"adam": {"lr": 9e-6}, "value_clip": 0.5}, "train": {"max_epochs": 1, "num_episodes": 3, "seed": 42},
+        "algo": {"kl": {"init_coef": 0.01, "target": 6.0}, "advantage": {"gamma": 1.0, "lambd": 0.95}},
+        "rollout": {"n_samples_per_prompt": 8, "temperature": 0.9, "top_p": 1.0, "max_new_tokens": 1024},
+    }  # fmt: skip
+    assert settle(OPENRLHF_0_11, settings=newer, packages={"openrlhf": "0.11.2"}).settings == {
+        "learning_rate": 1e-6, "clip_range": 0.2, "max_grad_norm": 1.0, "entropy_coef": 0.01,
+        "value_learning_rate": 9e-6, "value_clip_range": 0.5, "update_epochs": 1, "num_train_epochs": 3, "seed": 42,
+        "kl_coef": 0.01, "kl_controller_target": 6.0, "gamma": 1.0, "gae_lambda": 0.95, "num_generations": 8,
+        "temperature": 0.9, "top_p": 1.0, "max_completion_length": 1024,
+    }  # fmt: skip
+
+
 def test_openrlhf_gspo_clips_whole_completions():
     naming = settle(OPENRLHF_0_9, settings={"policy_loss_type": "gspo"})
     assert naming.metrics["ppo_clip_ratio"].metric == "clip_fraction"
@@ -173,6 +192,21 @@ def test_nemo_rl():
         "learning_rate": 5e-6, "kl_coef": 0.01, "clip_range": 0.2, "clip_range_high": 0.28, "num_generations": 16,
         "scale_rewards": "group", "max_steps": 500, "num_train_epochs": 1, "seed": 42, "max_grad_norm": 1.0,
         "temperature": 1.0, "top_p": 1.0, "max_completion_length": 512,
+    }  # fmt: skip
+
+
+def test_nemo_rl_with_its_gym():
+    gym = row("train/gen_kl_error train/total_reward/{mean,max,min,stddev,p25} train/gen_tokens_per_sample/{mean,max,min}",
+              "train/turns_per_sample/mean train/max_gen_tokens_per_turn/p95 train/avg_trajectory_age",
+              "train/critic/explained_var")  # fmt: skip
+    naming = settle(gym)
+    assert naming.unmapped == ()
+    assert meant(naming) == {
+        "train/gen_kl_error": "kl.sampler.unknown.token", "train/total_reward/mean": "reward_mean",
+        "train/total_reward/max": "reward_max", "train/total_reward/min": "reward_min",
+        "train/total_reward/stddev": "reward_std", "train/gen_tokens_per_sample/mean": "completion_length_mean",
+        "train/gen_tokens_per_sample/max": "completion_length_max", "train/avg_trajectory_age": "staleness_mean",
+        "train/gen_tokens_per_sample/min": "completion_length_min", "train/critic/explained_var": "explained_variance",
     }  # fmt: skip
 
 
