@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from autotune.cli import ExitStatus, fail
 from autotune.looking import status
-from autotune.named import STDIN, Named, named, nothing_judged
+from autotune.named import STDIN, Named, named, nothing_judged, spooling
 from autotune.views.followed import FollowedView
 from diagnostics.choice import Choice
 from diagnostics.errors import UserError
@@ -147,8 +146,8 @@ def follow(
     arguments: Sequence[str], mine: UserMap, chosen: Choice | None, fail_on: Severity, *, as_json: bool
 ) -> ExitStatus:
     """Follow until every log has said that it is over, or a person ends it; then show the reports."""
-    with tempfile.TemporaryDirectory(prefix="autotune-") as folder:
-        follower, interrupted = Follower(arguments, mine, chosen, Path(folder) / "stdin"), False
+    with spooling(arguments) as stdin:
+        follower, interrupted = Follower(arguments, mine, chosen, stdin), False
         view = FollowedView(as_json=as_json)
         try:
             while not follower.over:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
-from autotune.named import STDIN, Named, named, nothing_judged
+from autotune.named import STDIN, Named, named, nothing_judged, spooling
 from diagnostics.cache import Cache
 from diagnostics.errors import UserError
 from diagnostics.finding import Report, Severity
@@ -26,8 +25,8 @@ if TYPE_CHECKING:  # needs all rules
 class Looked:
     """What came of it.
 
-    `errors` say why a place that was named was not diagnosed, one line each. Of folders, which may hold anything,
-    `unread` (name: reason) are logs that could not be read, and `others` the files that are no logs.
+    `errors` say why a place that was named was not diagnosed, one line each. `unread` (name: reason) are the logs that
+    could not be read, those in folders too, and `others` the files in these that are no logs.
     """
 
     sources: set[Source] = field(default_factory=set)
@@ -40,13 +39,19 @@ class Looked:
 def look(arguments: Sequence[str], mine: UserMap, chosen: Choice | None, cache: Cache) -> Looked:
     """Diagnose all logs that `arguments` name, each once."""
     looked = Looked()
-    with tempfile.TemporaryDirectory(prefix="autotune-") as folder:
-        stdin = Path(folder) / "stdin"
+    with spooling(arguments) as stdin:
         if STDIN in arguments:
             with stdin.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
         for place in (named(argument, stdin) for argument in dict.fromkeys(arguments)):
-            _look_at(place, mine, chosen, Cache(None) if place.path == stdin else cache, looked)
+            known = Cache(None) if place.path == stdin else cache
+            try:
+                found = _found(place, known)
+            except UserError as error:
+                looked.unread[place.shown] = error.message
+                looked.errors.append(str(error))
+            else:
+                _look_at(place, found, mine, chosen, known, looked)
     return looked
 
 
@@ -56,31 +61,31 @@ def status(reports: Sequence[Report], fail_on: Severity) -> ExitStatus:
     return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN
 
 
-def _look_at(place: Named, mine: UserMap, chosen: Choice | None, cache: Cache, looked: Looked) -> None:
-    try:
-        found = _found(place, cache)
-    except UserError as error:
-        looked.errors.append(str(error))
-        return
+def _look_at(place: Named, found: Found, mine: UserMap, chosen: Choice | None, cache: Cache, looked: Looked) -> None:
     looked.others += found.others
     looked.unread |= {str(path): reason for path, reason in found.unreadable}
-    alone = len(found.sources) == 1
-    for source in found.sources:
-        if source in looked.sources:
-            continue
-        looked.sources.add(source)
+    new = [source for source in found.sources if source not in looked.sources]
+    looked.sources.update(new)
+    reports = []
+    for source in new:
         try:
             report = _report(source, mine, cache)
-        except (OSError, UserError) as error:
-            reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-            if alone:
-                looked.errors.append(f"{source.name}: {reason}")
-            else:
-                looked.unread[source.name] = reason
-            continue
-        looked.reports.append(report if chosen is None else chosen.of(report))
-        if alone and not looked.reports[-1].judged:
-            looked.errors.append(nothing_judged(looked.reports[-1]))
+        except OSError as error:
+            looked.unread[source.name] = f"cannot be read: {error.strerror}"
+        except UserError as error:
+            looked.unread[source.name] = str(error)
+        else:
+            reports.append(report if chosen is None else chosen.of(report))
+    looked.reports += reports
+    if not any(report.judged for report in reports) and new:
+        looked.errors.append(_why_nothing(place, new, reports, looked.unread))
+
+
+def _why_nothing(place: Named, logs: list[Source], reports: list[Report], unread: Mapping[str, str]) -> str:
+    """One line on a place in which no log could be diagnosed."""
+    if len(logs) > 1:
+        return f"nothing could be checked in any of the {len(logs)} logs in {place.shown}. See what is said of each."
+    return nothing_judged(reports[0]) if reports else f"{logs[0].name}: {unread[logs[0].name]}"
 
 
 def _found(place: Named, cache: Cache) -> Found:

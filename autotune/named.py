@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +43,16 @@ class Named:
 def named(argument: str, stdin: Path) -> Named:
     """What `argument` names; the contents of standard input are in the file `stdin`."""
     return Named(stdin, "standard input") if argument == STDIN else Named(Path(argument), str(Path(argument)))
+
+
+@contextmanager
+def spooling(arguments: Sequence[str]) -> Iterator[Path]:
+    """A file to copy standard input to, for as long as it is needed; in no folder where `arguments` do not name it."""
+    if STDIN not in arguments:
+        yield Path(os.devnull)
+        return
+    with tempfile.TemporaryDirectory(prefix="autotune-") as folder:
+        yield Path(folder) / "stdin"
 
 
 def nothing_judged(report: Report) -> str:

@@ -44,6 +44,10 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
 def rows(n: int = 60, *, bad: int = -1, **more: float) -> list[dict[str, float]]:
     """Rows of a healthy run, but for a gradient that is not finite at step `bad`."""
     return [
@@ -172,7 +176,8 @@ def test_of_several_those_that_can_be_read_are_diagnosed_and_the_others_told(
     (tmp_path / "empty.csv").touch()
     done = diagnose("healthy.jsonl", "gone.jsonl", "sick.jsonl", "empty.csv", cwd=tmp_path)
     assert done.returncode == 2
-    assert "NUM001" in done.stdout and "2 runs by their worst finding: 1 error, 1 none." in done.stdout
+    assert "NUM001" in done.stdout
+    assert "2 runs by their worst finding: 1 error, 1 none. 2 could not be read." in words(done.stdout)
     assert [("gone.jsonl" in line, "empty.csv" in line) for line in done.stderr.splitlines()] == [
         (True, False),
         (False, True),
@@ -195,8 +200,19 @@ def test_a_folder_of_many_things_lists_each_one(healthy: Path, sick: Path, tmp_p
         ["empty.csv", "not", "read", "-", "empty"],
     ):
         assert cells in [line.split() for line in table.splitlines()]
-    assert "3 runs by their worst finding: 1 error, 2 none. 1 could not be read." in " ".join(table.split())
+    assert "3 runs by their worst finding: 1 error, 2 none. 1 could not be read." in words(table)
     assert "noise.txt" in table
+
+
+def test_a_folder_of_logs_with_names_that_nobody_knows_does_not_pass(strange: Path, tmp_path: Path) -> None:
+    write(tmp_path / "more.jsonl", [{"step": i, "zzz_c": 1.0} for i in range(9)])
+    done = diagnose(".", cwd=tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert "nothing could be checked in any of the 2 logs in ." in line
+    assert "2 runs by their worst finding: 2 in which nothing could be checked." in words(done.stdout)
+    write(tmp_path / "good.jsonl", rows())
+    assert diagnose(".", cwd=tmp_path).returncode == 0
 
 
 def test_all_as_json(healthy: Path, tmp_path: Path) -> None:
