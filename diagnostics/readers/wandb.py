@@ -117,6 +117,8 @@ class WandbReader:
             except ValueError:
                 self._lose(UNREADABLE, 1)
         self._history.put(rows)
+        if self.table.rows:
+            self._output.clear()
         self._lose(DAMAGED, self._frames.damaged - self._damaged)
         self._damaged = self._frames.damaged
 

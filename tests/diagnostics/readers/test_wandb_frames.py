@@ -1,6 +1,8 @@
 """Run files that are cut off, overwritten or still being written: complete records are read, and losses are told."""
 
 import random
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,33 @@ def test_of_damage_no_record_is_made_up(whole):
         lost = sum(map(len, written)) - sum(map(len, found))
         assert 0 < lost <= frames.damaged + 2 * BLOCK
         assert frames.damaged >= min(lost, 100)
+
+
+def test_parts_without_their_record():
+    """A writer that was killed and began anew leaves a beginning without an end."""
+
+    def chunk(part: int, data: bytes) -> bytes:
+        return struct.pack("<IHB", zlib.crc32(data, zlib.crc32(bytes([part]))), len(data), part) + data
+
+    whole, first, middle, last = 1, 2, 3, 4
+    parts = [
+        (first, b"12345"),
+        (whole, b"A"),
+        (last, b"6"),
+        (middle, b"78"),
+        (first, b"B"),
+        (middle, b"C"),
+        (last, b"D"),
+    ]
+    frames = Frames()
+    found = frames.feed(
+        MAGIC + b"".join(chunk(*part) for part in [*parts, (first, b"90"), (first, b"E"), (last, b"F")])
+    )
+    assert found == [b"A", b"BCD", b"EF"]
+    assert frames.damaged == len("1234567890")
+    frames.feed(chunk(first, b"torn"))
+    frames.finish()
+    assert frames.torn == len("torn")
 
 
 @pytest.mark.parametrize("zeros", [1, 6, 7, 100, BLOCK, 3 * BLOCK])
