@@ -13,7 +13,19 @@ from typing import Any
 
 from diagnostics.readers import jsonl
 from diagnostics.readers.console_blocks import Bars, Box, Bullets, Printed, printed_settings
-from diagnostics.readers.console_lines import Values, bars, clean, dicts, fields, lead_step, unlogged, verl
+from diagnostics.readers.console_lines import (
+    Values,
+    bars,
+    clean,
+    dicts,
+    fields,
+    heading,
+    lead_step,
+    measures,
+    position,
+    unlogged,
+    verl,
+)
 from diagnostics.readers.console_rows import CUT, Dialect, Rows
 from diagnostics.readers.console_settings import command, namespace
 from diagnostics.readers.decoding import CHUNK, UNDECODED, Decoding, TextTail
@@ -29,7 +41,6 @@ BEGINNING = 64  # characters that tell a stream of chunks
 _STREAM = re.compile(r'\[?\s*\{\s*"stream_name"\s*:')
 _PROMISING = re.compile(r"\d|[nN]a[nN]|-{10}|\{|\(\s*$")  # what a line has that holds a number, or begins a dict
 _SCORE = re.compile(r"([Aa]verage reward score): (\S+?)(?:, (ema reward score): (\S+))?\s*$")
-_STEP = re.compile(r"(?:global )?step \d{1,12}: *$", re.I)
 
 
 def parts(path: Path, head: bytes) -> Sequence[str] | None:
@@ -103,7 +114,9 @@ class Console:
         self._bullets = Bullets()
         self._bars = Bars()
         self._settings_left = PREAMBLE  # characters in which settings are looked for
-        self._step: Values = {}  # what the line before said of the step, and nothing else
+        self._step: Values = {}  # what a heading said of the step
+        self._under: Values = {}  # and the lines right under it
+        self._indented = False  # whether the line before said a step, so that indented ones may belong to it
 
     def feed(self, text: str) -> None:
         """Take the next part of the text; a line that it does not end waits for the next part."""
@@ -123,6 +136,7 @@ class Console:
             stream.end()
         self._offer_bullets()
         self._offer_box()
+        self._offer_under()
         self._rows.finish()
         if self._bars.live or not self.table.rows:
             self._offer_bars(self._bars.all())
@@ -176,6 +190,7 @@ class Console:
         if self._bullets.begins(text):
             self._offer_bullets()
             self._bullets.begin(text)
+            self._fields(text)
         elif self._bullets.take(text):
             return
         elif score := _SCORE.match(text):
@@ -183,7 +198,7 @@ class Console:
         elif "{" in text or text.rstrip().endswith("("):
             self._braces(text, process)
         else:
-            self._fields(unlogged(text))
+            self._fields(text)
 
     def _braces(self, text: str, process: str) -> None:
         message = unlogged(text)
@@ -229,9 +244,14 @@ class Console:
             self._box = None
         return False
 
-    def _fields(self, message: str) -> None:
-        self._step = lead_step(message) if _STEP.search(message) else {}
-        values = fields(message)
+    def _fields(self, text: str) -> None:
+        message = unlogged(text)
+        if self._goes_on(text, message):
+            return
+        self._offer_under()
+        self._step = heading(message)
+        values = {} if self._step else fields(message)
+        self._indented = bool(position(values))
         if values:
             self._rows.offer(Dialect.FIELDS, values)
         elif not self.table.rows:
@@ -239,6 +259,24 @@ class Console:
             self._settle(message, namespace)
         elif self._rows.resembles(Dialect.FIELDS, message) or self._rows.resembles(Dialect.VERL, message):
             self.table.lost[CUT] += 1
+
+    def _goes_on(self, text: str, message: str) -> bool:
+        """Take a line `Reward: 0.5` under a heading, or indented under the line of a step; whether it is one."""
+        if not self._step and not (self._indented and text[:1] in " \t"):
+            return False
+        values = fields(message, least=1)
+        if not measures(values) or position(values):
+            return False
+        if self._step:
+            self._under |= values
+        else:
+            self._rows.extend(values)
+        return True
+
+    def _offer_under(self) -> None:
+        if self._under:
+            self._rows.offer(Dialect.FIELDS, self._step | self._under)
+        self._step, self._under = {}, {}
 
     def _settle(self, text: str, find: Callable[[str], dict[str, Any]]) -> None:
         """Take the settings that `find` finds in `text`, before the first row and in no more than is looked at."""

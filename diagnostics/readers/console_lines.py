@@ -23,7 +23,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\^_]|\[\d{1,3}(?:;\d{1,3
 _PROCESS = re.compile(r"\((?:[\w.:<>-]+ )?(?:pid|ip)=[^()\n]{0,80}\) ?|\[(?:rank|default|Rank )\d+\]: ?")
 _REPEATED = re.compile(r" \[repeated \d+x across cluster\].*$")
 _LOGGER = re.compile(
-    r"\[?\d{4}[-/]\d\d[-/]\d\d[T ,]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?"
+    r"\[?\d{1,2}/\d{1,2}/\d{4} \d\d:\d\d:\d\d\]?|(?:__main__|root)(?=[\s:|])|\[(?:__main__|root)\]"
+    r"|\[?\d{4}[-/]\d\d[-/]\d\d[T ,]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?"
     r"|\[?(?:\d\d-\d\d )?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?"
     r"|\[?(?:DEBUG|INFO|SUCCESS|WARNING|ERROR)\]?(?=[\s:|\]]|$)"
     r"|\[?[\w/.-]+\.py:\d+(?::\w+)?\]?|[\w.]+:[\w<>.]+:\d+(?= -)|-(?= )|[|:\]\s]"
@@ -44,8 +45,13 @@ _ITEM = re.compile(
     r"\s*(?:'([^'\\\n]{1,200})'|\"([^\"\\\n]{1,200})\")\s*:\s*"
     rf"(?:'([^'\\]*)'|\"([^\"\\]*)\"|\[[^\[\]{{}}]*\]|{_VALUE})\s*([,}}])"
 )
+_HEADING = re.compile(
+    r"[^\w{}()'\"]*(?:global[_ ]step|(?:training )?step|iteration|iter|update)\s*[:#]?\s*(\d{1,12})(?: ?/ ?\d+)?"
+    r"[^\w{}()'\"]*",
+    re.I,
+)
 _LEAD_STEP = re.compile(
-    r"\b((?:global[_ ])?step|iter(?:ation)?|update|episode|epoch)s?\s*[:=#]?\s*\[?(\d{1,12})\b", re.I
+    r"\b((?:global[_ ])?step|iter(?:ation)?|update|rollout|episode|epoch)s?\s*[:=#]?\s*\[?(\d{1,12})\b", re.I
 )
 
 _UNIT = r"(%|\s?[A-Za-zµ][A-Za-z/.]*(?=\s*(?:[|,;()\]]|$| - )))?"
@@ -146,6 +152,12 @@ def _numeric(values: Mapping[str, Any]) -> bool:
     return numbers >= 2 and 2 * numbers >= len(values)
 
 
+def heading(text: str) -> Values:
+    """The step that a line says, and nothing else: `=== Step 10/100 ===`, `Iteration 5:`."""
+    found = _HEADING.fullmatch(text.strip()) if len(text) < LONGEST_LEAD else None
+    return {"step": found[1]} if found else {}
+
+
 def lead_step(lead: str) -> Values:
     """The step that the text before a dict says: `Global step 12: ` as {"global_step": 12}."""
     found = _LEAD_STEP.search(lead)
@@ -168,13 +180,15 @@ def verl(text: str) -> tuple[Values, int] | None:
     return (values, bad) if "step" in values and len(values) > max(1, bad) else None
 
 
-def fields(text: str) -> Values:
+def fields(text: str, *, least: int = 2) -> Values:
     """Names and numbers where a line has nothing else: `step 10 | loss: 0.3, lr=1e-5`; {} for other lines.
+
+    {} also where they are fewer than `least`.
 
     A percentage is a share of 1. `Epoch:[2/3](4/500)` is the step 504 where an epoch has 500. Where the line begins
     with a word for held-out data, that word stands before its names.
     """
-    if len(text) > LONGEST_LINE or _FOREIGN.search(text) or len(_PAIR.findall(text)) < 2:
+    if len(text) > LONGEST_LINE or _FOREIGN.search(text) or len(_PAIR.findall(text)) < least:
         return {}
     text = " ".join(text.split())
     values: Values = {}
@@ -207,7 +221,7 @@ def fields(text: str) -> Values:
         at = found.end()
     if prefix:
         values = {name if name.lower() in STEP_NAMES else prefix + name: value for name, value in values.items()}
-    return values if len(values) >= 2 else {}
+    return values if len(values) >= least else {}
 
 
 def position(values: Mapping[str, Any]) -> str:

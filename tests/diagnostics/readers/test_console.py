@@ -111,6 +111,18 @@ BY_HAND = "".join(
 )
 
 
+UNDER = "".join(f"\n===== Step {i}/100 =====\nMean reward: 0.{i}\nKL = 0.02\nAnswer: 42\nLen: 3\n" for i in range(1, 5))
+INDENTED = "".join(
+    f"Step {i}: Loss = 0.{i}, Reward = 1\n  Accuracy: 12.00% (3/25)\n  KL divergence: 0.5\n  Answer: 7\n"
+    for i in range(1, 5)
+)
+LOGGING = "".join(
+    f"10/22/2025 10:00:0{i} - INFO - __main__ - Epoch 1/3, Step {i}/500, Loss: 0.{i}, Reward: 1.2\n"
+    for i in range(1, 5)
+)
+SLIME = "".join(f"rollout {i}: {{'rollout/raw_reward': 0.{i}, 'rollout/entropy': 1.0}}\n" for i in range(1, 5))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -131,6 +143,11 @@ BY_HAND = "".join(
         (MINIMIND, {"step": [1, 2, 3, 4, 5, 6], "Adv Std": [0.9248] * 6, "Epoch": [1, 1, 1, 2, 2, 2]}),
         (BY_HAND, {"step": [1, 2, 3, 4, 5, 6], "acc": [0.255] * 6, "reward": [1.2] * 6, "Eval/acc": [0.5],
                    "Eval/reward": [0.7]}),
+        (UNDER, {"step": [1, 2, 3, 4], "Mean reward": [0.1, 0.2, 0.3, 0.4], "KL": [0.02] * 4}),
+        (INDENTED, {"Step": [1, 2, 3, 4], "Loss": [0.1, 0.2, 0.3, 0.4], "Accuracy": [0.12] * 4,
+                    "KL divergence": [0.5] * 4}),
+        (LOGGING, {"Epoch": [1] * 4, "Step": [1, 2, 3, 4], "Loss": [0.1, 0.2, 0.3, 0.4]}),
+        (SLIME, {"rollout": [1, 2, 3, 4], "rollout/raw_reward": [0.1, 0.2, 0.3, 0.4]}),
     ],
 )  # fmt: skip
 def test_a_dialect(tmp_path, text, expected):
@@ -284,7 +301,9 @@ PIP = "".join(
     f"     ━━━━━━━━━━━━━━━━ 18.{i}/18.3 MB 50.1 MB/s eta 0:00:00\nRequirement already satisfied: pip in /x (24.0)\n"
     for i in range(30)
 )
-YAML = "".join(f"step: {i}\nloss: 0.{i}\nname: run {i}\n---\n" for i in range(50))
+YAML = "".join(
+    f"- name: run {i}\n  max_steps: 100\n  learning_rate: 1e-5\n  reward: exact\n  step: 10\n" for i in range(50)
+)
 CSV = "step,loss,reward\n" + "".join(f"{i},0.{i},1.0\n" for i in range(50))
 
 
