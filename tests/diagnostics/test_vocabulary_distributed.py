@@ -196,8 +196,8 @@ def test_nemo_rl():
 
 
 def test_nemo_rl_with_its_gym():
-    gym = row("train/gen_kl_error train/total_reward/{mean,max,min,stddev,p25} train/gen_tokens_per_sample/{mean,max,min}",
-              "train/turns_per_sample/mean train/max_gen_tokens_per_turn/p95 train/avg_trajectory_age",
+    gym = row("train/gen_kl_error train/total_reward/{mean,max,min,stddev,p25}",
+              "train/gen_tokens_per_sample/{mean,max,min} train/turns_per_sample/mean train/max_gen_tokens_per_turn/p95 train/avg_trajectory_age",
               "train/critic/explained_var")  # fmt: skip
     naming = settle(gym)
     assert naming.unmapped == ()
@@ -227,6 +227,17 @@ def test_nemo_rl_kl_by_its_settings(loss, metric):
     naming = settle(NEMO, settings=NEMO_SETTINGS | {"loss_fn": NEMO_SETTINGS["loss_fn"] | loss})
     assert naming.metrics["train/kl_penalty"].metric == metric
     assert not naming.metrics["train/kl_penalty"].zeros
+    if not metric.endswith("k2.token"):  # of which there is none for the sampler
+        assert naming.metrics["train/gen_kl_error"].metric == metric.replace("reference", "sampler")
+
+
+def test_nemo_rl_learning_rate_is_of_the_backend_that_trains():
+    megatron = {"enabled": True, "optimizer": {"lr": 1e-3}}
+    policy = {"optimizer": {"kwargs": {"lr": 5e-6}}, "megatron_cfg": megatron}
+    assert settle(NEMO, settings={"policy": policy}).settings["learning_rate"] == 1e-3
+    assert settle(NEMO, settings={"policy": policy | {"megatron_cfg": {"enabled": False}}}).settings == {
+        "learning_rate": 5e-6
+    }
 
 
 # ---- SkyRL
