@@ -24,6 +24,17 @@ Mask = NDArray[np.bool_]
 
 _MOST_VALUES = 256  # of one event that are taken apart together with those of other events
 _KINDS = {3: "histograms", 4: "images", 5: "histograms", 6: "audio clips"}  # fields of a value that hold no number
+# What stands between a tag and its number: `simple_value`, or a tensor with a type, perhaps an empty shape, and the
+# number in its content or its list, as torch and TF 2 write it. Behind it the plugin may be told; TF 2 does each time.
+_FORMS = (
+    (b"\x15", "<f4"),
+    (b"\x42\x0a\x08\x01\x12\x00\x22\x04", "<f4"),
+    (b"\x42\x0a\x08\x01\x12\x00\x2a\x04", "<f4"),
+    (b"\x42\x08\x08\x01\x2a\x04", "<f4"),
+    (b"\x42\x0e\x08\x02\x12\x00\x22\x08", "<f8"),
+    (b"\x42\x0c\x08\x02\x32\x08", "<f8"),
+)
+_PLUGIN = b"\x4a\x0b\x0a\x09\x0a\x07scalars"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,27 +195,32 @@ def _take_apart(data: Bytes, starts: Places, ends: Places) -> tuple[Mask, NDArra
 
 
 def _scalars(data: Bytes, starts: Places, ends: Places) -> tuple[Mask, Places, Places, NDArray[np.float64]]:
-    """Which of the values (m,) are a tag and a float32, alone or in a tensor; where their tags begin and end; numbers.
-
-    Tensors of the writers of TF 2 have a type, an empty shape, and one float or its four bytes.
-    """
+    """Which of the values (m,) are a tag and one number of `_FORMS`; where their tags begin and end; the numbers."""
     known = data.take(starts, mode="clip") == 0x0A
     lengths, tags = _varints(data, starts + 1)
     known &= (lengths >= 0) & (lengths <= ends - tags)
     tags_end = np.where(known, tags + lengths, tags)
-    rest = ends - tags_end
-    simple = known & (rest == 5) & (data.take(tags_end, mode="clip") == 0x15)
-    tensor = known & (rest == 12)
-    at = tags_end[tensor]
-    matches = np.isin(data.take(at + 6), (0x22, 0x2A)) & (data.take(at + 7) == 4)
-    for i, byte in enumerate((0x42, 10, 0x08, 1, 0x12, 0)):
-        matches &= data.take(at + i) == byte
-    tensor[tensor] = matches
-    known = simple | tensor
-    numbers = np.zeros(len(starts))
-    last = ends[known]
-    numbers[known] = data[last[:, None] - np.arange(4, 0, -1)].view("<f4")[:, 0] if len(last) else 0.0
+    rest = np.where(known, ends - tags_end, 0)
+    told = np.flatnonzero(rest > len(_PLUGIN))
+    told = told[_match(data, ends[told] - len(_PLUGIN), _PLUGIN)]
+    rest[told] -= len(_PLUGIN)
+    known, numbers = np.zeros(len(starts), np.bool_), np.zeros(len(starts))
+    for before, form in _FORMS:
+        width = np.dtype(form).itemsize
+        of_form = np.flatnonzero(rest == len(before) + width)
+        of_form = of_form[_match(data, tags_end[of_form], before)]
+        if len(of_form):
+            at = tags_end[of_form, None] + np.arange(len(before), len(before) + width)
+            known[of_form], numbers[of_form] = True, data[at].view(form)[:, 0]
     return known, tags, tags_end, numbers
+
+
+def _match(data: Bytes, places: Places, expected: bytes) -> Mask:
+    """Whether `expected` stands at `places` (n,)."""
+    matches = np.ones(len(places), np.bool_)
+    for i, byte in enumerate(expected):
+        matches &= data.take(places + i, mode="clip") == byte
+    return matches
 
 
 def _varints(data: Bytes, places: Places) -> tuple[NDArray[np.int64], Places]:
