@@ -82,7 +82,10 @@ class ConsoleReader:
 
     def poll(self) -> bool:
         """Read the next megabyte."""
+        begun = self._text.begun
         text = self._text.read()
+        if self._text.begun != begun:
+            self._console.feed("\n")  # the last line of what was there before
         self._console.feed(text)
         return bool(text)
 

@@ -498,6 +498,19 @@ def test_the_same_line_may_be_a_row_of_two_processes():
     assert values(read(lines), "loss") == [0.1, 1.1, 0.2, 1.2, 0.3, 1.3, 0.4, 1.4]
 
 
+def test_a_file_that_is_begun_anew_is_read_from_its_beginning(tmp_path):
+    path = tmp_path / "log"
+    path.write_text(MINIMIND + "Epoch:[1/")
+    reader = console.open_log([path], "")
+    while reader.poll():
+        pass
+    path.write_text(MINIMIND[: len(MINIMIND) // 2])
+    while reader.poll():
+        pass
+    reader.finish()
+    assert values(reader.table, "step") == [1, 2, 3, 4, 5, 6, 1, 2, 3]
+
+
 BEGINNINGS = [
     "",
     "{'a': ",
