@@ -40,7 +40,7 @@ NO_CHUNK = "parts of the stream that are no JSON"
 BEGINNING = 64  # characters that tell a stream of chunks
 _STREAM = re.compile(r'\[?\s*\{\s*"stream_name"\s*:')
 _PROMISING = re.compile(r"\d|[nN]a[nN]|-{10}|\{|\(\s*$")  # what a line has that holds a number, or begins a dict
-_SCORE = re.compile(r"([Aa]verage reward score): (\S+?)(?:, (ema reward score): (\S+))?\s*$")
+_SCORE = re.compile(r"(average reward score): (\S+?)(?:(?:,| \|) (ema reward score): (\S+))?\s*$", re.I)
 
 
 def parts(path: Path, head: bytes) -> Sequence[str] | None:

@@ -74,6 +74,12 @@ DEEPSPEED = "".join(
     f"epoch=0/micro_step={i}/global_step={i}, RunningAvgSamplesPerSec=21.8, MemAllocated=13.49GB\n"
     for i in range(1, 5)
 )
+DEEPSPEED_NOW = "".join(
+    f"Epoch: 0 | Step: {i} | PPO Epoch: 1 | Actor Loss: 0.{i} | Critic Loss: 0.25 | Unsupervised Loss: 0\n"
+    f"End-to-End => Latency: 3.74s, TFLOPs: 12.30, Samples/sec: 17.12, Time/seq 0.06s, Batch Size: 64\n"
+    f"Average reward score: {i}.25 | EMA reward score: 0\n{'-' * 85}\n"
+    for i in range(1, 5)
+)
 PRIME = "".join(
     f"{ESC}[32m10:00:0{i}{ESC}[0m | {ESC}[1mSUCCESS{ESC}[0m | Step {i} | Time: 12.34s | Loss: 0.{i} | Entropy: 0.41 | "
     f"Mismatch KL: 0.0012 | LR: 1.00e-06 | Throughput: 9000 tokens/s | MFU: 31.5% | Peak Mem.: 10.1/80.0 GiB (12.6%)\n"
@@ -132,6 +138,8 @@ SLIME = "".join(f"rollout {i}: {{'rollout/raw_reward': 0.{i}, 'rollout/entropy':
         (OPENRLHF, {"global_step": [1, 2, 3], "policy_loss": [0.1, 0.2, 0.3], "reward": [-1.5] * 3}),
         (DEEPSPEED, {"step": [1, 2, 3, 4], "act_loss": [0.1, 0.2, 0.3, 0.4], "cri_loss": [math.nan] * 4,
                      "average reward score": [1.25, 2.25, 3.25, 4.25]}),
+        (DEEPSPEED_NOW, {"Step": [1, 2, 3, 4], "Actor Loss": [0.1, 0.2, 0.3, 0.4], "EMA reward score": [0] * 4,
+                         "Average reward score": [1.25, 2.25, 3.25, 4.25]}),
         (PRIME, {"Step": [0, 1, 2, 3], "Loss": [0.0, 0.1, 0.2, 0.3], "MFU": [0.315] * 4, "Mismatch KL": [0.0012] * 4,
                  "LR": [1e-6] * 4}),
         (NEMO, {"step": [1, 2, 3], "Loss": [0.01, 0.02, 0.03], "Avg Reward": [0.1, 0.2, 0.3]}),
