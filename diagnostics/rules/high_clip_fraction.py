@@ -11,7 +11,7 @@ from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
 from diagnostics.stats import rolling_mean
 
-CLIPPED = "clip_fraction.token"
+CLIPPED, OF_SOMETHING = "clip_fraction.token", "clip_fraction"  # of tokens, and where the log does not say of what
 
 WINDOW = 4
 
@@ -19,12 +19,13 @@ WINDOW = 4
 @rule(
     "UPD002",
     Severity.ERROR,
-    needs=[CLIPPED],
+    needs=[(CLIPPED, OF_SOMETHING)],
     lookback=WINDOW,
     min_points=WINDOW,
     fires=[
         Case(example({CLIPPED: "0+0.01*45"}), "warning@22 error@42"),
         Case(example({CLIPPED: "0.3 0.18 0.2 0.16 0.19 0.16*10"}), "warning@3"),
+        Case(example({OF_SOMETHING: "0+0.01*45"}), "warning@22 error@42"),
     ],
     quiet=[
         example({CLIPPED: "0.15~0.01*60"}),  # within what PPO does
@@ -36,7 +37,8 @@ def high_clip_fraction(run: RunHistory, *, limit: float = 0.2, severe: float = 0
     """For too many tokens the update wants to leave the trust region.
 
     ## Meaning
-    The mean clip fraction of the last 4 points is above `limit` (WARNING) or `severe` (ERROR).
+    The mean clip fraction of the last 4 points is above `limit` (WARNING) or `severe` (ERROR). One of which the log
+    does not say whether it is of tokens is held to the same limits.
 
     ## Why it matters
     Clipped tokens give no gradient: a large share means that the policy moves further on each batch than its data
@@ -58,25 +60,26 @@ def high_clip_fraction(run: RunHistory, *, limit: float = 0.2, severe: float = 0
       above 0.3 bad and below 0.1 healthy.
     - Schulman et al. 2017, Proximal policy optimization (arXiv 1707.06347).
     """
-    series = run.get(CLIPPED)
-    level = rolling_mean(series.values, WINDOW)
-    yield Alarm(Severity.WARNING, series.steps, level > limit, partial(_told, run, series, level, limit))
-    yield Alarm(Severity.ERROR, series.steps, level > severe, partial(_told, run, series, level, severe))
+    for series in (run.get(CLIPPED), run.get(OF_SOMETHING)):
+        level = rolling_mean(series.values, WINDOW)
+        yield Alarm(Severity.WARNING, series.steps, level > limit, partial(_told, run, series, level, limit))
+        yield Alarm(Severity.ERROR, series.steps, level > severe, partial(_told, run, series, level, severe))
 
 
 def _told(run: RunHistory, series: MetricSeries, level: np.ndarray, limit: float, i: int) -> Told:
     first, last = int(series.steps[max(0, i - WINDOW + 1)]), int(series.steps[i])
+    of = " of the tokens were" if series.metric == CLIPPED else " was"
     return Told(
-        f"{level[i]:.0%} of the tokens were clipped between steps {first} and {last} (limit {limit:.0%})",
+        f"{level[i]:.0%}{of} clipped between steps {first} and {last} (limit {limit:.0%})",
         first,
-        (Evidence(CLIPPED, first, last, "mean of the last 4 points", float(level[i]), limit),),
-        (_remedy(run, float(level[i])),),
+        (Evidence(series.metric, first, last, "mean of the last 4 points", float(level[i]), limit),),
+        (_remedy(run, series.metric, float(level[i])),),
     )
 
 
-def _remedy(run: RunHistory, level: float) -> Prescription:
-    epochs = fewer_epochs(run, CLIPPED, level / 4)
+def _remedy(run: RunHistory, clipped: str, level: float) -> Prescription:
+    epochs = fewer_epochs(run, clipped, level / 4)
     if epochs is not None:
         return epochs
     because = "smaller updates stay within the trust region"
-    return Prescription("learning_rate", Scale(0.5), Hypothesis(CLIPPED, Direction.DOWN, level / 4, 0.5, because))
+    return Prescription("learning_rate", Scale(0.5), Hypothesis(clipped, Direction.DOWN, level / 4, 0.5, because))

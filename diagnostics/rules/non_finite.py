@@ -13,7 +13,7 @@ from diagnostics.series import MetricSeries, RunHistory, example
 from diagnostics.stats import sustained
 
 # A gradient or loss that is not finite writes NaN into the weights; anything else may be an accident of the log.
-CORE = ("total_loss", "policy_loss.token", "grad_norm")
+CORE = ("total_loss", "policy_loss.token", "policy_loss", "value_loss", "grad_norm")
 
 
 @rule(
@@ -25,6 +25,7 @@ CORE = ("total_loss", "policy_loss.token", "grad_norm")
         Case(example({"grad_norm": "1*5 nan 1*5"}), "error@5"),
         Case(example({"grad_norm": "1*5 nan*3"}), "error@5 fatal@7"),
         Case(example({"total_loss": "0*4 inf*9"}), "error@4 fatal@6"),
+        Case(example({"value_loss": "0.4*4 nan*9"}), "error@4 fatal@6"),
     ],
     quiet=[
         example({"grad_norm": "1*20"}),
@@ -36,7 +37,7 @@ def non_finite(run: RunHistory, *, fatal_after: int = 3) -> Iterator[Alarm]:
     """A loss or gradient norm is NaN or infinite.
 
     ## Meaning
-    At least one of the total loss, the policy loss and the gradient norm is not a finite number. ERROR at the first
+    At least one of the losses (total, policy, value) and the gradient norm is not a finite number. ERROR at the first
     such step, FATAL when it lasts for `fatal_after` steps: by then the weights are NaN, and every later step is wasted.
 
     ## Why it matters
