@@ -275,6 +275,19 @@ def test_a_value_that_is_longer_than_its_event_does_not_read_the_next_one(tmp_pa
     assert dict(table.lost) == {"records that are no event": 1}
 
 
+def test_what_stands_behind_a_number_is_looked_at(tmp_path):
+    number = message(1, b"a") + b"\x15" + struct.pack("<f", 1)
+    plugin = message(9, message(1, message(1, b"scalars")))
+    path = file_of(
+        tmp_path / "f",
+        event(1, message(1, number + plugin)),
+        event(2, message(1, number + b"\x07" * len(plugin))),  # no message
+        event(3, message(1, number + message(9, message(1, message(1, b"another"))))),
+    )
+    table = read(path)
+    assert points(table) == {"a": [(1, 1), (3, 1)]} and dict(table.lost) == {"values that cannot be read": 1}
+
+
 def test_one_element_that_stands_for_many_is_no_number(tmp_path):
     vector = b"\x08\x01" + message(2, message(2, b"\x08\x02")) + message(5, struct.pack("<f", 1.0))
     table = read(file_of(tmp_path / "f", event(1, message(1, message(1, b"t") + message(8, vector)))))
