@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from diagnostics.finding import Finding, Report, finding_to_json
 from diagnostics.report.json import VERSION, report_to_json
+from diagnostics.report.words import line
 from diagnostics.text import visible
-from studies import words
 
 
 class FollowedView:
@@ -23,7 +23,7 @@ class FollowedView:
             if self._as_json:
                 _line({"type": "finding", "source": source, "finding": finding_to_json(finding)})
             else:
-                print(visible((f"{source}  " if logs > 1 else "") + words.finding(finding)), flush=True)
+                print((f"{visible(source)}  " if logs > 1 else "") + line(finding), flush=True)
 
     def reported(self, reports: Sequence[Report]) -> None:
         """Show the reports on all logs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from diagnostics.finding import Report, Severity
+from diagnostics.finding import Finding, Report, Severity
 from diagnostics.text import visible
 from diagnostics.vocabulary import vocabulary
 
@@ -20,10 +20,16 @@ def read_as(report: Report) -> str:
 def short(report: Report) -> str:
     """A line on the log, and one for each finding."""
     found = amounts(f.severity for f in report.findings) or "no findings"
-    lines = [f"{report.source}: {read_as(report)}; {found}" if report.source else f"{read_as(report)}; {found}"]
-    for f in report.findings:
-        lines.append(f"{f.severity.name} {f.code} {f.name} at step {f.raised_at}: {f.message}")
-    return "\n".join(visible(line) for line in lines)
+    name = f"{report.source}: " if report.source else ""
+    return "\n".join([visible(f"{name}{read_as(report)}; {found}"), *map(line, report.findings)])
+
+
+def line(finding: Finding) -> str:
+    """A finding in one line."""
+    segment = f" of segment {finding.segment}" if finding.segment > 1 else ""
+    return visible(
+        f"{finding.severity.name} {finding.code} {finding.name} at step {finding.raised_at}{segment}: {finding.message}"
+    )
 
 
 def amounts(severities: Iterable[Severity]) -> str:

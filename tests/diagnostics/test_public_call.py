@@ -172,6 +172,11 @@ def test_as_text() -> None:
     assert repr(diagnostics.diagnose(ROWS[:30])).endswith("no findings")
 
 
+def test_a_finding_of_a_later_segment_says_so() -> None:
+    report = diagnostics.diagnose([*ROWS[:30], *ROWS])
+    assert "ERROR NUM001 non_finite at step 40 of segment 2: grad_norm is inf at step 40" in repr(report).splitlines()
+
+
 def test_text_of_others_is_made_visible_in_it() -> None:
     report = diagnostics.diagnose(ROWS)
     evil = replace(report, source=EVIL, findings=(replace(report.findings[0], message=EVIL),))
