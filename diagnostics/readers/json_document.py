@@ -18,7 +18,7 @@ from diagnostics.readers.salvage import salvaged
 from diagnostics.readers.table import Table, number
 
 FORMAT = "JSON"
-MOST_BYTES = 1 << 26  # of a document, which takes ten times that in memory; a longer one is no log that is written whole
+MOST_BYTES = 1 << 26  # of a document, which takes ten times that in memory; no log that is written whole is longer
 DEPTH = 4  # objects that the rows lie down
 LEAST = 2  # rows
 MOST_SETTINGS = 500  # names beside the rows that are settings
