@@ -316,7 +316,11 @@ CSV = "step,loss,reward\n" + "".join(f"{i},0.{i},1.0\n" for i in range(50))
 
 
 @pytest.mark.parametrize(
-    "text", [CHAT, CODE, MARKDOWN, PIP, YAML, CSV, "", "x", "\n" * 99, "loss 1\n" * 99, "step 1 | loss 0.5\n" * 2, TRL5.split("\n")[0] + "\n"],
+    "text",
+    [
+        CHAT, CODE, MARKDOWN, PIP, YAML, CSV, "", "x", "\n" * 99, "loss 1\n" * 99, "step 1 | loss 0.5\n" * 2,
+        TRL5.split("\n")[0] + "\n",
+    ],
 )  # fmt: skip
 def test_what_is_no_log(tmp_path, text):
     assert not is_log(tmp_path, text)
