@@ -197,7 +197,8 @@ def test_nemo_rl():
 
 def test_nemo_rl_with_its_gym():
     gym = row("train/gen_kl_error train/total_reward/{mean,max,min,stddev,p25}",
-              "train/gen_tokens_per_sample/{mean,max,min} train/turns_per_sample/mean train/max_gen_tokens_per_turn/p95 train/avg_trajectory_age",
+              "train/gen_tokens_per_sample/{mean,max,min} train/turns_per_sample/mean",
+              "train/max_gen_tokens_per_turn/p95 train/avg_trajectory_age",
               "train/critic/explained_var")  # fmt: skip
     naming = settle(gym)
     assert naming.unmapped == ()
@@ -310,6 +311,15 @@ def test_skyrl_by_its_settings():
     assert algorithm(policy_loss_type="gspo").metrics["policy/loss_metrics/clip_ratio"].metric == "clip_fraction"
     assert "kl_coef" not in algorithm(kl_loss_coef=0.001, use_kl_loss=False, use_kl_in_reward=False).settings
     assert algorithm(kl_loss_coef=0.001, use_kl_in_reward=True).settings["kl_coef"] == 0.001
+
+
+@pytest.mark.parametrize("name", ["policy/policy_kl", "loss/avg_kl"])
+@pytest.mark.parametrize("logged", ["k1", "k2", "k3", "abs"])
+def test_skyrl_kl_by_its_estimator(name, logged):
+    settings = {"trainer": {"algorithm": {"kl_estimator_type": logged}}}
+    estimator = "unknown" if logged == "abs" else logged
+    naming = settle(row("policy/policy_entropy", name), settings=settings)
+    assert naming.metrics[name].metric == f"kl.reference.{estimator}.token"
 
 
 def test_skyrl_of_older_names():
