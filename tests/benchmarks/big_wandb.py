@@ -13,7 +13,10 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-METRICS = tuple(f"train/value{i}" for i in range(30))
+METRICS = (
+    *("train/loss", "train/kl", "train/reward", "train/reward_std", "train/grad_norm", "train/learning_rate"),
+    *("train/epoch", "train/completion_length", *(f"train/rewards/f{i}" for i in range(22))),
+)  # as TRL before 0.17 logs them in GRPO: 30
 STEP = "train/global_step"
 _BLOCK, _HEAD = 1 << 15, 7
 
