@@ -22,12 +22,17 @@ def parse_version(text: str) -> Version:
     return tuple(parts)
 
 
+# transformers.utils.notebook; with Unsloth's patch of it, the table of a notebook has all other metrics as well.
+_IN_NOTEBOOKS = {"Training Loss": "loss", "Validation Loss": "eval_loss"}
+
+
 class Transport(StrEnum):
     """How names are respelt on their way into a log."""
 
     EXACT = "exact"
     TRAIN = "train"  # some loggers put `train/` in front
-    TRANSFORMERS = "transformers"  # wandb, TensorBoard and others get `train/x` for `x` and `eval/x` for `eval_x`
+    # wandb, TensorBoard and others get `train/x` for `x` and `eval/x` for `eval_x`; notebooks show `a / b` for `a/b`
+    TRANSFORMERS = "transformers"
     PLAIN = "plain"  # people's own: small letters or capitals, spaces or "_" between words, `train/` in front or not
 
     def spellings(self, name: str) -> tuple[str, ...]:
@@ -38,6 +43,8 @@ class Transport(StrEnum):
             case Transport.TRAIN:
                 return (name, name[6:]) if name.startswith("train/") else (name,)
             case Transport.TRANSFORMERS:  # transformers.integrations.rewrite_logs
+                if name in _IN_NOTEBOOKS or " / " in name:
+                    return (name, _IN_NOTEBOOKS.get(name, name.replace(" / ", "/")))
                 head, slash, tail = name.partition("/")
                 if not slash or (head == "train" and tail.startswith(("eval_", "test_"))):
                     return (name,)

@@ -400,3 +400,19 @@ def test_rows_of_a_framework_that_the_format_tells():
 def test_rows_undo_signs():
     row = {"rollout/ep_rew_mean": 1.0, "train/entropy_loss": -0.5}
     assert Names().canonical(row)[0] == {"reward_mean": 1.0, "entropy.action": 0.5}
+
+
+def test_names_as_the_tables_of_notebooks_show_them():
+    shown = ["Training Loss", "Validation Loss", "reward", "completions / mean_length", "completions / clipped_ratio",
+             "rewards / check_answer / mean", "clip_ratio / region_mean"]  # fmt: skip
+    naming = settle(shown, settings={"scale_rewards": "group", "num_generations": 8})
+    assert naming.framework == "trl-grpo"
+    assert {name: meaning.metric for name, meaning in naming.metrics.items()} == {
+        "Training Loss": "total_loss",
+        "Validation Loss": "eval_loss",
+        "reward": "reward_mean",
+        "completions / mean_length": "completion_length_mean",
+        "completions / clipped_ratio": "truncated_share",
+        "rewards / check_answer / mean": "reward_component_mean[check_answer]",
+        "clip_ratio / region_mean": "clip_fraction.token",
+    }
