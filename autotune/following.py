@@ -123,7 +123,8 @@ class Follower:
         spool = self._spool if place.path == self._stdin else None
         may_come = not spool.ended if spool else place.can_be_read()
         try:
-            new = [source for source in place.find().sources if source not in self._seen]
+            found = place.find()
+            new = [source for source in found.sources if source not in self._seen]
             self.logs += [Followed(source, self._mine, spool) for source in new]
         except (OSError, UserError) as error:
             if not may_come:
@@ -132,14 +133,20 @@ class Follower:
             elif not self._awaited[place] and not spool:  # of what comes through a pipe nobody need be told to wait
                 self._awaited[place] = str(error)
                 why = error.message if isinstance(error, UserError) else str(error)
-                print(f"autotune: waiting: {visible(why)}", file=sys.stderr)
+                _say(f"waiting: {why}")
             return
         del self._awaited[place]
         self._seen.update(new)
+        for path, reason in found.unreadable:
+            _say(f"not followed: {path}: {reason}")
 
     def _error(self, message: str) -> None:
         self.errors.append(message)
         fail(message)
+
+
+def _say(message: str) -> None:
+    print(f"autotune: {visible(message)}", file=sys.stderr, flush=True)
 
 
 def follow(

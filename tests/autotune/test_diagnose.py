@@ -338,17 +338,22 @@ def test_a_log_that_says_it_ended_ends_it(tmp_path: Path, following: list[Follow
 @pytest.mark.slow
 def test_several_logs_are_followed_and_each_line_says_whose_it_is(tmp_path: Path, following: list[Following]) -> None:
     write(tmp_path / "a.jsonl", rows(30))
+    write(tmp_path / "folder" / "c.jsonl", rows(30))
+    (tmp_path / "folder" / "empty.csv").touch()
     log = tmp_path / "b.jsonl"
     log.touch()
-    one = Following("a.jsonl", "b.jsonl", "gone.jsonl", cwd=tmp_path)
+    one = Following("a.jsonl", "b.jsonl", "gone.jsonl", "folder", cwd=tmp_path)
     following.append(one)
-    said = one.until("waiting: b.jsonl is empty")
-    assert "error: there is no gone.jsonl" in one.until("gone.jsonl") or said
+    one.until("autotune: waiting: b.jsonl is empty\n")
+    one.until("autotune: error: there is no gone.jsonl.")
+    one.until("autotune: not followed: folder/empty.csv: empty\n")
     append(log, rows(30, bad=12))
     one.until("b.jsonl  ERROR NUM001")
     one.process.send_signal(signal.SIGINT)
     assert one.process.wait(30) == 130
-    assert "2 runs by their worst finding: 1 error, 1 none." in one.out.read_text()
+    said = one.out.read_text()
+    assert "3 runs by their worst finding: 1 error, 2 none." in words(said)
+    assert said.count("waiting") == 1
 
 
 @pytest.mark.slow
