@@ -203,8 +203,6 @@ def fields(text: str, *, least: int = 2) -> Values:
                 values["step"] = str((int(found[2]) - 1) * int(found[5]) + int(found[4]))
         elif found := _WORD.match(text, at) or _FIELD.match(text, at):
             name = found[1].strip()
-            if name.count("(") != name.count(")"):  # the head of a function
-                return {}
             spelt = found[2].replace(",", "")
             if found[3] == "%":
                 spelt = repr((number(spelt) or 0.0) / 100)

@@ -234,6 +234,19 @@ def test_chunks_of_a_stream_are_put_together_before_they_are_cut_into_lines():
     assert read(lines.replace('"time"', "time", 1)).lost == {console.NO_CHUNK: 1}
 
 
+def test_what_one_stream_prints_in_several_lines_is_not_broken_by_another():
+    lines = ["{'step': 1,\n", " 'loss': 0.5,\n", " 'reward': 2.0}\n"] * 2
+    stream = [e for line in lines for e in (("stdout", line), ("stderr", "  'loss': a warning, {indented}\n"))]
+    table = read("\n".join(json.dumps({"stream_name": name, "time": 1, "data": line}) for name, line in stream))
+    assert values(table, "loss") == [0.5, 0.5]
+
+
+def test_a_line_of_bars_without_end_is_cut_between_them():
+    row = "{'loss': 0.25, 'reward': 1.5, 'epoch': 0.01}"
+    for before in range(console.LONGEST - 50, console.LONGEST + 10, 7):
+        assert values(read("\r" * before + row + "\r" * 99 + row), "loss") == [0.25] * 2
+
+
 def test_supervised_rows_before_the_grpo_rows_are_kept():
     table = read("Step 1 | sft_loss: 2.0 | lr: 0.1\n" * 3 + MINIMIND)
     assert values(table, "sft_loss") == [2.0] * 3
