@@ -12,7 +12,10 @@ from diagnostics.rule import Alarm, Case, NotApplicable, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, example
 from diagnostics.stats import Mask, rolling_mean, share, sustained
 
-SEQUENCE = ("kl.reference.k1.sequence", "kl.reference.k3.sequence")
+# One of which the log does not say whether it is per token or a sum is held to the limits of the sum, which are larger.
+SEQUENCE = (
+    "kl.reference.k1.sequence", "kl.reference.k3.sequence", "kl.reference.unknown.sequence", "kl.reference.unknown",
+)  # fmt: skip
 ZERO_STD, GOOD = "zero_std_share", "zero_std_share_ceiling"
 
 # k3 is heavy-tailed: one step of 13 between steps of 0.9 says nothing, so most of the last points must be high.
@@ -43,6 +46,7 @@ AWAY = {KL_TOKEN[0]: "0.6~0.02*80"}
         ),  # no reward to compare with: the published divergence
         Case(example({SEQUENCE[0]: "0+0.2*300", "reward_mean": "0.3~0.05*300"}), "warning@87"),
         Case(example({SEQUENCE[0]: "0+0.2*300", "reward_mean": "0.3+0.01~0.05*300"}), "warning@208"),
+        Case(example({SEQUENCE[3]: "0+0.2*300", "reward_mean": "0.3~0.05*300"}), "warning@87"),
         Case(
             example({KL_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.327 0.527 " * 30}), "warning@66"
         ),  # a gain too small for the distance
@@ -62,6 +66,7 @@ AWAY = {KL_TOKEN[0]: "0.6~0.02*80"}
         ),  # bought a little
         example({KL_TOKEN[0]: "0.02~0.005*60 13 0.02~0.005*40", "reward_mean": "0.3~0.05*101"}),  # one spike
         example({SEQUENCE[0]: "0+0.1*60 6*60", "reward_mean": "0.3~0.05*120"}),  # a sum over tokens is larger
+        example({SEQUENCE[3]: "0+0.1*60 6*60", "reward_mean": "0.3~0.05*120"}),  # it may be such a sum
         example({KL_TOKEN[0]: "0*80", "reward_mean": "-0.6~0.1*80"}, settings={"kl_coef": 0.0}),  # not measured
     ],
 )
@@ -82,8 +87,9 @@ def kl_explosion(
 
     ## Meaning
     Far: in 8 of the last 10 points the KL to the reference was above the limit of its unit, `token_limit` nats per
-    token or `sequence_limit` per completion. Fruitless: the mean reward of the last 10 points stands less than `gain`
-    times the noise of one step above the mean of the first 10, and is not within `ceiling` of the top of its range.
+    token or `sequence_limit` per completion, the larger of the two where the log does not say which. Fruitless: the
+    mean reward of the last 10 points stands less than `gain` times the noise of one step above the mean of the first
+    10, and is not within `ceiling` of the top of its range.
 
     WARNING: far and fruitless for `patience` points, or above the published divergence (`token_diverged`,
     `sequence_diverged`) whatever the reward does. ERROR: far, and the reward lies more than `loss` times the noise
