@@ -244,7 +244,7 @@ def test_what_one_stream_prints_in_several_lines_is_not_broken_by_another():
 def test_a_line_of_bars_without_end_is_cut_between_them():
     row = "{'loss': 0.25, 'reward': 1.5, 'epoch': 0.01}"
     for before in range(console.LONGEST - 50, console.LONGEST + 10, 7):
-        assert values(read("\r" * before + row + "\r" * 99 + row), "loss") == [0.25] * 2
+        assert values(read("x" + "\r" * before + row + "\r" * 99 + row), "loss") == [0.25] * 2
 
 
 def test_supervised_rows_before_the_grpo_rows_are_kept():

@@ -166,6 +166,17 @@ def test_the_parts_in_which_a_file_grows_make_no_difference(tmp_path_factory, cu
     assert contents(drained(reader)) == contents(drained(jsonl.open_log([whole], "")))
 
 
+def test_a_file_that_is_begun_anew_does_not_go_on_in_its_torn_line(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1, "loss": 1}\n{"step": 2, "lo')
+    reader = jsonl.open_log([path], "")
+    reader.poll()
+    path.write_text('{"step": 1, "loss": 3}\n')
+    table = drained(reader)
+    assert [value for _, value in points(table, "loss")] == [1, 3]
+    assert not table.lost
+
+
 def test_a_file_that_is_gone_says_so(tmp_path):
     for form in (jsonl, json_document, trainer_state):
         with pytest.raises(OSError):
