@@ -264,6 +264,18 @@ def test_names_that_look_alike(tmp_path):
     assert "names that also arise by joining others: a.b (2)" in table.notes
 
 
+def test_objects_whole_and_in_parts(tmp_path):
+    """A value below two names may come either way."""
+    parts, whole = [item("1", "a", "b"), item('"0.5"', "c")], [item('{"b": 2, "d": {"e": "3"}}', "a"), item("4", "c")]
+    rows = [history(i, *(whole if i % 2 else parts)) for i in range(4)]
+    table = read(run_file(tmp_path / "a.wandb", *rows)).table
+    assert points(table) == {
+        "a.b": [(0, "1.0"), (1, "2.0"), (2, "1.0"), (3, "2.0")],
+        "c": [(0, "0.5"), (1, "4.0"), (2, "0.5"), (3, "4.0")],
+        "a.d.e": [(1, "3.0"), (3, "3.0")],
+    }
+
+
 def test_a_name_twice_in_a_row(tmp_path):
     table = read(run_file(tmp_path / "a.wandb", history(0, item("1", "a"), item("2", "a")), logged(1, a=3))).table
     assert points(table) == {"a": [(0, "1.0"), (0, "2.0"), (1, "3.0")]}
@@ -404,6 +416,15 @@ def test_how_a_run_ended(tmp_path, code, note):
     assert reader.exit_code == code
     assert reader.table.ended == (code is not None)
     assert reader.table.notes == ([note] if note else [])
+
+
+def test_a_run_that_was_resumed_and_killed_has_not_ended(tmp_path):
+    first = run_file(tmp_path / "a.wandb", start(), logged(0, loss=1), exit_code=1)
+    second = run_file(tmp_path / "b.wandb", start(resumed=True), logged(1, loss=2), exit_code=None)
+    reader = read(first, second)
+    assert reader.exit_code is None
+    assert not reader.table.ended
+    assert any("no exit record" in note for note in reader.table.notes)
 
 
 def test_forked_and_resumed(tmp_path):
