@@ -154,10 +154,8 @@ class History:
         Returned are the numbers in objects: their columns, rows, and what they are.
         """
         others = wanted & ~known
-        first = data[items.starts]
-        blank = others & (
-            _BLANK[first] & ((items.tags == _VALUE_JSON) | (items.tags == _JSON)) | (items.tags < _INTEGER)
-        )
+        in_json = (items.tags == _VALUE_JSON) | (items.tags == _JSON)
+        blank = others & np.where(in_json, _BLANK[data[items.starts]], items.tags < _INTEGER)
         self._blank.update(np.unique(columns[blank]).tolist())
         spread: list[tuple[int, int, float]] = []
         for i in np.flatnonzero(others & ~blank).tolist():
@@ -227,10 +225,10 @@ def _items_of_long(raw: bytes, row: int, start: int, end: int, broken: Flags) ->
     """The items of one row: the row, starts, stops, (n,) each."""
     starts, stops = array("q"), array("q")
     try:
-        for number_, wire, value in protobuf.fields(raw, start, end):
-            if number_ << 3 | wire == _ITEM:
-                starts.append(value[0])
-                stops.append(value[1])
+        for field, wire, span in protobuf.fields(raw, start, end):
+            if field << 3 | wire == _ITEM:
+                starts.append(span[0])
+                stops.append(span[1])
     except Malformed:
         broken[row] = True
     return np.full(len(starts), row), np.array(starts, np.int64), np.array(stops, np.int64)

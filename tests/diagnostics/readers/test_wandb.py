@@ -223,7 +223,7 @@ def leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...],
         yield path, value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows_of_values, st.sampled_from(["json", "typed", "json,typed", "python"]))
 def test_what_was_written_is_read(tmp_path_factory, rows, form):
     rows = [{path[:1] if form == "python" else path: value for path, value in row.items()} for row in rows]
