@@ -146,6 +146,7 @@ class MonitorApp(App[MonitorResult]):
             loop.add_signal_handler(number, self.action_leave)
 
 
+SWITCH = 0.001  # seconds after which the thread that reads lets a key through; Python's own are 0.005
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -160,6 +161,7 @@ def run_monitor(
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         elsewhere = "study show" if found is None else "diagnose"
         raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
+    sys.setswitchinterval(SWITCH)
     app = MonitorApp(path, loop, found=found, mine=mine)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # the first paint waits for no numpy
 INTERVAL = 0.5  # seconds between looks at the files
 SHARE = 0.05  # of a core that looking may take: the look at a very long log waits
 SEARCH_INTERVAL = 5.0  # seconds between looks for logs that are new in a folder
-TELL_INTERVAL = 0.2  # seconds between two words on how far reading is
+TELL_INTERVAL = 0.5  # seconds between two words on how far reading is
 QUIET = 300.0  # seconds after which a log that nobody wrote to is read to its end
 DEPTH = 3  # folders that files of a run lie down: runs/name/checkpoint-10
 

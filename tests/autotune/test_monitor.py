@@ -1,11 +1,14 @@
-"""`autotune monitor` as a verb: which study, and what it says where it cannot show one."""
+"""`autotune monitor` as a verb: which study or logs, and what it says where it cannot show any."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from autotune.cli import ExitStatus, main
 from autotune.folders import RUNS
+from diagnostics.sources import Found
+from diagnostics.user_map import UserMap
 from studies.log import StudyLog
 from studies.record import Search
 from studies.spec import load
@@ -17,6 +20,23 @@ def study(directory: Path) -> Path:
     log.started(load("arithmetic-grpo"), Search())
     log.close()
     return directory
+
+
+LOG = '{"step": 1, "score": 0.5}\n{"step": 2, "score": 0.7}\n'
+
+
+def test_what_is_no_study_is_looked_at_for_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("log.jsonl").write_text(LOG)
+    watched: list[tuple[Path, tuple[Path, ...], Mapping[str, str]]] = []
+
+    def run_monitor(path: Path, *, found: Found, mine: UserMap) -> None:
+        (source,) = found.sources
+        watched.append((path, source.paths, mine.metrics))
+
+    monkeypatch.setattr("tui.app.run_monitor", run_monitor)
+    assert main(["monitor", "log.jsonl", "--map", "score=reward_mean"]) is ExitStatus.CLEAN
+    assert watched == [(Path("log.jsonl"), (Path("log.jsonl"),), {"score": "reward_mean"})]
 
 
 @pytest.mark.parametrize("args", [[], ["elsewhere"]])
@@ -36,8 +56,14 @@ def test_the_study_is_the_one_given_or_the_latest(
     ("args", "message"),
     [
         ([], "no studies in autotune-runs"),
-        (["nowhere"], "nowhere is no study"),
-        (["st"], "the monitor needs a terminal"),
+        (["nowhere"], "there is no nowhere"),
+        (["st"], "the monitor needs a terminal. Elsewhere: autotune study show st"),
+        (["log.jsonl"], "the monitor needs a terminal. Elsewhere: autotune diagnose log.jsonl"),
+        (["empty"], "empty is empty. Has its writer begun?"),
+        (["noise"], "noise is no log that autotune reads"),
+        (["folder"], "nothing to diagnose in folder"),
+        (["log.jsonl", "--map", "score=rewardmean"], "there is no metric or setting 'rewardmean'"),
+        (["st", "--map", "score=reward_mean"], "--map is for logs of others"),
     ],
 )
 def test_what_cannot_be_shown_is_said_in_one_line(
@@ -45,6 +71,10 @@ def test_what_cannot_be_shown_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     study(Path("st"))
+    Path("log.jsonl").write_text(LOG)
+    Path("empty").touch()
+    Path("noise").write_text("once upon a time\nthere was a log\n")
+    Path("folder").mkdir()
     assert main(["monitor", *args]) is ExitStatus.ERROR
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line

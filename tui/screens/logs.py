@@ -48,7 +48,7 @@ class LogScreen(Panes):
         super().__init__(clock)
         self._path, self._base = path, f"{path}/"
         self._runs: list[Run] = []
-        self._said: tuple[Report | None, str, float, tuple[Finding, ...]] | None = None
+        self._said: tuple[Report | None, str, tuple[Finding, ...]] | None = None
 
     def compose(self) -> ComposeResult:
         """The panes and the keys."""
@@ -101,7 +101,7 @@ class LogScreen(Panes):
         run = self.run
         if run is None:
             return
-        said = run.log.report, run.log.trouble, run.log.share, run.findings
+        said = run.log.report, run.log.trouble, run.findings
         if anew or said != self._said:  # a long report is laid out again only where it says something new
             self._said = said
             self.query_one(About).show(about(run), "Diagnosis", anew=anew)

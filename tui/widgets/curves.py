@@ -31,7 +31,7 @@ from tui.feed import Snapshot, TrialFeed
 # What a person looks at first, by quantity; the others follow by name.
 FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_loss", "loss")
 LAST = "completions_generated"  # a count of the cost, no sign of health
-LEAST_WIDTH, LOW, TALL = 36, 6, 8  # cells of a plot
+LEAST_WIDTH, LOW, TALL, TALLEST = 36, 6, 8, 16  # cells of a plot; the last where there are few
 GUTTER = 9  # for the labels of the highest and the lowest value
 # Colours by number: a terminal's own blue and grey are often too dark for thin dots.
 OWN, FAINT = Style(color="#5fafff"), Style(color="#878f97")
@@ -203,11 +203,15 @@ class Curves(ScrollView, can_focus=True):
     @property
     def tall(self) -> int:
         """How many lines a plot has."""
-        return TALL if self.size.height >= 2 * TALL else LOW
+        usual = TALL if self.size.height >= 2 * TALL else LOW
+        return max(usual, min(TALLEST, self.size.height // max(1, self._rows)))
+
+    @property
+    def _rows(self) -> int:
+        return -(-len(self.plots) // self.across)
 
     def _measure(self) -> None:
-        rows = -(-len(self.plots) // self.across)
-        self.virtual_size = Size(self.scrollable_content_region.width, rows * self.tall)
+        self.virtual_size = Size(self.scrollable_content_region.width, self._rows * self.tall)
         self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from diagnostics.report import terminal
 from diagnostics.report.words import read_as
 from diagnostics.text import visible
-from tui.log_status import Run, size
+from tui.log_status import Run
 
 
 def about(run: Run) -> RenderableType:
@@ -19,8 +19,7 @@ def about(run: Run) -> RenderableType:
     log = run.log
     trouble = [Text(visible(log.trouble), style="bold red")] if log.trouble else []
     if log.report is None:
-        reading = Text(f"reading, {log.share:.0%} of {size(log.size)}" if log.size else "not read yet", style="dim")
-        return Group(*(trouble or [reading]))
+        return Group(*(trouble or [Text("not read yet", style="dim")]))
     shown = replace(log.report, source="", findings=run.findings, excerpts=())
     known: list[RenderableType] = [Text("Log", style="bold"), _indented(log.name), _indented(read_as(shown))]
     return Group(*trouble, terminal.judgement(shown), *known)
