@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from autotune.cli import ExitStatus, fail
 from autotune.looking import status
@@ -149,19 +151,37 @@ def _say(message: str) -> None:
     print(f"autotune: {visible(message)}", file=sys.stderr, flush=True)
 
 
+@contextmanager
+def asked_to_end() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C or kill, which may come while a row is half taken in; the second one ends at once."""
+    asked = threading.Event()
+
+    def ask(number: int, _: FrameType | None) -> None:
+        asked.set()
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def follow(
     arguments: Sequence[str], mine: UserMap, chosen: Choice | None, fail_on: Severity, *, as_json: bool
 ) -> ExitStatus:
     """Follow until every log has said that it is over, or a person ends it; then show the reports."""
-    with spooling(arguments) as stdin:
-        follower, interrupted = Follower(arguments, mine, chosen, stdin), False
+    with spooling(arguments) as stdin, asked_to_end() as asked:
+        follower = Follower(arguments, mine, chosen, stdin)
         view = FollowedView(as_json=as_json)
-        try:
-            while not follower.over:
-                view.found(follower.poll(), logs=len(follower.logs))
-                time.sleep(INTERVAL)
-        except KeyboardInterrupt:
-            interrupted = True
+        while not follower.over and not asked.is_set():
+            view.found(follower.poll(), logs=len(follower.logs))
+            asked.wait(INTERVAL)
+        interrupted = asked.is_set()
         found, reports = follower.finish()
         view.found(found, logs=len(follower.logs))
         view.reported(reports)
