@@ -68,7 +68,8 @@ _BETWEEN = re.compile(r"(?:[^\w{}\"'`$\\=+*^<>\-]|-(?=[\s-]|$)|->|=>)+")
 _LEAD_WORD = re.compile(r"[A-Za-z][\w-]*(?![\w(.])")
 _HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "test"}
 _METRIC = re.compile(
-    r"loss|reward|return|kl|entropy|lr|learning|grad|acc|score|ppl|perplexity|adv|len|clip|success|win", re.I
+    r"loss|reward|return|entropy|learning|grad|score|perplexity|clip|success|(?<![a-z])(?:kl|lr|acc|ppl|adv|len|win)",
+    re.I,
 )
 
 

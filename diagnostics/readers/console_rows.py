@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -45,6 +45,7 @@ class Rows:
         self._table = table
         self._known: dict[Dialect, _Known] = {}
         self._waiting: deque[tuple[Dialect, Values]] = deque(maxlen=WAITING)
+        self._orders: Counter[tuple[str, ...]] = Counter()  # how often a line of fields came, by its names
         self._open: tuple[Dialect, Values] | None = None  # a row that the next line may belong to
 
     def offer(self, dialect: Dialect, values: Values) -> None:
@@ -98,11 +99,21 @@ class Rows:
         if self._belongs(dialect, values):
             self._add(dialect, values)
             return
+        if dialect is Dialect.FIELDS:
+            if not position(values) and (len(values) < 3 or self._known):
+                return
+            self._orders[tuple(values)] += 1
         self._waiting.append((dialect, values))
-        alike = sum(of is dialect and _alike(dialect, other, values) for of, other in self._waiting)
-        if alike >= (3 if dialect is Dialect.FIELDS else 2) and self._may_begin(dialect, values):
+        if self._came_again(dialect, values):
             self._known.setdefault(dialect, _Known()).names |= values.keys()
             self._release()
+
+    def _came_again(self, dialect: Dialect, values: Values) -> bool:
+        if dialect is Dialect.FIELDS:
+            if len(self._orders) > MOST_NAMES:
+                self._orders.clear()
+            return self._orders[tuple(values)] >= 3
+        return sum(of is dialect and _alike(other, values) for of, other in self._waiting) >= 2
 
     def _belongs(self, dialect: Dialect, values: Values) -> bool:
         shared = self._names(dialect) & values.keys()
@@ -111,11 +122,6 @@ class Rows:
                 measures(dict.fromkeys(shared)) or (measures(values) and position(values) in shared)
             )
         return bool(shared)
-
-    def _may_begin(self, dialect: Dialect, values: Values) -> bool:
-        if dialect is not Dialect.FIELDS:
-            return True
-        return bool(position(values)) or (len(values) > 2 and not self._known)
 
     def _release(self) -> None:
         """Add the waiting lines that are rows now, in their order."""
@@ -153,8 +159,6 @@ class Rows:
         self._table.add(values)
 
 
-def _alike(dialect: Dialect, one: Values, other: Values) -> bool:
-    """Whether two lines may be rows of one log: the same names, or most of them where a line has nothing but them."""
-    if dialect is Dialect.FIELDS:
-        return tuple(one) == tuple(other)
+def _alike(one: Values, other: Values) -> bool:
+    """Whether two lines have most of their names in common."""
     return 2 * len(one.keys() & other.keys()) > len(one.keys() | other.keys())
