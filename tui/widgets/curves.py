@@ -52,8 +52,8 @@ class Plot:
     curve: Curve
     before: Curve = NONE
     findings: tuple[Finding, ...] = ()
+    last: int = 0  # the step that the run is to reach
     first: int = 0  # the step at which the plot begins
-    last: int = 0  # the step that the trial is to reach
     logged: str = ""  # the metric's name in the log, where it is another
 
 
