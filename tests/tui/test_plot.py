@@ -47,3 +47,10 @@ def test_labels_keep_their_power_of_ten_and_lines_their_width(width: int, value:
     assert {len(line) for line in lines} == {width}
     label = lines[1 if value > 0 else -2][:8].strip()
     assert float(label) == pytest.approx(value, rel=0.06)
+
+
+def test_a_plot_begins_at_the_first_step_of_its_run() -> None:
+    points = [(step, float(step)) for step in range(5000, 6001)]
+    lines = text(draw(Plot("reward_mean", curve(points), first=5000, last=6000), 40, 6))
+    assert lines[-1].split() == ["5000", "6000"]
+    assert lines[-2][9] != " "  # the curve begins at its left edge
