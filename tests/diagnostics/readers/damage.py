@@ -6,8 +6,8 @@ Case i is the same whatever COUNT is: `--first 17 --keep FOLDER 1` makes case 17
 Prints what is wrong, a line for each, then figures as JSON in the last line.
 
 Each log must give reports, or a UserError: no other exception, no warning, at most SECONDS of CPU and BYTES of memory,
-nothing written, no file left open, no character for a terminal but what rich colours with, valid JSON. And what was
-lost must be said (`unsaid`).
+nothing written, no file left open, no character for a terminal but what rich colours with, valid JSON, no script in
+HTML. And what was lost must be said (`unsaid`).
 """
 
 from __future__ import annotations
@@ -45,14 +45,17 @@ from rich.console import Console
 from diagnostics.engine import diagnose
 from diagnostics.errors import UserError
 from diagnostics.logs import read
+from diagnostics.report import html, terminal
 from diagnostics.report import json as json_report
-from diagnostics.report import terminal
+from diagnostics.report.overview import overview
 from diagnostics.series import RunHistory
 from diagnostics.sources import FORMATS, find
+from diagnostics.text import visible
 
 SECONDS = 10
 BYTES = 1 << 30
 WIDTH = 80
+NAMED = "\x1b[2J\n[red]\u202e<script>alert(1)"  # what the folders of some logs are called
 _ROWS = (12, 40, 150)
 _TURNING = "\u202a\u202b\u202d\u202e"  # marks that turn the direction of writing
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
@@ -101,7 +104,7 @@ def tried(path: Path) -> tuple[list[str], list[RunHistory]]:
     try:
         found = find(path)
     except UserError as error:
-        _check_terminal(str(error), math.inf)
+        _check_terminal(visible(str(error)), math.inf)
         return [f"could not be read: {error}"], []
     said += [f"{p} could not be read: {why}" for p, why in found.unreadable]
     reports = []
@@ -120,6 +123,8 @@ def tried(path: Path) -> tuple[list[str], list[RunHistory]]:
     console = Console(file=shown, width=WIDTH, force_terminal=True, color_system="truecolor", legacy_windows=False)
     for report in reports:
         console.print(terminal.render(report))
+        assert "<script" not in html.render(report), "a script in HTML"
+    console.print(overview(reports, {str(p): why for p, why in found.unreadable}, found.others))
     _check_terminal(shown.getvalue())
     json.loads(json_report.render(reports), parse_constant=_no_constant)
     return said, runs
@@ -239,7 +244,7 @@ def one(i: int, seed: int, folder: Path, wholes: dict[tuple[str, int], int]) -> 
     """Make and try case i in `folder`; what was done, and what is wrong ("" for nothing)."""
     format, done, before, after = made(i, seed)
     what = f"{format}: {done}"
-    here = folder / str(i)
+    here = folder / (f"{i}" if i % 4 else f"{i}{NAMED}")
     here.mkdir()
     path = here / samples.WRITERS[format][0]
     if before:
@@ -298,7 +303,7 @@ def main() -> int:
             what, wrong = one(i, args.seed, folder, wholes)
             kinds[what.partition(",")[0]] += 1
             if not args.keep:
-                shutil.rmtree(folder / str(i))
+                shutil.rmtree(next(folder.iterdir()))
             used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             if used > BYTES >= peak:
                 wrong = wrong or f"takes {used >> 20} MB"
