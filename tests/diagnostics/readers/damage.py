@@ -256,6 +256,7 @@ def one(i: int, seed: int, folder: Path, wholes: dict[tuple[str, int], int]) -> 
     there, files = snapshot(folder), open_files()
     began = time.process_time()
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    faulthandler.dump_traceback_later(20 * SECONDS, exit=True)  # it waits for something
     try:
         said, got = tried(here if i % 3 == 0 else path)
     except TooSlow as slow:
@@ -264,6 +265,7 @@ def one(i: int, seed: int, folder: Path, wholes: dict[tuple[str, int], int]) -> 
         return what, "".join(traceback.format_exception(error)[-8:])[-3000:]
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        faulthandler.cancel_dump_traceback_later()
         if time.process_time() - began > one.slowest[0]:
             one.slowest = (time.process_time() - began, i, what)
     if snapshot(folder) != there:
@@ -299,7 +301,6 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         os.chdir(folder)  # what is written by a relative name lands here
         for i in range(args.first, args.first + args.count):
-            faulthandler.dump_traceback_later(60, exit=True)
             what, wrong = one(i, args.seed, folder, wholes)
             kinds[what.partition(",")[0]] += 1
             if not args.keep:
@@ -311,7 +312,6 @@ def main() -> int:
             if wrong:
                 bad += 1
                 print(f"case {i}, {what}: {wrong}", flush=True)
-        faulthandler.cancel_dump_traceback_later()
         os.chdir("/")
     seconds, i, what = one.slowest
     figures = {

@@ -166,7 +166,7 @@ ODDITIES: tuple[Mutation, ...] = (
 def hostile(format: str, draw: random.Random) -> bytes:
     """A log that was written so."""
     rows = samples.run(seed=draw.randrange(100))
-    many = draw.choice((10, 10, 10, 500))
+    many = draw.choice((10, 10, 10, 500 if format != "tensorboard" else 50))  # whose checksums are made in Python
     match draw.randrange(4):
         case 0:  # names
             bad = [*draw.sample(HOSTILE, 5), "lone \ud800 surrogate"]
