@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # the first paint waits for no numpy
     from diagnostics.logs import Log
     from diagnostics.series import RunHistory
 
-INTERVAL = 0.5  # seconds between looks at the files
+INTERVAL = 1.0  # seconds between looks at the files; drawing what grew costs more than reading it
 SHARE = 0.05  # of a core that looking may take: the look at a very long log waits
 SEARCH_INTERVAL = 5.0  # seconds between looks for logs that are new in a folder
 TELL_INTERVAL = 0.5  # seconds between two words on how far reading is
