@@ -83,11 +83,11 @@ class Frame:
         return down - min(down, max(0, round(share * down)))
 
 
-def frame(curves: Sequence[Curve], last: int, width: int, height: int) -> Frame:
-    """The frame that holds all of `curves`, and the steps up to `last` at least."""
+def frame(curves: Sequence[Curve], last: int, width: int, height: int, *, first: int = 0) -> Frame:
+    """The frame that holds all of `curves`, and the steps from `first` on, up to `last` at least."""
     drawn = [curve for curve in curves if curve.low <= curve.high]
     low, high = min((c.low for c in drawn), default=0.0), max((c.high for c in drawn), default=0.0)
-    return Frame(0, max([last, *(c.steps[-1] for c in curves if c.steps)]), low, high, width, height)
+    return Frame(first, max([last, *(c.steps[-1] for c in curves if c.steps)]), low, high, width, height)
 
 
 def braille(curve: Curve, where: Frame) -> list[list[int]]:

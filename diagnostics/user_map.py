@@ -27,6 +27,14 @@ class UserMap:
         return UserMap({**self.metrics, **other.metrics}, {**self.settings, **other.settings})
 
 
+def from_options(options: Iterable[str]) -> UserMap:
+    """The map that options say, each `NAME=metric` or the path of a TOML file; later ones win. UserError as below."""
+    mine = UserMap()
+    for option in options:
+        mine |= from_arguments([option]) if "=" in option else from_file(Path(option))
+    return mine
+
+
 def from_arguments(arguments: Iterable[str]) -> UserMap:
     """The map that `NAME=metric` and `NAME=setting` spell; later ones win. UserError for what is none of these."""
     metrics, settings = {}, {}
