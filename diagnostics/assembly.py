@@ -10,7 +10,7 @@ Steps that go back mean one of three things, told apart column by column, since 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -27,6 +27,7 @@ STEP_NAMES = (
     "timesteps", "total_timesteps", "time/total_timesteps", "train_step", "training_step", "episode", "episodes",
     "epoch",
 )  # fmt: skip
+EPOCH_NAMES = ("epoch", "Epoch", "train/epoch")
 FORMAT, COUNTED = "<format>", "<counted>"  # the step that the format gives each number, and the number of the row
 LATE = 3  # points of a column that may come late together; more of them are a run that was resumed
 WINDOW = 100  # points that are looked back at, so that a log whose steps are noise costs no more than its length
@@ -52,6 +53,7 @@ class Assembly:
     def __init__(self, table: Table) -> None:
         self.segments: list[Segment] = [Segment()]
         self.axis = ""
+        self.counted_on = False  # whether the steps of the log begin anew with each epoch
         self.notes: list[str] = []
         self._table = table
         self._taken: dict[str, int] = {}
@@ -92,6 +94,8 @@ class Assembly:
         valid = _whole(values)
         if not valid.all():
             at, values = at[valid], values[valid]
+        counted = _counted_on(at, values, self._table.columns)
+        self.counted_on, values = counted is not values, counted
         if len(at) == len(rows) and np.array_equal(at, rows):
             return values.astype(np.int64)
         index = at.searchsorted(rows, side="right") - 1
@@ -237,6 +241,31 @@ def choose_axis(table: Table, framework_steps: Sequence[str] = ()) -> str:
         if column is not None and 2 * len(column) >= longest and _counts(column):
             return found
     return COUNTED
+
+
+def _counted_on(rows: Rows, steps: Numbers, columns: Mapping[str, Points]) -> Numbers:
+    """Steps (n,) in `rows` (n,) that begin anew with each epoch, counted on through all epochs; others as they are."""
+    back = np.flatnonzero(np.diff(steps) < 0) + 1
+    epochs = next((columns[name] for name in EPOCH_NAMES if name in columns), None)
+    if epochs is None or not len(epochs) or not len(back):
+        return steps
+    at, values = epochs.since(0)
+    epoch = values[np.maximum(at.searchsorted(rows, side="right") - 1, 0)]
+    if not _whole(epoch).all():  # a share of the way, beside a step of the whole run
+        return steps
+    added = np.zeros(len(steps))
+    of_epoch = {float(epoch[0]): 0.0}
+    offset, since = 0.0, 0
+    for i in back.tolist():
+        added[since:i] = offset
+        if epoch[i] > epoch[i - 1]:
+            offset += steps[i - 1] - steps[i] + 1
+            of_epoch[float(epoch[i])] = offset
+        else:  # resumed in an epoch that was there before, or another run
+            offset = of_epoch.get(float(epoch[i]), 0.0)
+        since = i
+    added[since:] = offset
+    return np.asarray(steps + added)
 
 
 def _counts(column: Points | None) -> bool:

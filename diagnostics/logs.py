@@ -150,6 +150,8 @@ class TableLog:
             notes.append("no step was logged: rows are counted, from 0 on")
         elif axis not in (FORMAT, COUNTED, "step"):
             notes.append(f"the step is {axis}")
+        if self._assembly.counted_on:
+            notes.append(f"{axis} begins anew with each epoch: it is counted on through all of them")
         notes += [f"{n:,} {what} could not be read" for what, n in table.lost.items()]
         return [*notes, *self._assembly.notes, *table.notes]
 

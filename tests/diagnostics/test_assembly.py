@@ -135,6 +135,23 @@ def test_rows_without_the_step_take_the_last_one_known():
     assert points(assembly, "early") == [(4, 1.0)]
 
 
+def test_steps_that_begin_anew_with_each_epoch_are_counted_on():
+    logged = [{"epoch": e, "step": s, "a": 10.0 * e + s} for e in range(3) for s in range(4)]
+    assembly = assembled(*logged)
+    assert len(assembly.segments) == 1
+    assert assembly.counted_on and not assembled(*rows([1, 2, 3, 1, 2, 3])).counted_on
+    assert [step for step, _ in points(assembly, "a")] == list(range(12))
+    again = assembled(*logged, *logged)  # another run: its epochs begin anew as well
+    assert [segment.went_back for segment in again.segments] == [None, (11, 0)]
+    resumed = assembled(*logged, *({**row, "a": -row["a"]} for row in logged[6:]))
+    assert points(resumed, "a")[5:8] == [(5, 11.0), (6, -12.0), (7, -13.0)]
+
+
+def test_an_epoch_that_is_a_share_of_the_way_counts_nothing_on():
+    logged = [{"epoch": s / 4, "step": s, "a": float(s + i)} for i, s in enumerate([1, 2, 3, 4, 5, 6, 3, 4, 5, 6, 7])]
+    assert [step for step, _ in points(assembled(*logged), "a")] == [1, 2, 3, 4, 5, 6, 7]
+
+
 # ---- steps that go back
 
 
