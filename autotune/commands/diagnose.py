@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus, fail
@@ -14,7 +13,6 @@ from diagnostics.finding import Severity
 if TYPE_CHECKING:
     from autotune.looking import Looked
     from diagnostics.choice import Choice
-    from diagnostics.user_map import UserMap
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +48,9 @@ def run(args: argparse.Namespace) -> ExitStatus:
     """Diagnose every log found. UserError for a wrong argument, and where nothing that was named can be read."""
     from autotune.looking import look, status
     from diagnostics.cache import Cache, default_folder
+    from diagnostics.user_map import from_options
 
-    mine = _map(args.map)
+    mine = from_options(args.map)
     chosen = _choice(args.only, args.ignore)
     fail_on = Severity.parse(args.fail_on)
     if args.follow:
@@ -66,16 +65,6 @@ def run(args: argparse.Namespace) -> ExitStatus:
     for error in looked.errors:
         fail(error)
     return ExitStatus.ERROR if looked.errors else status(looked.reports, fail_on)
-
-
-def _map(arguments: list[str]) -> UserMap:
-    """All that `--map` says, the last one first. UserError for what maps nothing."""
-    from diagnostics.user_map import UserMap, from_arguments, from_file
-
-    mine = UserMap()
-    for argument in arguments:
-        mine |= from_arguments([argument]) if "=" in argument else from_file(Path(argument))
-    return mine
 
 
 def _choice(only: list[str], ignore: list[str]) -> Choice | None:
