@@ -19,6 +19,7 @@ from diagnostics.sources import find
 from diagnostics.user_map import from_arguments
 from tui import log_feed
 from tui.app import MonitorApp, MonitorResult
+from tui.log_feed import Logs
 from tui.screens.confirm import Confirm
 from tui.screens.logs import LogScreen
 from tui.widgets.curves import Curves
@@ -65,9 +66,15 @@ def screen(app: MonitorApp) -> LogScreen:
     return app.monitor
 
 
-def was_read(app: MonitorApp) -> bool:
+def watched(app: MonitorApp) -> Logs:
     known = app.monitor.snapshot if app.monitor else None
-    return bool(known) and all(log.report or log.trouble for log in known.logs)
+    assert known is None or isinstance(known, Logs)
+    return known or Logs()
+
+
+def was_read(app: MonitorApp) -> bool:
+    logs = watched(app).logs
+    return bool(logs) and all(log.report or log.trouble for log in logs)
 
 
 def names(app: MonitorApp) -> list[str]:
@@ -395,3 +402,60 @@ def test_what_did_not_change_is_no_news() -> None:
     assert feed.read() == first
     write("log.jsonl", [row(30)], mode="a")
     assert feed.read() != first
+
+
+def test_of_a_folder_one_log_may_go_and_the_others_stay(run, text_of) -> None:
+    Path("runs").mkdir()
+    for name in ("a", "b"):
+        write(f"runs/{name}.jsonl", [row(step) for step in range(1, 30)])
+
+    async def go() -> None:
+        app = watching("runs")
+        async with app.run_test(size=(160, 50)) as pilot:
+            await until(pilot, lambda: was_read(app))
+            Path("runs/a.jsonl").unlink()
+            await until(pilot, lambda: "trouble" in text_of(app))
+            assert [log.name for log in watched(app).logs if log.trouble] == ["runs/a.jsonl"]
+            assert {log.name for log in watched(app).logs if log.report} == {"runs/a.jsonl", "runs/b.jsonl"}
+            Path("runs/b.jsonl").unlink()
+            await until(pilot, lambda: "nothing to diagnose in runs" in text_of(app) or watched(app).trouble)
+            assert len(watched(app).logs) == 2
+
+    run(go())
+
+
+def test_a_run_that_goes_on_in_another_file_is_one_log(samples: ModuleType, run) -> None:
+    Path("tb").mkdir()
+    rows = samples.run(60)
+    Path("tb/events.out.tfevents.1700000000.host.1.0").write_bytes(samples.tensorboard(rows[:30]))
+
+    async def go() -> None:
+        app = watching("tb")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: was_read(app))
+            assert screen(app).run.segment.last == 30
+            Path("tb/events.out.tfevents.1700000999.host.2.0").write_bytes(samples.tensorboard(rows[30:]))
+            await until(pilot, lambda: was_read(app) and screen(app).run.segment.last == 60)
+            assert len(watched(app).logs) == 1
+
+    run(go())
+
+
+def test_what_cannot_be_read_in_a_folder_is_listed(run, text_of) -> None:
+    Path("runs").mkdir()
+    write("runs/log.jsonl", [row(step) for step in range(1, 30)])
+    Path("runs/empty.jsonl").touch()
+
+    async def go() -> None:
+        app = watching("runs")
+        async with app.run_test(size=(160, 50)) as pilot:
+            await until(pilot, lambda: was_read(app))
+            (line,) = [line for line in text_of(app).split("\n") if line.startswith("empty.jsonl")]
+            assert "not read" in line
+            assert screen(app).selected == ("runs/log.jsonl", 1)
+            await pilot.press("down")
+            assert "TROUBLE  not read: empty" in text_of(app)
+            assert "Curves of empty.jsonl" in text_of(app)
+            assert "no metrics yet" in text_of(app)
+
+    run(go())
