@@ -121,7 +121,7 @@ class TableLog:
             points = _series(segment, name, meaning)
             if points is not None:
                 series[meaning.metric] = points
-        unmapped = tuple(name for name in naming.unmapped if name != self._assembly.axis)
+        unmapped = tuple(sorted(name for name in naming.unmapped if name != self._assembly.axis))
         return RunHistory(
             series,
             naming.settings,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from diagnostics.readers import jsonl
+from diagnostics.readers import jsonl, wandb_folder
 from diagnostics.readers.console_blocks import Bars, Box, Bullets, Printed, printed_settings
 from diagnostics.readers.console_lines import (
     Values,
@@ -72,6 +72,10 @@ class ConsoleReader:
 
     def __init__(self, path: Path) -> None:
         self.table = Table()
+        if path.name == wandb_folder.OUTPUT and path.parent.name == wandb_folder.FILES:
+            run = path.parent.with_name("run.wandb")  # of which only what lies beside it was kept
+            self.table.settings = wandb_folder.settings_beside(run)
+            self.table.packages = wandb_folder.packages_beside(run)
         self._text = TextTail(path)
         self._console = Console(self.table)
 

@@ -573,3 +573,18 @@ def test_no_line_takes_more_than_its_length(beginning):
     for repeated in REPEATED:
         read(beginning + repeated * (60_000 // len(repeated)) + "\n" + TRL5)
     assert time.process_time() - began < 10  # a hang, not a budget
+
+
+def test_a_run_of_wandb_without_its_run_file_has_its_settings(tmp_path: Path):
+    files = tmp_path / "run-20250101_000000-abc" / "files"
+    files.mkdir(parents=True)
+    (files / "output.log").write_text("".join(f"{{'loss': 0.{i}, 'kl': 0.{i}}}\n" for i in range(1, 9)))
+    (files / "config.yaml").write_text("beta:\n    value: 0.04\n")
+    (files / "requirements.txt").write_text("trl==0.19.0\n")
+    reader = console.open_log((files / "output.log",), "")
+    while reader.poll():
+        pass
+    reader.finish()
+    assert reader.table.rows == 8
+    assert reader.table.settings == {"beta": 0.04}
+    assert reader.table.packages == {"trl": "0.19.0"}
