@@ -185,6 +185,8 @@ def test_of_several_those_that_can_be_read_are_diagnosed_and_the_others_told(
     ]
     assert diagnose("healthy.jsonl", "sick.jsonl", cwd=tmp_path).returncode == 1
     assert diagnose("healthy.jsonl", "healthy.jsonl", cwd=tmp_path).stdout.count("healthy.jsonl") == 1
+    both = json.loads(diagnose("healthy.jsonl", ".", "--format", "json", cwd=tmp_path).stdout)
+    assert [run["source"] for run in both["runs"]] == ["healthy.jsonl", "sick.jsonl"]
 
 
 def test_a_folder_of_many_things_lists_each_one(healthy: Path, sick: Path, tmp_path: Path) -> None:
@@ -354,6 +356,7 @@ def test_several_logs_are_followed_and_each_line_says_whose_it_is(tmp_path: Path
     one.until("autotune: waiting: b.jsonl is empty\n")
     one.until("autotune: error: there is no gone.jsonl.")
     one.until("autotune: not followed: folder/empty.csv: empty\n")
+    time.sleep(1.2)  # some more looks at what is empty yet
     append(log, rows(30, bad=12))
     one.until("b.jsonl  ERROR NUM001")
     one.process.send_signal(signal.SIGINT)
@@ -391,6 +394,18 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     real = logs.read
     monkeypatch.setattr(logs, "read", lambda source, mine: seen.append(source.name) or real(source, mine))
     return seen
+
+
+def test_every_map_counts(strange: Path, tmp_path: Path) -> None:
+    done = diagnose("strange.jsonl", "--map=zzz_a=grad_norm", "--map=zzz_b=reward_mean", "--format=json", cwd=tmp_path)
+    assert json.loads(done.stdout)["runs"][0]["names"] == {"grad_norm": "zzz_a", "reward_mean": "zzz_b"}
+
+
+def test_what_is_ignored_is_not_told_while_following_either(sick: Path, tmp_path: Path) -> None:
+    done = diagnose("-", "--follow", "--ignore", "NUM001", cwd=tmp_path, stdin=sick.read_text())
+    assert done.returncode == 0
+    assert "ERROR" not in done.stdout
+    assert "NUM001  left out as asked, though it found: error at step 40" in done.stdout
 
 
 def test_a_second_look_reads_nothing_and_shows_the_same(
