@@ -118,6 +118,7 @@ def test_any_format_is_opened_and_judged_as_diagnose_does(format: str, samples: 
             assert "my_own_score" in names(app)  # without a meaning, and shown all the same
             assert names(app).index("my_own_score") > names(app).index("reward_mean")
             assert f"step {wanted.steps}" in text
+            assert {(p.first, p.last) for p in screen(app).query_one(Curves).plots} == {(1, 40)}
 
     run(go())
 
@@ -214,6 +215,7 @@ def test_text_of_others_is_neither_markup_nor_escapes(run, text_of) -> None:
                 assert "\x1b" not in text
                 assert "\u202e" not in text
             assert "[b]runs" in text_of(app)
+            assert "Curves of [red]bold[" in text_of(app)
             assert app.is_running  # nothing of it was a link or a key
 
     run(go())
@@ -286,10 +288,16 @@ def test_a_log_that_goes_away_is_said_and_what_is_known_stays(run, text_of) -> N
             assert "reward_mean" in text_of(app)
             assert "No findings" in text_of(app)
             Path("elsewhere").rename("log.jsonl")
+            await until(pilot, lambda: "RUNNING  step 29" in text_of(app))
             write("log.jsonl", [row(step) for step in range(30, 40)], mode="a")
             await until(pilot, lambda: "RUNNING  step 39" in text_of(app))
 
     run(go())
+
+
+def lost(app: MonitorApp) -> list[str]:
+    """What the report says could not be read."""
+    return [note for note in screen(app).run.log.report.notes if "could not be read" in note]
 
 
 def test_a_log_at_rest_is_read_to_its_end_and_goes_on_where_it_grows_after_all(run, text_of) -> None:
@@ -303,10 +311,16 @@ def test_a_log_at_rest_is_read_to_its_end_and_goes_on_where_it_grows_after_all(r
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda: was_read(app))
             assert "QUIET  step 30, nothing written for" in text_of(app)
+            half, rest = json.dumps(row(31))[:30], json.dumps(row(31))[30:]
             with Path("log.jsonl").open("a") as file:
-                file.write("\n" + json.dumps(row(31)) + "\n")
+                file.write("\n" + half)
+            os.utime("log.jsonl", (1, 1_000_000))
+            await until(pilot, lambda: lost(app))
+            with Path("log.jsonl").open("a") as file:
+                file.write(rest + "\n")
             await until(pilot, lambda: "RUNNING  step 31" in text_of(app))
             assert list(screen(app).query_one(Curves).plots[0].curve.steps) == list(range(1, 32))
+            assert not lost(app)  # it was no loss, only too early
 
     run(go())
 

@@ -80,10 +80,9 @@ class LogScreen(Panes):
             self.set_focus(self.query_one(f"#{self.reachable()[0]}"))
         if self._runs and (before is None or self.run is None):
             self._select(newest(self._runs))
-        elif before is not None and before.last:
-            self._select([run for run in self._runs if run.log.name == before.log.name][-1])
         elif before is not None:
-            self._select(before)
+            of_log = [run for run in self._runs if run.log.name == before.log.name]
+            self._select(of_log[-1] if before.last else before)
         self.tick()
         self._show_run(anew=False)
 

@@ -198,7 +198,7 @@ class Curves(ScrollView, can_focus=True):
     @property
     def across(self) -> int:
         """How many plots stand side by side."""
-        return max(1, self.scrollable_content_region.width // LEAST_WIDTH)
+        return max(1, min(self.scrollable_content_region.width // LEAST_WIDTH, len(self.plots)))
 
     @property
     def tall(self) -> int:
