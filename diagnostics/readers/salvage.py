@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 MOST_BAD = 200  # places that cannot be read after which nothing more is tried
+MOST_TRIED = 1 << 26  # characters that were tried in vain after which nothing more is
 LOOK_BACK = 100  # characters, of which all but one are blanks
 INSIDE = ":,["  # what stands before an object that is a value of another
 
@@ -15,7 +16,7 @@ def salvaged(text: str, at: int = 0, *, inside: str = INSIDE) -> tuple[list[dict
 
     An object that follows one of the characters `inside` is a part of the one that could not be read.
     """
-    found, bad, decoder = [], 0, json.JSONDecoder()
+    found, bad, tried, decoder = [], 0, 0, json.JSONDecoder()
     while (at := text.find("{", at)) >= 0:
         before = text[max(0, at - LOOK_BACK) : at].rstrip()
         if bad and before and before[-1] in inside:
@@ -24,9 +25,10 @@ def salvaged(text: str, at: int = 0, *, inside: str = INSIDE) -> tuple[list[dict
         try:
             value, at = decoder.raw_decode(text, at)
             found.append(value)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
             bad += 1
+            tried += (error.pos if isinstance(error, json.JSONDecodeError) else len(text)) - at
             at += 1
-            if bad > MOST_BAD:
+            if bad > MOST_BAD or tried > MOST_TRIED:
                 break
     return found, bad

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnostics.readers import json_document, jsonl, trainer_state
+from diagnostics.readers import json_document, jsonl, salvage, trainer_state
 from diagnostics.readers.columns import MANY, MOST_NAMES, NO_NUMBER, TOO_MANY, add_rows
 from diagnostics.readers.reader import HEAD, Reader
 from diagnostics.readers.table import Table
@@ -377,3 +377,11 @@ def test_what_is_no_state(tmp_path, text):
     path.write_text(text)
     assert parts(trainer_state, path) is None
     assert drained(trainer_state.open_log([path], "")).rows == 0
+
+
+def test_objects_within_objects_that_never_end_are_not_tried_each_to_its_end(monkeypatch):
+    monkeypatch.setattr(salvage, "MOST_TRIED", 10_000)
+    text = '{"step": 1} ' + '{"a": [' * 100 + "1, " * 1000
+    found, bad = salvage.salvaged(text, inside=":")
+    assert found == [{"step": 1}]
+    assert bad == 3  # of 3,700 characters each
