@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -199,7 +198,7 @@ def followed(before: int, seconds: float, folder: Path) -> float:
                     time.sleep(max(0.0, began + (row + 1) * EVERY - time.monotonic()))
             share = (_processor_seconds(process.pid) - spent) / (time.monotonic() - began)
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait()
     return share
 

@@ -235,6 +235,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in [folder, *folder.rglob("*")]}
 
 
+def _whole(path: Path) -> list[RunHistory]:
+    """The runs in a log that is not damaged."""
+    return [run for source in find(path).sources for run in read(source)]
+
+
 def open_files() -> int:
     """How many files this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
@@ -247,11 +252,10 @@ def one(i: int, seed: int, folder: Path, wholes: dict[tuple[str, int], int]) -> 
     here = folder / (f"{i}" if i % 4 else f"{i}{NAMED}")
     here.mkdir()
     path = here / samples.WRITERS[format][0]
-    if before:
+    key = (format, len(before))
+    if before and key not in wholes:
         path.write_bytes(before)
-        key = (format, len(before))
-        if key not in wholes:
-            wholes[key] = sum(len(series) for run in tried(path)[1] for series in run.series.values())
+        wholes[key] = sum(len(series) for run in _whole(path) for series in run.series.values())
     path.write_bytes(after)
     there, files = snapshot(folder), open_files()
     began = time.process_time()
@@ -272,7 +276,7 @@ def one(i: int, seed: int, folder: Path, wholes: dict[tuple[str, int], int]) -> 
         return what, "wrote something"
     if open_files() != files:
         return what, "left a file open"
-    lost = unsaid(format, done, before, after, said, got, wholes.get((format, len(before)), 0))
+    lost = unsaid(format, done, before, after, said, got, wholes.get(key, 0))
     return what, f"lost without a word: {lost}" if lost else ""
 
 
