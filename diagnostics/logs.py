@@ -11,7 +11,7 @@ from diagnostics.assembly import COUNTED, FORMAT, Assembly, Segment
 from diagnostics.naming import Meaning, Naming, settle
 from diagnostics.readers import events
 from diagnostics.readers.reader import Reader
-from diagnostics.readers.table import flat
+from diagnostics.readers.table import Table, flat
 from diagnostics.series import MetricSeries, RunHistory
 from diagnostics.sources import Source
 from diagnostics.user_map import UserMap
@@ -102,7 +102,8 @@ class TableLog:
 
     def _names(self) -> Naming:
         table = self._reader.table
-        known = (len(table.columns), table.framework, tuple(table.packages.items()), repr(table.settings))
+        settings = repr(list(flat(table.settings)))
+        known = (len(table.columns), table.framework, tuple(table.packages.items()), settings)
         if known != self._settled:
             self._settled = known
             self._naming = settle(
@@ -152,8 +153,7 @@ class TableLog:
             notes.append(f"the step is {axis}")
         if self._assembly.counted_on:
             notes.append(f"{axis} begins anew with each epoch: it is counted on through all of them")
-        notes += [f"{n:,} {what} could not be read" for what, n in table.lost.items()]
-        return [*notes, *self._assembly.notes, *table.notes]
+        return [*notes, *lost(table), *self._assembly.notes, *table.notes]
 
 
 def _series(segment: Segment, name: str, meaning: Meaning) -> MetricSeries | None:
@@ -166,3 +166,15 @@ def _series(segment: Segment, name: str, meaning: Meaning) -> MetricSeries | Non
         first = int(np.argmax(values != 0)) if values.any() else len(values)
         steps, values = steps[first:], values[first:]
     return MetricSeries(meaning.metric, steps, meaning.of(values)) if len(steps) else None
+
+
+def lost(table: Table) -> list[str]:
+    """What could not be read of a log, a note for each kind of it."""
+    return [f"could not be read: {n:,} {_one(what) if n == 1 else what}" for what, n in table.lost.items()]
+
+
+def _one(many: str) -> str:
+    """The words for many of a thing as those for one: "lines that are no JSON" as "line that is no JSON"."""
+    things, rest = many.partition(" ")[::2]
+    one = {"entries": "entry", "bytes": "byte"}.get(things, things.removesuffix("s"))
+    return f"{one} {rest.replace('that are ', 'that is ', 1).replace('that were ', 'that was ', 1)}".rstrip()

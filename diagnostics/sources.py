@@ -158,8 +158,9 @@ def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
             folders.clear()
             yield here
             continue
-        if STUDY in names:
-            folders[:] = [TRIALS] if _trials(here) else []
+        if TRIALS in folders and (STUDY in names or _trials(here)):
+            folders.clear()
+            yield from _trials(here)
             continue
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NO_FOLDERS]
         runs = [name for name in names if name.endswith(".wandb")]
@@ -171,9 +172,13 @@ def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
                 yield file
 
 
-def _trials(study: Path) -> bool:
+def _trials(study: Path) -> list[Path]:
+    """The folders of the trials of a study, in the order of their numbers, those that have not begun among them."""
     trials = study / TRIALS
-    return trials.is_dir() and not trials.is_symlink() and any(trials.iterdir())
+    if trials.is_symlink() or not trials.is_dir():
+        return []
+    runs = [path for path in trials.iterdir() if path.name.isdecimal() and path.is_dir() and not path.is_symlink()]
+    return sorted(runs, key=lambda path: _natural(path.name))
 
 
 def _natural(name: str) -> tuple[int, int, str]:

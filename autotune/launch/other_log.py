@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from diagnostics.assembly import Assembly
+from diagnostics.logs import lost
 from diagnostics.readers.reader import Reader
 from diagnostics.readers.rows import Row
 from diagnostics.sources import Source, in_file
@@ -46,8 +47,7 @@ class OtherLog:
 
     def notes(self) -> list[str]:
         """What could not be read."""
-        name = self.path.name
-        return [f"{n} {what} of {name} could not be read" for what, n in self._reader.table.lost.items()]
+        return [f"{self.path.name}: {note}" for note in lost(self._reader.table)]
 
     def _rows(self) -> list[Row]:
         self._assembly.update()

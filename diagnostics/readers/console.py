@@ -28,12 +28,13 @@ from diagnostics.readers.console_lines import (
 )
 from diagnostics.readers.console_rows import CUT, Dialect, Rows
 from diagnostics.readers.console_settings import command, namespace
-from diagnostics.readers.decoding import CHUNK, UNDECODED, Decoding, TextTail
+from diagnostics.readers.decoding import CHUNK, UNDECODED, Decoding, TextTail, strange_share
 from diagnostics.readers.reader import HEAD
 from diagnostics.readers.salvage import salvaged
 from diagnostics.readers.table import Table
 
 FORMAT = "console log"
+_MOST_STRANGE = 0.05  # of what is no text
 PREAMBLE = 1 << 22  # bytes in which the first rows must come
 LONGEST = 1 << 16  # characters that are looked at at once; progress bars end in no newline for hours
 NO_CHUNK = "parts of the stream that are no JSON"
@@ -45,7 +46,7 @@ _SCORE = re.compile(r"(average reward score): (\S+?)(?:(?:,| \|) (ema reward sco
 
 def parts(path: Path, head: bytes) -> Sequence[str] | None:
     """One run, where rows come again within the first megabytes of a text."""
-    if _is_binary(head) or jsonl.parts(path, head) is not None:
+    if strange_share(head) > _MOST_STRANGE or jsonl.parts(path, head) is not None:
         return None
     console, decoding = Console(Table()), Decoding()
     try:
@@ -333,11 +334,3 @@ class _Lines:
             self._take(line[:cut])
             line = line[cut:]
         return line
-
-
-def _is_binary(head: bytes) -> bool:
-    """Whether a file is no text: zeros in UTF-8, or much that is no text at all."""
-    decoding = Decoding()
-    text = decoding.decode(head, ended=True)
-    strange = decoding.undecoded + sum(text.count(chr(c)) for c in (*range(7), *range(14, 27)))
-    return 20 * strange > len(text)

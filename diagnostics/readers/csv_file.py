@@ -18,7 +18,7 @@ from diagnostics.readers.columns import MOST_NAMES, NO_NUMBER, TOO_MANY
 from diagnostics.readers.csv_cells import Cells
 from diagnostics.readers.csv_layout import Layout, cells, delimiter_of, is_header, is_rule, layout, runs
 from diagnostics.readers.csv_records import UNPARSED, Lines, Records
-from diagnostics.readers.decoding import UNDECODED, TextTail, decoded
+from diagnostics.readers.decoding import UNDECODED, TextTail, decoded, strange_share
 from diagnostics.readers.reader import HEAD
 from diagnostics.readers.table import Numbers, Rows, Table, number
 
@@ -28,6 +28,7 @@ WRONG_LENGTH = "lines with more or fewer cells than the header"
 TEXT_CELLS = "cells of text in columns of numbers"
 _MONITOR = "stable-baselines3"  # whose Monitor writes a line of settings, then these columns
 _FIRST = 50  # lines that tell the format
+_MOST_STRANGE = 0.25  # of a file that is no text; a damaged table may have some
 _LONGEST_NAME = 200
 _SAME = 4096  # bytes at the beginning of a file that do not change unless it is written anew
 
@@ -38,7 +39,7 @@ def parts(path: Path, head: bytes) -> Sequence[str] | None:
     if len(head) >= HEAD:
         lines.pop()  # it may go on behind the head
     full = [line for line in lines if line.strip() and not line.startswith("#")]
-    if not full or full[0].lstrip()[0] in "{[<":
+    if not full or full[0].lstrip()[0] in "{[<" or strange_share(head) > _MOST_STRANGE:
         return None
     delimiter = delimiter_of(full[0])
     header, *rows = Records(Counter()).rows(full, delimiter)[: _FIRST + 1] or [[]]

@@ -116,3 +116,11 @@ class TextTail:
             chunk = file.read(CHUNK)
         self._position += len(chunk)
         return chunk
+
+
+def strange_share(head: bytes) -> float:
+    """The share of the characters in `head` that no text has: bytes that are none, and controls without a use."""
+    decoding = Decoding()
+    text = decoding.decode(head, ended=True)
+    strange = decoding.undecoded + sum(text.count(chr(c)) for c in (*range(7), *range(14, 27)))
+    return strange / max(len(text), 1)

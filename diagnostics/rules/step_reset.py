@@ -54,7 +54,7 @@ def step_reset(run: RunHistory) -> Iterator[Alarm]:
         return Told(
             f"the steps went back from {before} to {first}: run {run.segment} of this log begins here",
             first,
-            (Evidence("step", first, first, "first step, after", float(first), float(before)),),
+            (Evidence("step", first, first, "went back by", float(before - first), 0.0),),
         )
 
     yield Alarm(Severity.INFO, np.array([first]), np.array([True]), tell)

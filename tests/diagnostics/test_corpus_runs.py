@@ -179,7 +179,7 @@ RUNS = {
     ),
     "robust_cartpole_truncated": Run(  # no name in it has a meaning by itself; the label counts `adversary_reward`
         WANDB, "plain", ((0, 3311),), {}, unmapped=frozenset({"adversary_reward", "ppo_agent_mean_reward_orig"}),
-        notes=("the step is _step", "a last record that was never finished could not be read", "no exit record"),
+        notes=("the step is _step", "bytes of a last record that was never finished", "no exit record"),
     ),
     **dict.fromkeys(("deepretrieval_exp1", "deepretrieval_exp2", "deepretrieval_exp4", "deepretrieval_exp5"),
                     DEEP_RETRIEVAL),

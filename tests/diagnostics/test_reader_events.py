@@ -9,7 +9,7 @@ import pytest
 from diagnostics.errors import UserError
 from diagnostics.events import EventLog, KnobChanged, MetricsLogged, Outcome, RunEnded, RunStarted
 from diagnostics.metrics import is_metric, settings
-from diagnostics.readers import events, find
+from diagnostics.readers import events
 from diagnostics.series import RunHistory
 
 STARTED = RunStarted(0, "trl-grpo", "1.16.0", {"learning_rate": 1e-5}, {"beta": 0.04}, (0.0, 1.0), ("from a test",))
@@ -283,37 +283,3 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     (tmp_path / "run" / "events.jsonl").symlink_to(tmp_path / "other" / "events.jsonl")
     with pytest.raises(UserError, match="leads out of its folder"):
         events.read(tmp_path / "run")
-
-
-# ---- what a path holds
-
-
-def test_find_a_run_by_folder_and_by_file(tmp_path):
-    write(tmp_path, STARTED)
-    assert find(tmp_path) == [tmp_path]
-    assert find(tmp_path / "events.jsonl") == [tmp_path / "events.jsonl"]
-
-
-def test_find_the_trials_of_a_study_in_numeric_order(tmp_path):
-    for name in ("10", "9", "0", "notes", ".tmp"):
-        write(tmp_path / "trials" / name, STARTED)
-    (tmp_path / "trials" / "11").mkdir()  # has not begun; shown all the same
-    (tmp_path / "trials" / "12").symlink_to(tmp_path.parent)
-    (tmp_path / "trials" / "13").touch()
-    assert [path.name for path in find(tmp_path)] == ["0", "9", "10", "11"]
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda p: None, "there is no .*run1. Check the spelling"),
-        (lambda p: (p.parent / "run2").mkdir(), "there is no .*run1. Did you mean .*run2?"),
-        (lambda p: p.mkdir(), "neither a run nor a study: it holds no events.jsonl and no trials/. Give the folder"),
-        (lambda p: (p / "trials").mkdir(parents=True), "the study .*run1 has no trials yet"),
-        (lambda p: p.write_text("hello"), "run1 is no log that autotune reads. Give the folder of a run"),
-    ],
-)
-def test_find_says_what_is_wrong_and_what_to_do(make, message, tmp_path):
-    make(tmp_path / "run1")
-    with pytest.raises(UserError, match=message):
-        find(tmp_path / "run1")

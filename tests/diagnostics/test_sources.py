@@ -144,6 +144,14 @@ def test_runs_of_ours_and_studies(tmp_path: Path):
     assert formats(find(tmp_path / "alone")) == ["events"]
 
 
+def test_trials_come_by_their_numbers_those_that_have_not_begun_too(tmp_path: Path):
+    make(tmp_path, {f"trials/{n}/events.jsonl": event(0) for n in ("10", "9", "0", "notes", ".tmp")})
+    (tmp_path / "trials" / "11").mkdir()
+    (tmp_path / "trials" / "12").symlink_to(tmp_path.parent)
+    (tmp_path / "trials" / "13").touch()
+    assert [source.paths[0].name for source in find(tmp_path).sources] == ["0", "9", "10", "11"]
+
+
 def test_a_study_without_trials(tmp_path: Path):
     make(tmp_path, {"study.jsonl": "{}\n"})
     assert said(tmp_path) == f"the study {tmp_path} has no trials yet. Wait for its first trial to start."
