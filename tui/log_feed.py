@@ -120,7 +120,9 @@ class LogFeed(ReadingThread[Logs]):
 
     def _snapshot(self) -> Logs:
         views = [self._followed[source].view for source in self._found.sources]
-        views += [LogView(str(path), trouble=f"not read: {reason}", share=1.0) for path, reason in self._found.unreadable]
+        views += [
+            LogView(str(path), trouble=f"not read: {reason}", share=1.0) for path, reason in self._found.unreadable
+        ]
         return Logs(tuple(views), self._found.others, self._trouble)
 
     def _progress(self) -> bool:

@@ -104,7 +104,7 @@ async def measure(
             if at_once and app.monitor.query_one(Curves).plots:
                 break  # it was read
             pressed, before = time.perf_counter(), place()
-            app.simulate_key("tab" if at_once else ("down", "up")[i % 2] if not log else ("right", "left")[i % 2])
+            app.simulate_key("tab" if at_once else ("up", "down")[i % 2] if not log else ("right", "left")[i % 2])
             while place() == before or app.screen._dirty_widgets or painted[-1] < pressed:
                 await asyncio.sleep(0.001)
             keys.append(painted[-1] - pressed)
