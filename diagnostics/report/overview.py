@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -30,14 +31,32 @@ def overview(
     table.add_column("format", overflow="fold", ratio=2)
     table.add_column("steps", justify="right", no_wrap=True)
     table.add_column("worst finding", overflow="fold", ratio=3)
+    folder = _folder([*(report.source for report in reports), *unread])
     for report in reports:
         steps = str(report.steps) if report.steps >= 0 else "-"
-        table.add_row(Text(visible(report.source)), Text(visible(report.format), "dim"), steps, _worst(report))
+        table.add_row(
+            Text(visible(report.source.removeprefix(folder))),
+            Text(visible(report.format), "dim"),
+            steps,
+            _worst(report),
+        )
     for source, reason in unread.items():
-        table.add_row(Text(visible(source)), Text("not read", "bold yellow"), "-", Text(visible(reason)))
+        table.add_row(
+            Text(visible(source.removeprefix(folder))), Text("not read", "bold yellow"), "-", Text(visible(reason))
+        )
     names = ", ".join(visible(path.name) for path in others[:SOME])
     beside = f"No logs: {count(len(others), 'file')} ({names}{', ...' if len(others) > SOME else ''})."
-    return Group(table, Text(), Text(_summary(reports, unread)), *([Text(beside, "dim")] if others else []))
+    below = [Text(f"below {visible(folder)}", "dim")] if folder else []
+    return Group(*below, table, Text(), Text(_summary(reports, unread)), *([Text(beside, "dim")] if others else []))
+
+
+def _folder(sources: Sequence[str]) -> str:
+    """The folder that all sources lie below, with a separator at its end; "" where there is none."""
+    try:
+        folder = os.path.commonpath(sources) if len(sources) > 1 else ""
+    except ValueError:  # paths from here and paths from the root
+        return ""
+    return "" if folder in ("", os.sep) or folder in sources else folder + os.sep
 
 
 def _worst(report: Report) -> Text:

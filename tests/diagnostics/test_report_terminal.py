@@ -200,7 +200,8 @@ def seen(what, width: int = 80) -> str:
 def test_overview_of_several_runs():
     clean = replace(REPORT, findings=(), source="runs/4")
     text = seen(overview([clean, REPORT, REPORT], {"runs/5.csv": "empty"}, [Path("a.md"), Path("b.txt")]), 100)
-    assert [line.split()[0] for line in text.splitlines()[1:5]] == ["runs/4", "runs/3", "runs/3", "runs/5.csv"]
+    assert text.startswith("below runs/\n")
+    assert [line.split()[0] for line in text.splitlines()[2:6]] == ["4", "3", "3", "5.csv"]
     assert "wandb run file     39" in text
     assert "ERROR  KL002 kl_explosion +1" in text
     assert "not read" in text and "empty" in text
@@ -222,3 +223,11 @@ def test_the_overview_fits_and_loses_nothing(width: int):
     assert all(cell_len(line) <= width for line in text.splitlines())
     letters = "".join(text.split())
     assert all(part in letters for part in ("a/long", "emp", "KL002", "+1", "1runbytheirworstfinding:1error."))
+
+
+def test_sources_that_lie_in_no_folder_together_are_told_in_full():
+    report = replace(REPORT, source="/home/me/runs/a/log.csv")
+    for other in ("standard input", "/srv/b.csv", "/home/me/runs/a"):
+        text = seen(overview([report, replace(REPORT, source=other)]), 100)
+        assert "below" not in text
+        assert [line.split("  ")[0] for line in text.splitlines()[1:3]] == ["/home/me/runs/a/log.csv", other]
