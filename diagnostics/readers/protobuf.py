@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+MOST_FIELDS = 1 << 21  # of one message: with more it is no log but takes long
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types
 
 
@@ -18,10 +19,14 @@ def fields(raw: bytes, start: int, end: int) -> Iterator[tuple[int, int, Any]]:
     The value is an integer for varints, where it stands for numbers of fixed width, and where it begins and ends for
     what has a length. Malformed where the bytes are no message.
     """
-    while start < end:
+    for _ in range(MOST_FIELDS):
+        if start >= end:
+            return
         key, start = varint(raw, start, end)
         wire = key & 7
         value: Any
+        if key < 8:  # there is no field number 0
+            raise Malformed
         if wire == VARINT:
             value, start = varint(raw, start, end)
         elif wire == LENGTH:
@@ -34,6 +39,8 @@ def fields(raw: bytes, start: int, end: int) -> Iterator[tuple[int, int, Any]]:
         if start > end:
             raise Malformed
         yield key >> 3, wire, value
+    if start < end:
+        raise Malformed
 
 
 def varint(raw: bytes, start: int, end: int) -> tuple[int, int]:

@@ -128,11 +128,14 @@ def number(value: Any) -> float | None:
 
 
 def flat(values: Mapping[str, Any], *, depth: int = 8) -> Iterable[tuple[str, Any]]:
-    """The entries of nested objects, their names joined by "."; what lies deeper than `depth` is left out."""
+    """The entries of nested objects, their names joined by "."; what lies deeper than `depth` is left out.
+
+    So are lists of objects or lists, which may be nested deeper than Python can follow.
+    """
     for name, value in values.items():
         if isinstance(value, Mapping):
             if depth > 1:
                 for rest, inner in flat(value, depth=depth - 1):
                     yield f"{name}.{rest}", inner
-        else:
+        elif not isinstance(value, list) or not any(isinstance(inner, list | dict) for inner in value):
             yield str(name), value

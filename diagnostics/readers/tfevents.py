@@ -211,7 +211,8 @@ def _scalars(data: Bytes, starts: Places, ends: Places) -> tuple[Mask, Places, P
         of_form = of_form[_match(data, tags_end[of_form], before)]
         if len(of_form):
             at = tags_end[of_form, None] + np.arange(len(before), len(before) + width)
-            known[of_form], numbers[of_form] = True, data[at].view(form)[:, 0]
+            with np.errstate(invalid="ignore"):  # of some NaN
+                known[of_form], numbers[of_form] = True, data[at].view(form)[:, 0]
     return known, tags, tags_end, numbers
 
 

@@ -116,6 +116,7 @@ class WandbReader:
                     self._other(kind, data)
             except ValueError:
                 self._lose(UNREADABLE, 1)
+        self.table.step_names = self._step_names()
         self._history.put(rows)
         if self.table.rows:
             self._output.clear()
@@ -137,7 +138,6 @@ class WandbReader:
                 defined, step = records.step_metric(data)
                 if step:
                     self._steps[defined] = step
-                    self.table.step_names = self._step_names()
             case Kind.EXIT:
                 self.exit_code, self.table.ended = records.exit_code(data), True
             case Kind.OUTPUT | Kind.OUTPUT_RAW if not self.table.rows and self._output_size < _MOST_OUTPUT:
