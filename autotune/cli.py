@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, NoReturn, Protocol, cast
 
 from autotune.extras import EXTRAS, missing
@@ -77,8 +78,11 @@ DISK_ERRORS: Mapping[int, str] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `autotune` on `argv` (`sys.argv` by default); returns the exit status. Only a bug raises."""
-    for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is no reason to stop
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):  # Python has None for one that the shell closed (`>&-`)
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):  # a character that the terminal cannot show is no reason to stop
             stream.reconfigure(errors="replace")
     for number in (signal.SIGTERM, signal.SIGHUP):  # a kill and a closed terminal end as Ctrl-C does: no trial is left
         if signal.getsignal(number) is not signal.SIG_IGN:  # as it is under nohup

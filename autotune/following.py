@@ -13,7 +13,7 @@ from types import FrameType
 
 from autotune.cli import ExitStatus, fail
 from autotune.looking import status
-from autotune.named import STDIN, Named, named, nothing_judged, spooling
+from autotune.named import STDIN, UNREADABLE, Named, named, nothing_judged, spooling
 from autotune.views.followed import FollowedView
 from diagnostics.choice import Choice
 from diagnostics.errors import UserError
@@ -29,18 +29,21 @@ _CHUNK = 1 << 16
 
 
 class Spool:
-    """Standard input, copied to a file while it comes."""
+    """Standard input, copied to a file while it comes. `trouble` says why it ended early."""
 
     def __init__(self, path: Path) -> None:
-        self.ended = False
+        self.ended, self.trouble = False, ""
         self._path = path
         path.touch()
         threading.Thread(target=self._copy, daemon=True).start()
 
     def _copy(self) -> None:
-        with self._path.open("wb", buffering=0) as file:
-            while chunk := os.read(sys.stdin.fileno(), _CHUNK):
-                file.write(chunk)
+        try:
+            with self._path.open("wb", buffering=0) as file:
+                while chunk := os.read(sys.stdin.fileno(), _CHUNK):
+                    file.write(chunk)
+        except OSError as error:  # it cannot be read, or there is no room to copy it to
+            self.trouble = UNREADABLE.format(error.strerror)
         self.ended = True
 
 
@@ -61,6 +64,8 @@ class Followed:
         except OSError as error:
             self.trouble = f"{self.name} can no longer be read: {error.strerror}"
             found = ()
+        if complete and self._spool is not None:
+            self.trouble = self.trouble or self._spool.trouble
         self._begun = True
         self.over = complete or self._following.ended or bool(self.trouble)
         return found
@@ -131,7 +136,7 @@ class Follower:
         except (OSError, UserError) as error:
             if not may_come:
                 del self._awaited[place]
-                self._error(str(error))
+                self._error(spool.trouble if spool and spool.trouble else str(error))
             elif not self._awaited[place] and not spool:  # of what comes through a pipe nobody need be told to wait
                 self._awaited[place] = str(error)
                 why = error.message if isinstance(error, UserError) else str(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
-from autotune.named import STDIN, Named, named, nothing_judged, spooling
+from autotune.named import STDIN, UNREADABLE, Named, named, nothing_judged, spooling
 from diagnostics.cache import Cache
 from diagnostics.errors import UserError
 from diagnostics.finding import Report, Severity
@@ -37,12 +37,16 @@ class Looked:
 
 
 def look(arguments: Sequence[str], mine: UserMap, chosen: Choice | None, cache: Cache) -> Looked:
-    """Diagnose all logs that `arguments` name, each once."""
+    """Diagnose all logs that `arguments` name, each once. UserError where standard input cannot be read."""
     looked = Looked()
     with spooling(arguments) as stdin:
         if STDIN in arguments:
-            with stdin.open("wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
+            try:
+                with stdin.open("wb") as file:
+                    shutil.copyfileobj(sys.stdin.buffer, file)
+            except OSError as error:
+                hint = "See that it can be read, and that there is room for temporary files."
+                raise UserError(UNREADABLE.format(error.strerror), hint) from None
         for place in (named(argument, stdin) for argument in dict.fromkeys(arguments)):
             known = Cache(None) if place.path == stdin else cache
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from diagnostics.finding import Report
 from diagnostics.sources import Found, find
 
 STDIN = "-"
+UNREADABLE = "standard input, which is copied to a file, cannot be read to its end: {}"
 SOME = 6  # names that a message lists
 
 
@@ -47,10 +49,15 @@ def named(argument: str, stdin: Path) -> Named:
 
 @contextmanager
 def spooling(arguments: Sequence[str]) -> Iterator[Path]:
-    """A file to copy standard input to, for as long as it is needed; in no folder where `arguments` do not name it."""
+    """A file to copy standard input to, for as long as it is needed; in no folder where `arguments` do not name it.
+
+    UserError where there is no standard input.
+    """
     if STDIN not in arguments:
         yield Path(os.devnull)
         return
+    if sys.stdin is None:  # closed by the shell (`<&-`)
+        raise UserError("standard input is closed", "Pipe a log into autotune, or name a file.")
     with tempfile.TemporaryDirectory(prefix="autotune-") as folder:
         yield Path(folder) / "stdin"
 
@@ -64,7 +71,8 @@ def nothing_judged(report: Report) -> str:
         why = "; ".join(lacking[:SOME]) or "all of them are left out"
         return f"none of the rules asked for could be checked in {report.source}: {why}. Ask for others with --only."
     if not report.unmapped:
-        return f"{report.source} logged no metric. {'; '.join(report.notes) or 'Has its run begun?'}"
+        why = f": {'; '.join(report.notes)}." if report.notes else ". Has its run begun?"
+        return f"{report.source} logged no metric{why}"
     some = ", ".join(report.unmapped[:SOME])
     more = f" and {len(report.unmapped) - SOME} more" if len(report.unmapped) > SOME else ""
     return (

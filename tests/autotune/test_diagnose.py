@@ -268,6 +268,31 @@ def test_standard_input(sick: Path, tmp_path: Path) -> None:
     assert "standard input is empty" in one_line(diagnose("-", cwd=tmp_path, stdin=""))
 
 
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_a_standard_input_that_cannot_be_read(follow: list[str], tmp_path: Path) -> None:
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *AUTOTUNE, *follow, "-"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+    )  # fmt: skip
+    assert "standard input is closed. Pipe a log" in one_line(closed)
+    with (tmp_path / "other-way.txt").open("wb") as written:
+        done = subprocess.run(
+            [*AUTOTUNE, *follow, "-"],
+            stdin=written, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+        )  # fmt: skip
+    assert "cannot be read to its end: Bad file descriptor" in one_line(done)
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_a_closed_stdout_changes_no_exit_code(follow: list[str], sick: Path, tmp_path: Path) -> None:
+    for options in (follow, [*follow, "--format=json"]):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *AUTOTUNE, *options, "-"],
+            input=sick.read_text(), stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (1, "")
+
+
 def heeding_ctrl_c() -> None:
     """A process that tests started in the background of a shell pass on would ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
