@@ -67,13 +67,14 @@ class Assembly:
 
     def _append(self) -> bool:
         """Add what is new to the last segment; whether its steps only went on."""
-        segment = self.segments[-1]
+        segment, known = self.segments[-1], None
         for name, column in self._table.columns.items():
             taken = self._taken.get(name, 0)
             if taken == len(column) or name == self.axis:
                 continue
             rows, values = column.since(taken)
-            steps = self._steps(rows)
+            known = known or self._known()
+            steps = _steps(rows, *known)
             grown = segment.columns.get(name)
             before = int(grown.since(len(grown) - 1)[0][0]) if grown else -1
             if steps[0] <= before or bool((np.diff(steps) <= 0).any()):
@@ -84,10 +85,10 @@ class Assembly:
             self._taken[name] = len(column)
         return True
 
-    def _steps(self, rows: Rows) -> Rows:
-        """The step of each of `rows` (n,): where a row has none, the last one known, the first one at the beginning."""
+    def _known(self) -> tuple[Rows, Numbers]:
+        """The rows (n,) that have a step, and the steps (n,)."""
         if self.axis == COUNTED:
-            return rows
+            return np.arange(self._table.rows), np.arange(self._table.rows, dtype=np.float64)
         column = self._table.steps if self.axis == FORMAT else self._table.columns[self.axis]
         assert column is not None
         at, values = column.since(0)
@@ -95,18 +96,15 @@ class Assembly:
         if not valid.all():
             at, values = at[valid], values[valid]
         counted = _counted_on(at, values, self._table.columns)
-        self.counted_on, values = counted is not values, counted
-        if len(at) == len(rows) and np.array_equal(at, rows):
-            return values.astype(np.int64)
-        index = at.searchsorted(rows, side="right") - 1
-        return values[np.maximum(index, 0)].astype(np.int64)
+        self.counted_on = counted is not values
+        return at, counted
 
     def _rebuild(self) -> None:
-        columns = {}
+        columns, known = {}, self._known()
         for name, column in self._table.columns.items():
             if name != self.axis:
                 rows, values = column.since(0)
-                columns[name] = _Column(rows, self._steps(rows), values)
+                columns[name] = _Column(rows, _steps(rows, *known), values)
         stretches = _stretches(columns.values())
         starts = [i for i, stretch in enumerate(stretches) if stretch.anew]
         repaired = _Repaired(resumed=len(stretches) - len(starts))
@@ -241,6 +239,17 @@ def choose_axis(table: Table, framework_steps: Sequence[str] = ()) -> str:
         if column is not None and 2 * len(column) >= longest and _counts(column):
             return found
     return COUNTED
+
+
+def _steps(rows: Rows, at: Rows, steps: Numbers) -> Rows:
+    """The step of each of `rows` (n,), where the rows `at` (m,) have `steps` (m,).
+
+    Where a row has none it is the last one known, the first one at the beginning.
+    """
+    if len(at) == len(rows) and np.array_equal(at, rows):
+        return steps.astype(np.int64)
+    index = at.searchsorted(rows, side="right") - 1
+    return steps[np.maximum(index, 0)].astype(np.int64)
 
 
 def _counted_on(rows: Rows, steps: Numbers, columns: Mapping[str, Points]) -> Numbers:
