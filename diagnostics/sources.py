@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import stat
@@ -23,11 +24,12 @@ STUDY, TRIALS = "study.jsonl", "trials"  # of studies.log
 MOST_FILES = 10_000  # that are looked at in one folder
 # What lies beside logs in great numbers and is none, so that a folder of a thousand sources is not read through.
 _NO_LOGS = {
-    ".bin", ".ckpt", ".css", ".gif", ".gz", ".h5", ".html", ".ini", ".jpeg", ".jpg", ".js", ".lock", ".md", ".mp4",
+    ".bin", ".ckpt", ".css", ".gif", ".h5", ".html", ".ini", ".jpeg", ".jpg", ".js", ".lock", ".md", ".mp4",
     ".npy", ".npz", ".onnx", ".parquet", ".patch", ".pdf", ".pkl", ".png", ".pt", ".pth", ".py", ".pyc", ".rst",
     ".safetensors", ".sh", ".so", ".svg", ".toml", ".ts", ".whl", ".yaml", ".yml", ".zip",
 }  # fmt: skip
 _NO_FOLDERS = {"node_modules", "site-packages", "__pycache__"}
+_OF_WANDB = {"files", "logs", "tmp"}  # the folders beside a run file, which tell of the same run
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def find(path: Path) -> Found:
     except OSError as error:  # a name that is too long, or a folder that must not be entered
         raise UserError(f"cannot read {path}: {error.strerror}", "Give the path of a log.") from None
     if stat.S_ISDIR(mode):
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise UserError(f"cannot read {path}: {os.strerror(errno.EACCES)}", "See that you may read it.")
         return _in_folder(path)
     if not stat.S_ISREG(mode):
         raise UserError(f"{path} is no file", "Give a file or a folder; `-` reads standard input.")
@@ -71,13 +75,12 @@ def find(path: Path) -> Found:
     if sources is None:
         raise UserError(f"{path} is empty", "Has its writer begun?")
     if not sources:
-        raise UserError(f"{path} is no log that autotune reads", f"It reads {', '.join(_words())}.")
+        raise UserError(f"{path} is no log that autotune reads", _reads())
     return Found(tuple(sources))
 
 
-def _words() -> Iterator[str]:
-    for name in FORMATS:
-        yield _module(name).FORMAT
+def _reads() -> str:
+    return f"Autotune reads {', '.join(_module(name).FORMAT for name in FORMATS)}."
 
 
 def _module(name: str) -> ModuleType:
@@ -141,7 +144,7 @@ def _in_folder(folder: Path) -> Found:
             if unreadable
             else ""
         )
-        raise UserError(f"nothing to diagnose in {folder}: {what}{more}", f"It reads {', '.join(_words())}.")
+        raise UserError(f"nothing to diagnose in {folder}: {what}{more}", _reads())
     return Found(tuple(_grouped(sources)), tuple(others), tuple(unreadable))
 
 
@@ -153,8 +156,12 @@ def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
 
     for parent, folders, names in os.walk(folder, onerror=refused):
         here = Path(parent)
+        if not os.access(here, os.X_OK):  # its files are named, but none of them can be looked at
+            unreadable.append((here, os.strerror(errno.EACCES)))
+            folders.clear()
+            continue
         folders.sort(key=_natural)
-        if EVENTS_FILE in names:
+        if EVENTS_FILE in names and _may_be_ours(here / EVENTS_FILE):
             folders.clear()
             yield here
             continue
@@ -163,13 +170,30 @@ def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
             yield from _trials(here)
             continue
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NO_FOLDERS]
-        runs = [name for name in names if name.endswith(".wandb")]
-        if runs:  # the folder of a run of wandb: the other files tell of the same run
-            folders.clear()
-        for name in sorted(runs or names, key=_natural):
+        # Of a run that was killed early there may be nothing but what it printed, in one of these folders.
+        if any(name.endswith(".wandb") and _has_content(here / name) for name in names):
+            folders[:] = [name for name in folders if name not in _OF_WANDB]
+        for name in sorted(names, key=_natural):
             file = here / name
             if Path(name).suffix.lower() not in _NO_LOGS and not name.startswith(".") and not file.is_symlink():
                 yield file
+
+
+def _may_be_ours(log: Path) -> bool:
+    """Whether the file may hold our events: other programs call theirs `events.jsonl`, too."""
+    try:
+        with log.open("rb") as file:
+            lines = file.read(HEAD).split(b"\n")
+    except OSError:  # whoever reads it will say why it cannot be read
+        return True
+    return len(lines) == 1 or any(_module("events").parts(log, line) is not None for line in lines)
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except OSError:  # gone by now
+        return False
 
 
 def _trials(study: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_what_is_empty(tmp_path: Path):
 def test_what_is_of_no_known_format(tmp_path: Path, content: bytes):
     path = tmp_path / "thing"
     path.write_bytes(content)
-    assert said(path).startswith(f"{path} is no log that autotune reads. It reads ")
+    assert said(path).startswith(f"{path} is no log that autotune reads. Autotune reads ")
 
 
 def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -104,6 +105,18 @@ def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     found = find(tmp_path)  # of a folder, the others are read all the same
     assert [source.paths[0].name for source in found.sources] == ["open.jsonl"]
     assert found.unreadable == ((path, "Permission denied"),)
+
+
+@pytest.mark.parametrize("forbidden", [os.R_OK, os.X_OK])
+def test_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbidden: int):
+    make(tmp_path, {"closed/run.jsonl": ROWS, "open/run.jsonl": ROWS})
+    closed = tmp_path / "closed"
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed or not mode & forbidden)
+    assert said(closed) == f"cannot read {closed}: Permission denied. See that you may read it."
+    if forbidden == os.X_OK:  # without R_OK it cannot be listed, which os.walk tells
+        found = find(tmp_path)
+        assert [source.paths[0].parent.name for source in found.sources] == ["open"]
+        assert found.unreadable == ((closed, "Permission denied"),)
 
 
 def test_what_is_no_file(tmp_path: Path):
@@ -126,6 +139,42 @@ def test_a_folder_of_many_things_lists_each(tmp_path: Path):
     }  # fmt: skip
     assert {p.name for p in found.others} == {"notes.txt", "config.json"}
     assert found.unreadable == ((tmp_path / "e" / "empty.log", "empty"),)
+
+
+def test_other_logs_beside_a_run_file_of_wandb_are_read(tmp_path: Path):
+    run_file = (DATA / "wandb" / "0.31.0.wandb").read_bytes()
+    make(
+        tmp_path, {"a.csv": TABLE, "run-1/files/output.log": CONSOLE, "run-1/logs/debug.log": CONSOLE, "x/b.csv": TABLE}
+    )
+    for folder in (tmp_path, tmp_path / "run-1"):
+        (folder / "run-1.wandb").write_bytes(run_file)
+    found = find(tmp_path)
+    paths = {str(path.relative_to(tmp_path)) for source in found.sources for path in source.paths}
+    assert paths == {"run-1.wandb", "a.csv", "x/b.csv"}, "the run file's copy is told once, what it printed not at all"
+    assert found.others == ()
+
+
+def test_of_a_run_whose_run_file_is_empty_what_it_printed_is_read(tmp_path: Path):
+    make(tmp_path, {"run-1/run-1.wandb": "", "run-1/files/output.log": CONSOLE})
+    found = find(tmp_path)
+    assert [(source.format, source.paths[0].name) for source in found.sources] == [("console", "output.log")]
+    assert found.unreadable == ((tmp_path / "run-1" / "run-1.wandb", "empty"),)
+
+
+def test_events_of_another_program_hide_no_logs(tmp_path: Path):
+    theirs = "".join(json.dumps({"event": "start", "at": i}) + "\n" for i in range(3))
+    make(tmp_path, {"events.jsonl": theirs, "a.csv": TABLE})
+    assert "csv_file" in formats(find(tmp_path)) and "events" not in formats(find(tmp_path))
+    make(tmp_path, {"events.jsonl": "damaged\n" + event(1)})
+    assert formats(find(tmp_path)) == ["events"]
+    make(tmp_path, {"events.jsonl": ""})  # a run of ours that has not begun
+    assert formats(find(tmp_path)) == ["events"]
+
+
+def test_compressed_logs_are_told(tmp_path: Path):
+    make(tmp_path, {"a.csv": TABLE})
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(TABLE.encode()))
+    assert find(tmp_path).others == (tmp_path / "b.csv.gz",)
 
 
 def test_a_folder_without_a_log_says_what_it_holds(tmp_path: Path):
