@@ -36,7 +36,10 @@ CONTENTS = "contents"  # what is remembered of files
 SUFFIX = ".json"
 MOST_ENTRIES, MOST_BYTES, MOST_CONTENTS = 200, 50 << 20, 2000
 # What readers look at beside a log, where it is there.
-BESIDE = ("adapter_config.json", "files/config.yaml", "files/requirements.txt", "config.yaml", "requirements.txt")
+BESIDE = (
+    "adapter_config.json", "files/config.yaml", "files/requirements.txt", "files/output.log", "config.yaml",
+    "requirements.txt",
+)  # fmt: skip
 RACY_SECONDS = 2.0  # the coarsest clock of a file system in use, that of FAT
 _CHUNK = 1 << 20
 

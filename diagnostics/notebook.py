@@ -96,6 +96,7 @@ def _table(log: Any) -> Table:
     elif isinstance(log, Sequence) and all(isinstance(row, Mapping) for row in log):
         for row in log:
             table.add({str(name): _plain(value) for name, value in row.items()})
+        _tell_lost(table, ((str(name), value) for row in log for name, value in row.items()))
     else:
         raise UserError(
             f"cannot diagnose an object of type {type(log).__name__}",
@@ -130,12 +131,21 @@ def _add_frame(table: Table, frame: Any) -> None:
 
 
 def _add_columns(table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Add columns to an empty table."""
     for name, values in columns.items():
         for row, value in enumerate(values):
             spelt = number(_plain(value))
             if spelt is not None:
                 table.column(name).put(row, spelt)
     table.rows = max((len(values) for values in columns.values()), default=0) if table.columns else 0
+    _tell_lost(table, ((name, value) for name, values in columns.items() for value in values))
+
+
+def _tell_lost(table: Table, given: Iterable[tuple[str, Any]]) -> None:
+    """Note the names in `given` that should hold numbers and hold none; texts and what is missing are none."""
+    lost = {name for name, value in given if name not in table.columns and not isinstance(value, str | Mapping | None)}
+    if lost:
+        table.notes.append(f"no number under {', '.join(sorted(lost)[:SOME])}{', ...' if len(lost) > SOME else ''}")
 
 
 def _list(values: Any, name: str) -> list[Any]:
@@ -148,5 +158,5 @@ def _list(values: Any, name: str) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy or torch as one of Python."""
-    return value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
+    """A number of numpy or torch as one of Python; also an array or a tensor of just one."""
+    return value.item() if hasattr(value, "item") and math.prod(getattr(value, "shape", (0,))) == 1 else value

@@ -150,6 +150,34 @@ def test_what_cannot_be_diagnosed(log: object, says: str) -> None:
         diagnostics.diagnose(log)
 
 
+def test_numbers_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    rows = [{**row, "grad_norm": torch.tensor(row["grad_norm"])} for row in ROWS]
+    assert said(diagnostics.diagnose(rows)) == SICK
+    alone = {**COLUMNS, "grad_norm": [torch.tensor([value]) for value in COLUMNS["grad_norm"]]}
+    assert said(diagnostics.diagnose(alone)) == SICK
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        {**COLUMNS, "pairs": np.zeros((60, 2)), "gone": [None] * 60},
+        [{**row, "pairs": np.zeros(2), "gone": None, "nested": {"loss": 0.5}} for row in ROWS],
+    ],
+    ids=["columns", "rows"],
+)
+def test_what_holds_no_number_is_told(log: object) -> None:
+    assert [note for note in diagnostics.diagnose(log).notes if "no number" in note] == ["no number under pairs"]
+
+
+def test_a_message_with_the_name_of_a_file_moves_no_cursor(tmp_path: Path) -> None:
+    for name in ("a\x1b[2J.jsonl", "b\n.jsonl"):
+        written(tmp_path / name)
+    with pytest.raises(UserError) as error:
+        diagnostics.diagnose(tmp_path)
+    assert r"a\x1b[2J.jsonl" in str(error.value) and "\n" not in str(error.value)
+
+
 def test_of_several_runs_one_is_asked_for(tmp_path: Path) -> None:
     first, second = written(tmp_path / "a.jsonl"), written(tmp_path / "b.jsonl")
     with pytest.raises(UserError, match=rf"holds 2 runs. Say which with run=: {first}, {second}"):
