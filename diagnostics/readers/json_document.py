@@ -23,6 +23,7 @@ DEPTH = 4  # objects that the rows lie down
 LEAST = 2  # rows
 MOST_SETTINGS = 500  # names beside the rows that are settings
 TORN = "documents that are no whole JSON"
+TOO_LONG = f"documents of more than {MOST_BYTES >> 20} MB (JSONL may be longer)"
 OTHER_LENGTH = "columns of another length than most"
 _LIST = re.compile(r"\s*\[\s*\{")
 _OTHERS = ('"nbformat"', '"stream_name"')  # of notebooks and consoles, which are formats of their own
@@ -38,13 +39,15 @@ class _Found:
 
 
 def parts(path: Path, head: bytes) -> Sequence[str] | None:
-    """One run where the document holds rows of numbers, a list of them also where it is cut off or damaged."""
+    """One run where the document holds rows of numbers, a list also where it is cut off, damaged or too long."""
     text = decoded(head)
     if text.lstrip()[:1] not in ("{", "[") or any(name in text for name in _OTHERS):
         return None
     if jsonl.parts(path, head) is not None or trainer_state.parts(path, head) is not None:
         return None
     try:
+        if path.stat().st_size > MOST_BYTES:
+            return ("",) if _LIST.match(text) and _are_rows(salvaged(text)[0]) else None
         document = _read(path)
         holds_rows = _find(document) is not None or (document is None and _are_rows(_salvaged(path)))
     except OSError:
@@ -97,7 +100,7 @@ class JsonDocumentReader:
         """What can be read of a document that is not whole: its rows, where it is a list of them."""
         if self._torn:
             self._torn = False
-            self.table.lost[TORN] += 1
+            self.table.lost[TOO_LONG if self.position > MOST_BYTES else TORN] += 1
             rows = _salvaged(self._path)
             if _are_rows(rows):
                 add_rows(self.table, rows[self._rows :])

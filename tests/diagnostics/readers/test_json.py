@@ -385,3 +385,15 @@ def test_objects_within_objects_that_never_end_are_not_tried_each_to_its_end(mon
     found, bad = salvage.salvaged(text, inside=":")
     assert found == [{"step": 1}]
     assert bad == 3  # of 3,700 characters each
+
+
+def test_a_document_that_is_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps([{"step": i, "loss": 0.5} for i in range(3000)]))
+    assert len(path.read_bytes()) > HEAD
+    monkeypatch.setattr(json_document, "MOST_BYTES", HEAD)
+    assert parts(json_document, path) == ("",)
+    table = drained(json_document.open_log([path], ""))
+    assert (table.rows, table.lost) == (0, {json_document.TOO_LONG: 1})
+    path.write_text(json.dumps(list(range(30000))))
+    assert parts(json_document, path) is None
