@@ -145,7 +145,7 @@ def _in_folder(folder: Path) -> Found:
             else ""
         )
         raise UserError(f"nothing to diagnose in {folder}: {what}{more}", _reads())
-    return Found(tuple(_grouped(sources)), tuple(others), tuple(unreadable))
+    return Found(tuple(_grouped(sources, folder)), tuple(others), tuple(unreadable))
 
 
 def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
@@ -211,8 +211,8 @@ def _natural(name: str) -> tuple[int, int, str]:
     return (0, int(digits[:18]), name) if name.isdecimal() and digits else (1, 0, name)
 
 
-def _grouped(sources: Sequence[Source]) -> Iterator[Source]:
-    """Files of one run as one source, where the format spreads runs over files."""
+def _grouped(sources: Sequence[Source], folder: Path) -> Iterator[Source]:
+    """Files of one run as one source, where the format spreads runs over files; nothing outside of `folder`."""
     for name in dict.fromkeys(source.format for source in sources):
         mine = [source for source in sources if source.format == name]
         group = getattr(_module(name), "group", None)
@@ -220,7 +220,8 @@ def _grouped(sources: Sequence[Source]) -> Iterator[Source]:
             yield from mine
             continue
         for paths in group([source.paths[0] for source in mine]):
-            yield Source(name, tuple(paths), "", str(_shown(paths)))
+            inside = tuple(path for path in paths if path.is_relative_to(folder))
+            yield Source(name, inside, "", str(_shown(inside)))
 
 
 def _shown(paths: Sequence[Path]) -> Path:

@@ -20,7 +20,6 @@ from diagnostics.readers.table import Numbers, Table
 
 FORMAT = "trainer_state.json of transformers"
 STATE_FILE = "trainer_state.json"
-DEPTH = 3  # folders that checkpoints lie down: runs/name/checkpoint-10
 NO_ROW = "entries of the log history that are no row"
 TORN = "states that are no whole JSON"
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
@@ -106,7 +105,7 @@ class TrainerStateReader:
         """Nothing is kept open."""
 
     def _states(self) -> list[tuple[Path, Version]]:
-        files = [newest_state(path, DEPTH) if path.is_dir() else path for path in self._paths]
+        files = [_newest_of_run(path) if path.is_dir() else path for path in self._paths]
         return [(file, version) for file in files if file is not None and (version := _version(file)) is not None]
 
     def _take(self, state: dict[str, Any], path: Path) -> None:
@@ -164,6 +163,13 @@ def newest_state(folder: Path, depth: int) -> Path | None:
     """The state below `folder`, at most `depth` folders down, that was written last; None where there is none."""
     found = (path for path in files_below(folder, depth) if path.name == STATE_FILE)
     return max(found, key=_written, default=None)
+
+
+def _newest_of_run(folder: Path) -> Path | None:
+    """The state in `folder` or in one of its checkpoints that was written last; other folders hold other runs."""
+    found = [path for path in files_below(folder, 1) if path.name == STATE_FILE]
+    own = [path for path in found if path.parent == folder or _CHECKPOINT.fullmatch(path.parent.name)]
+    return max(own, key=_written, default=None)
 
 
 class TrainerStateTail:

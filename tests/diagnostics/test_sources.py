@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from diagnostics.errors import UserError
+from diagnostics.logs import read
 from diagnostics.sources import Found, find
 
 DATA = Path(__file__).parent.parent / "data"
@@ -220,6 +221,25 @@ def test_checkpoints_of_one_run_are_one_log(tmp_path: Path):
     assert source.format == "trainer_state"
     assert source.name == str(tmp_path / "out")
     assert len(source.paths) == 3  # the folder as well: more may appear
+
+
+def steps(found: Found) -> list[int]:
+    return [read(source)[0].last_step for source in found.sources]
+
+
+def test_a_run_in_the_folder_of_another_is_not_taken_for_it(tmp_path: Path):
+    longer = {**STATE, "log_history": [{"step": s, "reward": 0.9} for s in range(1, 9)]}
+    make(tmp_path, {"checkpoint-2/trainer_state.json": json.dumps(STATE)})
+    make(tmp_path, {"other/checkpoint-8/trainer_state.json": json.dumps(longer)})
+    assert steps(find(tmp_path)) == [2, 8]
+
+
+def test_of_a_checkpoint_no_other_is_read(tmp_path: Path):
+    longer = {**STATE, "log_history": [{"step": s, "reward": 0.9} for s in range(1, 9)]}
+    make(tmp_path, {"checkpoint-2/trainer_state.json": json.dumps(STATE)})
+    make(tmp_path, {"checkpoint-8/trainer_state.json": json.dumps(longer)})
+    assert steps(find(tmp_path / "checkpoint-2")) == [2]
+    assert steps(find(tmp_path)) == [8]
 
 
 def test_a_folder_as_large_as_a_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

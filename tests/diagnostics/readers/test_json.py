@@ -323,7 +323,7 @@ def test_the_newest_checkpoint_is_the_truth(tmp_path):
     old = state(tmp_path / "out" / "checkpoint-2", log(1, 3))
     new = state(tmp_path / "out" / "checkpoint-10", log(1, 11))
     os.utime(old, ns=(1, 1))
-    for paths in ([tmp_path], [old, new], [new, old]):
+    for paths in ([tmp_path / "out"], [old, new], [new, old]):
         assert drained(trainer_state.open_log(paths, "")).rows == 10
 
 
