@@ -43,7 +43,9 @@ class Named:
 
 
 def named(argument: str, stdin: Path) -> Named:
-    """What `argument` names; the contents of standard input are in the file `stdin`."""
+    """What `argument` names; the contents of standard input are in the file `stdin`. UserError for an empty one."""
+    if not argument:  # a variable that is not set, which must not mean the current folder
+        raise UserError("the path of a log is empty", "Give a file or a folder; `-` reads standard input.")
     return Named(stdin, "standard input") if argument == STDIN else Named(Path(argument), str(Path(argument)))
 
 

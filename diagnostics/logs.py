@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from diagnostics.assembly import COUNTED, FORMAT, Assembly, Segment
+from diagnostics.assembly import COUNTED, EPOCH_NAMES, FORMAT, STEP_NAMES, Assembly, Segment
 from diagnostics.naming import Meaning, Naming, settle
 from diagnostics.readers import events
 from diagnostics.readers.reader import Reader
@@ -148,7 +148,9 @@ class TableLog:
         table, axis = self._reader.table, self._assembly.axis
         notes = [*self._naming.notes]
         if axis == COUNTED and table.rows:
-            notes.append("no step was logged: rows are counted, from 0 on")
+            step = next((n for n in table.columns if n.lower() in STEP_NAMES and n not in EPOCH_NAMES), None)
+            why = f"{step} does not number the rows" if step else "no step was logged"
+            notes.append(f"{why}: rows are counted, from 0 on")
         elif axis not in (FORMAT, COUNTED, "step"):
             notes.append(f"the step is {axis}")
         if self._assembly.counted_on:

@@ -138,7 +138,8 @@ def _in_folder(folder: Path) -> Found:
         else:
             others.append(run_or_file)
     if not sources:
-        what = f"none of its {len(others)} files is a log that autotune reads" if others else "it holds no log"
+        files = f"none of its {len(others)} files is a" if len(others) > 1 else "its only file is no"
+        what = f"{files} log that autotune reads" if others else "it holds no log"
         more = (
             f", and {len(unreadable)} could not be read ({unreadable[0][0].name}: {unreadable[0][1]})"
             if unreadable

@@ -284,6 +284,11 @@ def test_a_standard_input_that_cannot_be_read(follow: list[str], tmp_path: Path)
 
 
 @pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_an_empty_path_is_not_the_current_folder(follow: list[str], healthy: Path, tmp_path: Path) -> None:
+    assert "the path of a log is empty. Give a file" in one_line(diagnose(*follow, healthy.name, "", cwd=tmp_path))
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
 def test_a_closed_stdout_changes_no_exit_code(follow: list[str], sick: Path, tmp_path: Path) -> None:
     for options in (follow, [*follow, "--format=json"]):
         done = subprocess.run(

@@ -178,6 +178,13 @@ def test_a_message_with_the_name_of_a_file_moves_no_cursor(tmp_path: Path) -> No
     assert r"a\x1b[2J.jsonl" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_step_that_is_there_and_is_not_used_is_not_called_missing() -> None:
+    still = [{**row, "step": 7} for row in ROWS]
+    assert "step does not number the rows: rows are counted, from 0 on" in diagnostics.diagnose(still).notes
+    none = [{name: value for name, value in row.items() if name != "step"} | {"epoch": 0.5} for row in ROWS]
+    assert "no step was logged: rows are counted, from 0 on" in diagnostics.diagnose(none).notes
+
+
 def test_of_several_runs_one_is_asked_for(tmp_path: Path) -> None:
     first, second = written(tmp_path / "a.jsonl"), written(tmp_path / "b.jsonl")
     with pytest.raises(UserError, match=rf"holds 2 runs. Say which with run=: {first}, {second}"):

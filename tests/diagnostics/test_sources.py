@@ -185,6 +185,10 @@ def test_a_folder_without_a_log_says_what_it_holds(tmp_path: Path):
     )
 
 
+def test_a_folder_of_one_other_file(tmp_path: Path):
+    assert "its only file is no log that autotune reads" in said(make(tmp_path, {"notes.txt": "nothing\n"}))
+
+
 def test_runs_of_ours_and_studies(tmp_path: Path):
     make(tmp_path, {f"study/trials/{n}/events.jsonl": event(0) for n in (0, 2, 10)})
     make(tmp_path, {"study/study.jsonl": "{}\n", "study/report.json": json.dumps([{"step": 1, "a": 2}] * 9)})
