@@ -56,6 +56,7 @@ def look(arguments: Sequence[str], mine: UserMap, chosen: Choice | None, cache: 
                 looked.errors.append(str(error))
             else:
                 _look_at(place, found, mine, chosen, known, looked)
+    cache.save()
     return looked
 
 

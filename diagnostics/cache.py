@@ -34,7 +34,7 @@ from diagnostics.user_map import UserMap
 FOLDER = "diagnoses"
 CONTENTS = "contents"  # what is remembered of files
 SUFFIX = ".json"
-MOST_ENTRIES, MOST_BYTES, MOST_CONTENTS = 200, 50 << 20, 2000
+MOST_ENTRIES, MOST_BYTES, MOST_CONTENTS = 2000, 50 << 20, 4000
 # What readers look at beside a log, where it is there.
 BESIDE = (
     "adapter_config.json", "files/config.yaml", "files/requirements.txt", "files/output.log", "config.yaml",
@@ -71,6 +71,7 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._contents: dict[str, Json] | None = None
+        self._learned = self._put = False  # since it was saved
 
     def logs(self, path: Path) -> tuple[Source, ...] | None:
         """The logs that an earlier look found in the file `path`; None where there was none, or the file is another."""
@@ -118,7 +119,7 @@ class Cache:
         """Keep `report`, unless one of the files has changed since `key` was made."""
         if key is not None and _unchanged(key):
             self._write(key.digest + SUFFIX, kept_to_json(report))
-            self._trim()
+            self._put = True
 
     def remember(self, path: Path, logs: Sequence[Source]) -> None:
         """That the file `path` holds just these logs."""
@@ -126,6 +127,14 @@ class Cache:
             stat = path.stat()
             if self._folder is not None and S_ISREG(stat.st_mode):
                 self._note(stat, str(path), [(log.format, log.part, log.name) for log in logs])
+
+    def save(self) -> None:
+        """Keep what was learned of files, and drop what is too much: once for all logs of a look."""
+        if self._learned:
+            self._write(CONTENTS + SUFFIX, {"ours": ours(), "files": self._known()})
+        if self._put:
+            self._trim()
+        self._learned = self._put = False
 
     def _digest(self, file: Path) -> str:
         stat = file.stat()
@@ -150,9 +159,10 @@ class Cache:
         """Remember something of a file, unless it was changed so lately that its next change might not show."""
         if time.time() - max(stat.st_mtime, stat.st_ctime) > RACY_SECONDS:
             known = self._known()
-            noted = {**known.pop(_identity(stat), {}), what: value}
-            self._contents = dict([*known.items(), (_identity(stat), noted)][-MOST_CONTENTS:])
-            self._write(CONTENTS + SUFFIX, {"ours": ours(), "files": self._contents})
+            known[_identity(stat)] = {**known.pop(_identity(stat), {}), what: value}
+            if len(known) > MOST_CONTENTS:
+                del known[next(iter(known))]
+            self._learned = True
 
     def _read(self, name: str) -> Json | None:
         assert self._folder is not None

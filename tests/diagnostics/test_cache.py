@@ -94,6 +94,7 @@ def test_excerpts_with_what_is_not_finite_are_kept() -> None:
 def test_a_second_look_does_not_read_the_log(tmp_path: Path, log: Source, reads: list[str]) -> None:
     first = Cache(tmp_path / "c")
     first.put(first.key(log, NOBODY), REPORT)
+    first.save()
     assert reads == ["log.csv"]
     second = Cache(tmp_path / "c")
     assert second.get(second.key(log, NOBODY)) == REPORT
@@ -203,6 +204,7 @@ def test_a_damaged_entry_is_none(data: st.DataObject, tmp_path: Path) -> None:
 def test_a_damaged_memory_of_files_is_forgotten(tmp_path: Path, log: Source, reads: list[str]) -> None:
     cache = Cache(tmp_path / "c")
     cache.put(cache.key(log, NOBODY), REPORT)
+    cache.save()
     contents = tmp_path / "c" / "contents.json"
     contents.write_bytes(contents.read_bytes()[:-3])
     again = Cache(tmp_path / "c")
@@ -216,6 +218,7 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path, log: Source) -
         cache = Cache(folder)
         cache.put(cache.key(log, NOBODY), REPORT)
         cache.remember(log.paths[0], [log])
+        cache.save()
         assert cache.get(cache.key(log, NOBODY)) is None
         assert cache.logs(log.paths[0]) is None
 
@@ -227,6 +230,7 @@ def test_the_reports_looked_at_longest_ago_are_dropped(tmp_path: Path, monkeypat
     cache = Cache(tmp_path / "c")
     for i, log in enumerate(logs):
         cache.put(cache.key(log, NOBODY), REPORT)
+        cache.save()
         for n, path in enumerate(sorted(kept(tmp_path / "c"), key=lambda p: p.stat().st_mtime_ns)):
             os.utime(path, (1000 + 10 * i + n, 1000 + 10 * i + n))  # as if hours lay between
         cache.get(cache.key(logs[0], NOBODY))
@@ -241,7 +245,42 @@ def test_the_reports_together_have_a_bound(tmp_path: Path, monkeypatch: pytest.M
     cache = Cache(tmp_path / "c")
     for i in range(20):
         cache.put(cache.key(aged(tmp_path / f"{i}.csv", str(i)), NOBODY), big)
+    cache.save()
     assert 0 < sum(path.stat().st_size for path in (tmp_path / "c").iterdir()) <= 50_000
+
+
+def remembered(folder: Path, path: Path, logs: list[Source]) -> None:
+    cache = Cache(folder)
+    cache.remember(path, logs)
+    cache.save()
+
+
+@pytest.mark.usefixtures("later")
+def test_what_is_known_of_files_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CONTENTS", 3)
+    logs = [aged(tmp_path / f"{i}.csv", f"step,loss\n1,{i}\n") for i in range(5)]
+    for log in logs:
+        remembered(tmp_path / "c", log.paths[0], [log])
+    known = [i for i, log in enumerate(logs) if Cache(tmp_path / "c").logs(log.paths[0]) is not None]
+    assert known == [2, 3, 4], "those that were looked at last"
+
+
+@pytest.mark.usefixtures("later")
+def test_what_is_known_of_files_is_written_once_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    real = Cache._write
+    monkeypatch.setattr(Cache, "_write", lambda self, name, data: written.append(name) or real(self, name, data))
+    cache = Cache(tmp_path / "c")
+    for i in range(4):
+        log = aged(tmp_path / f"{i}.csv", f"step,loss\n1,{i}\n")
+        cache.remember(log.paths[0], [log])
+        cache.put(cache.key(log, NOBODY), REPORT)
+    cache.save()
+    assert written.count("contents.json") == 1 and len(written) == 5
+    cache.save()
+    assert len(written) == 5, "nothing was learned since"
 
 
 @pytest.mark.usefixtures("later")
@@ -249,7 +288,7 @@ def test_what_a_file_holds_is_remembered_as_long_as_it_is_the_same(tmp_path: Pat
     path = log.paths[0]
     two = [replace(log, part="a", name="x [a]"), replace(log, part="b", name="x [b]")]
     assert Cache(tmp_path / "c").logs(path) is None
-    Cache(tmp_path / "c").remember(path, two)
+    remembered(tmp_path / "c", path, two)
     assert Cache(tmp_path / "c").logs(path) == tuple(two)
     (tmp_path / "link.csv").hardlink_to(path)
     assert Cache(tmp_path / "c").logs(tmp_path / "link.csv") is None
@@ -261,7 +300,7 @@ def test_what_a_file_holds_is_remembered_as_long_as_it_is_the_same(tmp_path: Pat
 def test_what_a_file_holds_is_asked_anew_of_another_version(
     tmp_path: Path, log: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Cache(tmp_path / "c").remember(log.paths[0], [log])
+    remembered(tmp_path / "c", log.paths[0], [log])
     monkeypatch.setattr(module, "ours", lambda: "another version")
     assert Cache(tmp_path / "c").logs(log.paths[0]) is None
 
@@ -269,7 +308,7 @@ def test_what_a_file_holds_is_asked_anew_of_another_version(
 @pytest.mark.usefixtures("later")
 def test_a_folder_is_never_remembered(tmp_path: Path, log: Source) -> None:
     (tmp_path / "runs").mkdir()
-    Cache(tmp_path / "c").remember(tmp_path / "runs", [log])
+    remembered(tmp_path / "c", tmp_path / "runs", [log])
     assert Cache(tmp_path / "c").logs(tmp_path / "runs") is None
 
 
