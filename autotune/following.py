@@ -77,7 +77,10 @@ class Followed:
             found = self._following.catch_up()
         except OSError as error:
             self.trouble = f"{self.name} can no longer be read: {error.strerror}"
-        found += self._following.finish()
+        try:
+            found += self._following.finish()
+        except UserError as error:  # nothing in it could be read
+            self.trouble = f"{self.name}: {error}"
         self._log.close()
         return found, self._following.report()
 

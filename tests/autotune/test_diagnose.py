@@ -397,6 +397,23 @@ def test_several_logs_are_followed_and_each_line_says_whose_it_is(tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_log_that_cannot_be_read_takes_no_other_report_with_it(
+    healthy: Path, tmp_path: Path, following: list[Following]
+) -> None:
+    later = {"v": 1, "type": "of_a_later_version", "seq": 0, "attempt": 1, "step": 0, "time": 0}
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "events.jsonl").write_text(json.dumps(later) + "\n")
+    one = Following("later", healthy.name, cwd=tmp_path)
+    following.append(one)
+    time.sleep(2)
+    one.process.send_signal(signal.SIGINT)
+    assert one.process.wait(30) == 130
+    said = one.out.read_text()
+    assert "autotune: error: later: later/events.jsonl holds no event: unknown event type" in said
+    assert "healthy.jsonl" in said and "last step 59" in said
+
+
+@pytest.mark.slow
 def test_a_pipe_is_followed_to_its_end(tmp_path: Path, following: list[Following]) -> None:
     one = Following("-", "--format", "json", cwd=tmp_path, stdin=subprocess.PIPE)
     following.append(one)
