@@ -12,6 +12,7 @@ from typing import Any
 from diagnostics.excerpt import Excerpt
 
 Json = dict[str, Any]
+STEP_RESET = "LOG001"
 
 
 class Severity(IntEnum):
@@ -222,8 +223,12 @@ class Report:
 
     @property
     def judged(self) -> bool:
-        """Whether any rule could judge it: a report without findings is clean only then."""
-        return self.steps >= 0 and len(self.skips) < self.rules
+        """Whether any rule could judge it: a report without findings is clean only then.
+
+        That its steps did not begin anew (LOG001), which any log with a step can tell, says nothing of a run.
+        """
+        skipped = len(self.skips) + (STEP_RESET not in {skip.code for skip in self.skips})
+        return self.steps >= 0 and (skipped < self.rules or bool(self.findings))
 
     def excerpt(self, finding: Finding) -> Excerpt | None:
         """What a report shows of the run around `finding`, None where there is nothing to show."""

@@ -167,7 +167,7 @@ def newest_state(folder: Path, depth: int) -> Path | None:
 
 def _newest_of_run(folder: Path) -> Path | None:
     """The state in `folder` or in one of its checkpoints that was written last; other folders hold other runs."""
-    found = [path for path in files_below(folder, 1) if path.name == STATE_FILE]
+    found = [path for path in files_below(folder, 1) if path.name == STATE_FILE and not path.is_symlink()]
     own = [path for path in found if path.parent == folder or _CHECKPOINT.fullmatch(path.parent.name)]
     return max(own, key=_written, default=None)
 

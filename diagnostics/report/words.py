@@ -12,9 +12,9 @@ from diagnostics.vocabulary import vocabulary
 
 def read_as(report: Report) -> str:
     """What the log was taken for: format, framework with the names that told it, how far it goes."""
-    segments = f"{report.segments} segments" if report.segments > 1 else ""
-    steps = f"last step {report.steps}" if report.steps >= 0 else "no metric at any step"
-    return ", ".join(part for part in (report.format, report.recognised or report.framework, segments, steps) if part)
+    of_which = f"{report.segments} segments, of the last one the " if report.segments > 1 else ""
+    steps = f"{of_which}last step {report.steps}" if report.steps >= 0 else "no metric at any step"
+    return ", ".join(part for part in (report.format, report.recognised or report.framework, steps) if part)
 
 
 def short(report: Report) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diagnostics.finding import Evidence, Severity
+from diagnostics.finding import STEP_RESET, Evidence, Severity
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import RunHistory, example
 
 
 @rule(
-    "LOG001",
+    STEP_RESET,
     Severity.INFO,
     needs=(),
     fires=[Case(example({"reward_mean": "0.1+0.01*9"}, went_back=(12, 0)), "info@0")],

@@ -299,3 +299,11 @@ def test_settings_are_judged_once_in_a_log_of_several_segments():
     run = replace(example({"reward_mean": "0.5*3"}), settings={"num_generations": 8, "batch_size": 60})
     report = diagnose([run, replace(run, segment=2, went_back=(2, 0))])
     assert [f.code for f in report.findings] == ["CFG001", "LOG001"]
+
+
+def test_that_the_steps_went_on_is_no_check_of_a_run():
+    report = diagnose(example({"reward_mean": "0.5*3"}))  # too short for any other rule
+    assert len(report.skips) == report.rules - 1
+    assert not report.judged
+    assert diagnose(example({"grad_norm": "1*3"})).judged
+    assert diagnose(example({"reward_mean": "0.5*3"}, went_back=(3, 0))).judged  # it found something

@@ -159,7 +159,7 @@ def test_of_a_log_with_segments_each_finding_says_in_which_it_is():
         REPORT, findings=(second,), raised=(rise, replace(rise, segment=2, raised_at=23), second), segments=2
     )
     text = words(shown(report, 200))
-    assert "2 segments, last step 39" in text
+    assert "2 segments, of the last one the last step 39" in text
     assert "segment 2, steps 22 to 39, warning at 23, raised at 25" in text
 
 
