@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from diagnostics.events import MOST_STEPS
 from diagnostics.readers.table import Numbers, Points, Rows, Table
+from diagnostics.text import count, times
 
 # What logs of no known framework call their step; compared in lower case, the first that is there and counts.
 STEP_NAMES = (
@@ -159,13 +160,13 @@ class _Repaired:
     def notes(self) -> list[str]:
         notes = []
         if self.resumed:
-            notes.append(f"the run was resumed {_times(self.resumed)}: its steps went back into its middle")
+            notes.append(f"the run was resumed {times(self.resumed)}: its steps went back into its middle")
         if self.superseded:
-            notes.append(f"{_count(len(self.superseded), 'row')} superseded by later rows of the same steps")
+            notes.append(f"{count(len(self.superseded), 'row')} superseded by later rows of the same steps")
         if self.late:
-            notes.append(f"{_count(len(self.late), 'row')} logged out of order, and sorted by step")
+            notes.append(f"{count(len(self.late), 'row')} logged out of order, and sorted by step")
         if self.corrected:
-            notes.append(f"{_count(self.corrected, 'number')} logged again in the same step: the later one counts")
+            notes.append(f"{count(self.corrected, 'number')} logged again in the same step: the later one counts")
         return notes
 
 
@@ -293,11 +294,3 @@ def _whole(values: Numbers) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         whole: NDArray[np.bool_] = (values >= 0) & (values < MOST_STEPS) & (values == np.floor(values))
     return whole
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n} {thing} was" if n == 1 else f"{n} {thing}s were"
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"

@@ -1,4 +1,4 @@
-"""Text for a terminal: what others wrote made safe to show, and curves of one line."""
+"""Text for a terminal: what others wrote made safe to show, numbers of things, and curves of one line."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ NOT_FINITE = "×"
 def visible(text: str) -> str:
     """`text` on one line, with characters that would move the cursor or colour the terminal written as escapes."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def count(n: int, thing: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def times(n: int) -> str:
+    """`once`, `2 times`."""
+    return "once" if n == 1 else f"{n} times"
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:

@@ -18,6 +18,7 @@ from diagnostics.errors import UserError
 from diagnostics.events import EVENTS_FILE, Envelope, KnobChanged, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
 from diagnostics.metrics import is_metric, settings
 from diagnostics.series import MetricSeries, RunHistory, are_bounds
+from diagnostics.text import count, times
 
 FORMAT = "events of autotune"
 
@@ -219,11 +220,11 @@ class _Reading:
         if self._attempts > 1:
             notes.append(f"the run was resumed: {self._attempts} attempts")
         if self._rewinds:
-            notes.append(f"steps went back {_times(self._rewinds)} within an attempt")
+            notes.append(f"steps went back {times(self._rewinds)} within an attempt")
         if self._superseded:
-            notes.append(f"{_count(self._superseded, 'row')} superseded by later rows of the same steps")
+            notes.append(f"{count(self._superseded, 'row')} superseded by later rows of the same steps")
         if tail.unreadable:
-            notes.append(f"{_count(tail.unreadable, 'line')} could not be read; the last: {tail.last_error}")
+            notes.append(f"{count(tail.unreadable, 'line')} could not be read; the last: {tail.last_error}")
         if tail.torn:
             notes.append("the last line is incomplete: it is still being written, or its writer was killed")
         match self._ended:
@@ -251,11 +252,3 @@ def _accepted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         else:
             refused.append(f"setting {name} is left out: {value!r} is not {settings()[name].expected}")
     return accepted, refused
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"

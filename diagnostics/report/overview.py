@@ -13,8 +13,8 @@ from rich.text import Text
 
 from diagnostics.finding import Finding, Report
 from diagnostics.report.styles import STYLES
-from diagnostics.report.words import amounts, count
-from diagnostics.text import visible
+from diagnostics.report.words import amounts
+from diagnostics.text import count, visible
 
 SOME = 5  # names that are listed of many
 

@@ -15,8 +15,8 @@ from rich.text import Text
 from diagnostics.finding import Add, Confidence, Evidence, Finding, Prescription, Report, Safety, Scale, Set, Skip
 from diagnostics.report.excerpt_plot import ExcerptPlot
 from diagnostics.report.styles import STYLES
-from diagnostics.report.words import amounts, count, read_as, spoken
-from diagnostics.text import visible
+from diagnostics.report.words import amounts, read_as, spoken
+from diagnostics.text import count, visible
 
 MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have hundreds
 

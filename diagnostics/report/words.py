@@ -40,11 +40,6 @@ def amounts(severities: Iterable[Severity]) -> str:
     )
 
 
-def count(n: int, thing: str) -> str:
-    """`1 rule`, `2 rules`."""
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
-
-
 def spoken(knob: str, framework: str) -> str:
     """What users of `framework` call a knob; its canonical name where the framework has no vocabulary."""
     try:

@@ -173,7 +173,7 @@ def test_a_run_that_was_resumed_supersedes_its_later_steps():
     assert points(assembly, "a") == [(1, 0.0), (2, 1.0), (3, 2.0), (4, 6.0), (5, 7.0), (6, 8.0), (7, 9.0)]
     assert assembly.notes == [
         "the run was resumed once: its steps went back into its middle",
-        "3 rows were superseded by later rows of the same steps",
+        "3 rows superseded by later rows of the same steps",
     ]
 
 
@@ -195,7 +195,7 @@ def test_rows_that_come_late_are_sorted_in():
     assembly = assembled(*rows([1, 2, 4, 3, 5, 8, 6, 7, 9]))
     assert [step for step, _ in points(assembly, "a")] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert dict(points(assembly, "a"))[3] == 3.0
-    assert assembly.notes == ["3 rows were logged out of order, and sorted by step"]
+    assert assembly.notes == ["3 rows logged out of order, and sorted by step"]
 
 
 def test_columns_of_their_own_cadence_hold_nobody_back():
@@ -212,7 +212,7 @@ def test_columns_of_their_own_cadence_hold_nobody_back():
 def test_a_step_logged_twice_is_corrected_by_the_later_row():
     assembly = assembled(*rows([1, 2, 2, 3]))
     assert points(assembly, "a") == [(1, 0.0), (2, 2.0), (3, 3.0)]
-    assert assembly.notes == ["1 number was logged again in the same step: the later one counts"]
+    assert assembly.notes == ["1 number logged again in the same step: the later one counts"]
 
 
 def test_steps_that_are_noise_take_no_time():

@@ -8,8 +8,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from diagnostics.report.styles import STYLES as SEVERITIES
-from diagnostics.report.words import count
-from diagnostics.text import visible
+from diagnostics.text import count, visible
 from tui.log_feed import Logs
 from tui.log_status import Run, status
 from tui.widgets.headline import STYLES
