@@ -257,6 +257,46 @@ def test_a_table_is_followed_while_it_grows_and_told_anew_when_written_anew(star
     assert [e.value for e in again.evaluations] == [2.0, 2.1, 2.2]
 
 
+def test_of_a_table_that_a_second_attempt_writes_on_the_new_rows_are_told(start):
+    script = """
+        log.close(); os.remove(log.name)
+        new = not os.path.exists(sys.argv[1] + "/progress.csv")
+        file = open(sys.argv[1] + "/progress.csv", "a", buffering=1)
+        if new: print("step,score", file=file)
+        for i in range(ROWS): print(f"{i},{ATTEMPT + i / 10}", file=file)
+    """
+    first = ended(start(script.replace("ATTEMPT", "1").replace("ROWS", "5")))
+    assert [e.value for e in first.evaluations] == [1.0, 1.1, 1.2, 1.3, 1.4]
+    again = ended(start(script.replace("ATTEMPT", "2").replace("ROWS", "3"), attempt=2))
+    assert [e.value for e in again.evaluations] == [2.0, 2.1, 2.2]
+
+
+def test_steps_of_a_table_that_begin_anew_are_past_and_counted(start):
+    log = ended(
+        start(
+            """
+            log.close(); os.remove(log.name)
+            file = open(sys.argv[1] + "/progress.csv", "w", buffering=1)
+            print("step,score", file=file)
+            for i in range(5): print(f"{i},{i / 10}", file=file)
+            time.sleep(2.5)
+            for i in range(3): print(f"{i},9.0", file=file)
+            """
+        )
+    )
+    assert [e.value for e in log.evaluations] == [0.0, 0.1, 0.2, 0.3, 0.4]
+    assert "3 rows of steps that were past left out" in log.ended.reason
+
+
+def test_what_is_printed_before_another_log_is_written_is_no_log(start):
+    script = """
+        for i in range(4): print({"step": i, "score": 9.0, "kl": 1.0}, flush=True)
+        time.sleep(2.5)
+        say(0, score=0.5)
+    """
+    assert [e.value for e in ended(start(script)).evaluations] == [0.5]
+
+
 def test_what_is_printed_is_no_log_where_another_is_written(start):
     log = ended(start("for i in range(3): print({'step': i, 'score': 9.0, 'kl': 1.0}); say(i, score=0.5)"))
     assert [e.value for e in log.evaluations] == [0.5, 0.5, 0.5]

@@ -143,3 +143,47 @@ def test_an_empty_log_has_a_report(tmp_path: Path):
     assert following.report().findings == ()
     assert not following.ended
     assert example({}).last_step == -1
+
+
+class Told:
+    """A log that tells what it is given, one thing at each poll."""
+
+    ended = False
+    position = 0
+
+    def __init__(self, *told: RunHistory) -> None:
+        self._told, self._at = told, -1
+
+    def poll(self) -> bool:
+        self._at = min(self._at + 1, len(self._told) - 1)
+        return True
+
+    def histories(self) -> list[RunHistory]:
+        return [self._told[self._at]]
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_settings_that_are_told_late_are_judged():
+    run = example({"reward_mean": "0.5*3"})
+    later = example({"reward_mean": "0.5*4"}, settings={"num_generations": 8, "batch_size": 60})
+    following = Following(Told(run, later))
+    assert following.poll() == ()
+    assert [finding.code for finding in following.poll()] == ["CFG001"]
+
+
+def test_zeros_that_are_no_measurements_are_left_out(log: Path):
+    names = {"completion_length": 9.0, "completions/mean_length": 9.0, "reward": 0.5}
+    write(log, [{"step": s, "kl": 0.0 if s < 3 else 0.1, **names} for s in range(6)])
+    (run,) = read(find(log).sources[0])
+    assert run.framework == "unsloth"
+    kl = next(series for metric, series in run.series.items() if metric.startswith("kl."))
+    assert kl.steps.tolist() == [3, 4, 5]
+    log.write_text("")
+    write(log, [{"step": s, "kl": 0.0, **names} for s in range(6)])
+    (run,) = read(find(log).sources[0])
+    assert not [metric for metric in run.series if metric.startswith("kl.")]
