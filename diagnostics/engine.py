@@ -20,6 +20,9 @@ from diagnostics.rule import Alarm, Lint, NotApplicable, Rule, Told, all_lints, 
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, are_bounds
 
 BEFORE_THE_RUN = 0  # `raised_at` of what the configuration alone tells
+# A long run is checked every few steps, all of them at once: a thousandth of its steps, and eight at most. What is
+# raised, and at which step, does not depend on it.
+STEPS_PER_CHECK, MOST = 1000, 8
 
 
 def rises(rule: Rule, run: RunHistory, **thresholds: Any) -> tuple[Finding, ...]:
@@ -74,7 +77,7 @@ def _diagnosed(run: RunHistory, rules: Mapping[str, Rule] | None) -> Report:
         reason = rule.missing(run)
         found: tuple[Finding, ...] = ()
         try:
-            found = rises(rule, run)
+            found = rises(rule, run) if rule.logged(run) else ()
         except NotApplicable as why:
             reason = reason or str(why)
         raised += found
@@ -100,11 +103,15 @@ class Watch:
         rules: Mapping[str, Rule] | None = None,
     ) -> None:
         self._rules = tuple((all_rules() if rules is None else rules).values())
+        self._warmup = max((rule.warmup for rule in self._rules), default=0)
+        self._lookback = max((rule.lookback for rule in self._rules), default=0)
+        self._read = {metric for rule in self._rules for metric in rule.metrics}
         self._run = _judgeable(
             RunHistory({}, settings or {}, reward_bounds=reward_bounds, segment=segment, went_back=went_back)
         )
         self._series: dict[str, _Growing] = {}
         self._step: int | None = None
+        self._checked_to, self._steps_seen, self._pending = -1, 0, 0
         self._touched: set[str] = set()
         self._worst: dict[str, Severity] = {}
         self._not_applicable: dict[str, str] = {}
@@ -121,16 +128,18 @@ class Watch:
         return self._from_settings
 
     def add(self, step: int, metrics: Mapping[str, float]) -> tuple[Finding, ...]:
-        """Add points of `step`; returns what closing the step before it raised. ValueError for a step that is past."""
+        """Add points of `step`; returns what closing the steps before it raised. ValueError for a step that is past."""
         raised: tuple[Finding, ...] = ()
         if self._step is not None and step < self._step:
             raise ValueError(f"step {step} after step {self._step}: a new attempt needs a new watch")
         if self._step is not None and step > self._step:
-            raised = self.close()
+            self._steps_seen, self._pending = self._steps_seen + 1, self._pending + 1
+            if self._pending >= min(MOST, 1 + self._steps_seen // STEPS_PER_CHECK):
+                raised = self.close()
         self._step = step
         for metric, value in metrics.items():
             self._series.setdefault(metric, _Growing()).put(step, float(value))
-            self._touched.add(metric)
+            self._touched.add(metric.partition("[")[0])
         return raised
 
     def load(self, run: RunHistory) -> tuple[Finding, ...]:
@@ -143,6 +152,8 @@ class Watch:
         known = self._run.with_series(closed.series)
         raised: list[Finding] = []
         for rule in self._rules:
+            if not rule.logged(known):
+                continue
             try:
                 found = rises(rule, known)
             except NotApplicable as why:
@@ -154,19 +165,23 @@ class Watch:
         for name, series in run.series.items():
             self._series[name] = _Growing.holding(series)
             if len(series) and series.steps[-1] == self._step:
-                self._touched.add(name)
+                self._touched.add(name.partition("[")[0])
+        self._checked_to, self._steps_seen = self._step - 1, int(max(map(len, closed.series.values()), default=0))
         raised.sort(key=_order)
         self._raised += raised
         return tuple(raised)
 
     def close(self) -> tuple[Finding, ...]:
-        """Close the current step, as at the end of the run; returns what that raised."""
+        """Close the current step, as at the end of the run; returns what that and the steps not checked yet raised."""
         raised: list[Finding] = []
-        for rule in self._rules:
-            if self._worst.get(rule.code) == rule.severity:
-                continue  # severity only rises, and this rule has none above
-            if self._step is not None and (not rule.metrics or not self._touched.isdisjoint(rule.metrics)):
-                raised += self._checked(rule, self._step)
+        if self._step is not None:
+            view = self._view()
+            for rule in self._rules:
+                if self._worst.get(rule.code) == rule.severity:
+                    continue  # severity only rises, and this rule has none above
+                if (not rule.metrics or not self._touched.isdisjoint(rule.metrics)) and rule.logged(view):
+                    raised += self._checked(rule, view)
+            self._checked_to, self._pending = self._step, 0
         self._touched.clear()
         raised.sort(key=_order)
         self._raised += raised
@@ -187,10 +202,9 @@ class Watch:
                 skips.append(Skip(rule.code, reason))
         return _report(history, len(self._rules), self._raised, skips)
 
-    def _checked(self, rule: Rule, step: int) -> tuple[Finding, ...]:
-        view = self._view(rule)
+    def _checked(self, rule: Rule, view: RunHistory) -> tuple[Finding, ...]:
         try:
-            found = _rises(rule, view, rule.check(view), after=step - 1, above=self._worst.get(rule.code))
+            found = _rises(rule, view, rule.check(view), after=self._checked_to, above=self._worst.get(rule.code))
         except NotApplicable as why:
             self._not_applicable[rule.code] = str(why)
             return ()
@@ -199,27 +213,29 @@ class Watch:
             self._worst[rule.code] = found[-1].severity
         return found
 
-    def _view(self, rule: Rule) -> RunHistory:
-        """The first `warmup` and the last `lookback` points of each of the rule's metrics.
+    def _view(self) -> RunHistory:
+        """The first and the last points of each metric, as many as the rules look at: one for all of them, so that
+        what several rules compute of it is computed once.
 
         Metrics of other cadences reach back as far as the rarest one of this step, so that joins see what they need; a
         metric that was not logged at this step does not hold the others back.
         """
-        points = {name: self._series[name].points() for name in rule.metrics if name in self._series}
+        lookback = self._lookback + self._pending
+        points = {name: grown.points() for name, grown in self._series.items() if name.partition("[")[0] in self._read}
         since = min(
             (
-                int(steps[max(0, len(steps) - rule.lookback - 1)])
+                int(steps[max(0, len(steps) - lookback - 1)])
                 for name, (steps, _) in points.items()
-                if name in self._touched
+                if name.partition("[")[0] in self._touched
             ),
-            default=0,  # of a rule that reads no metric
+            default=0,
         )
         series = {}
         for name, (steps, values) in points.items():
-            tail = min(int(steps.searchsorted(since)), len(steps) - rule.lookback - 1)
-            if rule.warmup < tail:
-                steps = np.concatenate([steps[: rule.warmup], steps[tail:]])
-                values = np.concatenate([values[: rule.warmup], values[tail:]])
+            tail = min(int(steps.searchsorted(since)), len(steps) - lookback - 1)
+            if self._warmup < tail:
+                steps = np.concatenate([steps[: self._warmup], steps[tail:]])
+                values = np.concatenate([values[: self._warmup], values[tail:]])
             series[name] = MetricSeries(name, steps, values)
         return self._run.with_series(series)
 
@@ -300,6 +316,7 @@ def _finding(rule: Rule | Lint, run: RunHistory, severity: Severity, raised_at: 
         told.evidence,
         told.prescriptions,
         run.segment,
+        told.advice,
     )
 
 

@@ -162,7 +162,8 @@ class Finding:
 
     `first_step` is the onset and may lie before `raised_at`, the step at which the finding at this severity could
     first be known; `last_step` is the last step at which it held. The steps are those of the log's `segment`-th run: a
-    log whose steps begin anew holds several.
+    log whose steps begin anew holds several. `advice` are sentences for a person: what no knob changes, and, of a
+    finding of low confidence, which metric would settle it.
     """
 
     code: str
@@ -176,6 +177,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     prescriptions: tuple[Prescription, ...] = ()
     segment: int = 1
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,7 @@ def finding_to_json(finding: Finding) -> Json:
             for e in finding.evidence
         ],
         "prescriptions": [prescription_to_json(p) for p in finding.prescriptions],
+        "advice": list(finding.advice),
     }
 
 
@@ -304,6 +307,7 @@ def finding_from_json(data: Mapping[str, Any]) -> Finding:
         evidence=tuple(Evidence(**e) for e in data["evidence"]),
         prescriptions=tuple(prescription_from_json(p) for p in data["prescriptions"]),
         segment=data.get("segment", 1),  # events of earlier versions do not say it
+        advice=tuple(data.get("advice", ())),
     )
 
 

@@ -75,6 +75,10 @@ def at_ceiling(run: RunHistory, level: Values, ceiling: float) -> Mask:
 
 def progress(run: RunHistory) -> tuple[MetricSeries, Progress]:
     """The reward of a run, and how it stands at each of its points."""
+    return run.once(_progress)
+
+
+def _progress(run: RunHistory) -> tuple[MetricSeries, Progress]:
     reward = run.get(REWARD)
     known = early(reward, WARMUP)
     if known is None:

@@ -26,13 +26,17 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an alarm says at one point: the engine adds code, severity and `raised_at`."""
+    """What an alarm says at one point: the engine adds code, severity and `raised_at`.
+
+    `advice` are sentences that a person can act on, for what no knob of a study changes.
+    """
 
     message: str
     first_step: int
     evidence: tuple[Evidence, ...]
     prescriptions: tuple[Prescription, ...] = ()
     confidence: Confidence = Confidence.HIGH
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +102,17 @@ class Rule:
         needed = [metric for need in self.needs for metric in ((need,) if isinstance(need, str) else need)]
         return tuple(dict.fromkeys([*needed, *self.uses]))
 
+    def logged(self, run: RunHistory) -> bool:
+        """Whether `run` has points of everything it needs; without any of a needed metric there is nothing to check."""
+        return all(any(map(run.points, (need,) if isinstance(need, str) else need)) for need in self.needs)
+
     def missing(self, run: RunHistory) -> str:
         """Why the metrics of `run` do not suffice, "" where they do."""
         if not self.needs and run.last_step < 0:
             return "needs a step with any known metric, which this run did not log"
         for need in self.needs:
             names = (need,) if isinstance(need, str) else need
-            longest = max(len(run.get(name)) for name in names)
+            longest = max(map(run.points, names))
             if not longest:
                 return f"needs {' or '.join(names)}, which this run did not log"
             if longest < self.min_points:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Steps = NDArray[np.int64]
 Values = NDArray[np.float64]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,6 +77,7 @@ class RunHistory:
     others: Mapping[str, MetricSeries] = field(default_factory=dict)
     segment: int = 1
     went_back: tuple[int, int] | None = None
+    _known: dict[Callable[[RunHistory], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getitem__(self, metric: str) -> MetricSeries:
         return self.series[metric]
@@ -91,6 +93,22 @@ class RunHistory:
     def last_step(self) -> int:
         """The last step with any point, -1 for an empty run."""
         return max((int(s.steps[-1]) for s in self.series.values() if len(s)), default=-1)
+
+    def family(self, metric: str) -> dict[str, MetricSeries]:
+        """The series of each component of a family such as `reward_component_mean`, by the component's name."""
+        return {n[len(metric) + 1 : -1]: s for n, s in self.series.items() if n.startswith(f"{metric}[") and len(s)}
+
+    def points(self, metric: str) -> int:
+        """How many points `metric` has; of a family the component that has most."""
+        own = self.series.get(metric)
+        return len(own) if own is not None else max((len(s) for s in self.family(metric).values()), default=0)
+
+    def once(self, compute: Callable[[RunHistory], T]) -> T:
+        """`compute` of this run, computed once however many rules ask for it; a function of a module."""
+        if compute not in self._known:
+            self._known[compute] = compute(self)
+        known: T = self._known[compute]
+        return known
 
     def upto(self, step: int) -> RunHistory:
         """The run as it was known when `step` was closed."""

@@ -68,6 +68,8 @@ def _finding(finding: Finding, report: Report) -> Iterator[RenderableType]:
             yield _indented(ExcerptPlot(shown, finding))
     for prescription in finding.prescriptions:
         yield _indented(_prescription(prescription, report.framework))
+    for sentence in finding.advice:
+        yield _indented(Text.assemble(("Consider: ", "bold green"), visible(sentence)))
 
 
 def _when(finding: Finding, report: Report) -> str:

@@ -1,6 +1,7 @@
 """The engine: following a run and reading the finished one are the same."""
 
 import io
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -307,3 +308,22 @@ def test_that_the_steps_went_on_is_no_check_of_a_run():
     assert not report.judged
     assert diagnose(example({"grad_norm": "1*3"})).judged
     assert diagnose(example({"reward_mean": "0.5*3"}, went_back=(3, 0))).judged  # it found something
+
+
+def test_a_long_run_is_checked_every_few_steps_and_says_the_same():
+    checks: list[int] = []
+
+    def look(run: RunHistory):
+        """A level of 1 and more."""
+        grad = run["grad_norm"]
+        checks.append(int(grad.steps[-1]))
+        yield Alarm(Severity.INFO, grad.steps, grad.values >= 1, lambda i: Told("high", int(grad.steps[i]), ()))
+
+    watch = Watch(rules={"TST001": _rule(look)})
+    for step in range(9_500):
+        watch.add(step, {"grad_norm": float(step == 9_490)})
+    watch.close()
+    assert [(f.code, f.raised_at) for f in watch.raised] == [("TST001", 9_490)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(checks)]
+    assert gaps[:900] == [1] * 900
+    assert max(gaps) == gaps[-2] == 8

@@ -101,6 +101,7 @@ def test_the_document_is_a_contract():
                                 "limit": 3.0,
                             }
                         ],
+                        "advice": [],
                         "prescriptions": [
                             {
                                 "knob": "learning_rate",
