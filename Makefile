@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench corpus
 
 demo: $(READY)  ## a small study on the built-in task, on a laptop's CPU
 	$(BIN)/autotune study start --dir autotune-runs/demo-$$(date +%Y%m%d-%H%M%S)
@@ -16,6 +16,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) test
+
+corpus: $(READY)  ## how right the rules are on recorded runs with labels
+	$(BIN)/python tests/corpus/table.py
 
 bench: $(READY)
 	set -e; for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench; done
