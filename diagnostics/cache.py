@@ -24,6 +24,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
+from diagnostics.cause import Explained, cause_from_json
 from diagnostics.events import EVENTS_FILE
 from diagnostics.excerpt import Excerpt
 from diagnostics.finding import Json, Report, Skip, finding_from_json, finding_to_json
@@ -269,4 +270,6 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
             Excerpt(e["code"], e["segment"], e["metric"], tuple(e["steps"]), tuple(e["values"]))
             for e in data["excerpts"]
         ),
+        causes=tuple(cause_from_json(cause) for cause in data["causes"]),
+        explained=tuple(Explained(**explained) for explained in data["explained"]),
     )

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from diagnostics.cause import Cause
 from diagnostics.errors import UserError
 from diagnostics.finding import Report, Skip
 from diagnostics.rule import Lint, Rule, all_lints, all_rules
@@ -29,7 +30,11 @@ class Choice:
             raised=tuple(f for f in report.raised if f.code not in self.left_out),
             skips=tuple(sorted(skips, key=lambda skip: skip.code)),
             excerpts=tuple(e for e in report.excerpts if e.code not in self.left_out),
+            causes=tuple(cause for cause in map(self._of, report.causes) if cause.chain),
         )
+
+    def _of(self, cause: Cause) -> Cause:
+        return replace(cause, chain=tuple(link for link in cause.chain if link.code not in self.left_out))
 
 
 def choice(only: Iterable[str], ignore: Iterable[str]) -> Choice | None:

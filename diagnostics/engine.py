@@ -16,6 +16,7 @@ import numpy as np
 from diagnostics import metrics as canonical
 from diagnostics.excerpt import excerpt
 from diagnostics.finding import Finding, Report, Severity, Skip
+from diagnostics.reasoning import causes
 from diagnostics.rule import Alarm, Lint, NotApplicable, Rule, Told, all_lints, all_rules
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, are_bounds
 
@@ -56,6 +57,7 @@ def merged(reports: Sequence[Report]) -> Report:
         skips=tuple(skip for skip in longest.skips if skip.code in everywhere),
         segments=len(reports),
         excerpts=tuple(shown for report in reports for shown in report.excerpts),
+        causes=tuple(sorted((c for report in reports for c in report.causes), key=lambda cause: -cause.confidence)),
     )
 
 
@@ -346,11 +348,12 @@ def _report(run: RunHistory, rules: int, raised: Iterable[Finding], skips: Itera
     worst: dict[str, Finding] = {}
     for finding in ordered:  # severity only rises, so the last of a code is its worst
         worst[finding.code] = finding
+    findings = tuple(sorted(worst.values(), key=_worst_first))
     return Report(
         source=run.source,
         framework=run.framework,
         steps=run.last_step,
-        findings=tuple(sorted(worst.values(), key=_worst_first)),
+        findings=findings,
         raised=tuple(ordered),
         skips=tuple(sorted(skips, key=lambda s: s.code)),
         unmapped=run.unmapped,
@@ -361,4 +364,5 @@ def _report(run: RunHistory, rules: int, raised: Iterable[Finding], skips: Itera
         names=run.names,
         rules=rules + len(all_lints()),
         excerpts=tuple(shown for finding in worst.values() if (shown := excerpt(finding, run)) is not None),
+        causes=causes(findings, run),
     )

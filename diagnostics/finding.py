@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from sys import float_info
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostics.excerpt import Excerpt
+
+if TYPE_CHECKING:
+    from diagnostics.cause import Cause, Explained
 
 Json = dict[str, Any]
 STEP_RESET = "LOG001"
@@ -199,7 +202,8 @@ class Report:
     `format` is what the log is, `recognised` why its names are read as `framework`'s, and `version` which versions of
     that can have logged them, "" where any can. `names` (metric: name) are the
     names in the log that metrics were read from, `unmapped` those without a meaning, and `suggestions` (name: metrics)
-    what some of these may mean. `excerpts` are what a report shows of the run around its findings.
+    what some of these may mean. `excerpts` are what a report shows of the run around its findings. `causes` are what
+    the findings come from, the likeliest first, and `explained` what looks wrong in the run and is not.
     """
 
     source: str
@@ -218,6 +222,8 @@ class Report:
     suggestions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rules: int = 0
     excerpts: tuple[Excerpt, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    explained: tuple[Explained, ...] = ()
 
     def worst(self) -> Severity | None:
         """The highest severity found, or None for a clean report."""
@@ -231,6 +237,11 @@ class Report:
         """
         skipped = len(self.skips) + (STEP_RESET not in {skip.code for skip in self.skips})
         return self.steps >= 0 and (skipped < self.rules or bool(self.findings))
+
+    def unexplained(self) -> tuple[Finding, ...]:
+        """The findings at WARNING or above that none of the causes accounts for."""
+        known = {(link.code, cause.segment) for cause in self.causes for link in cause.chain}
+        return tuple(f for f in self.findings if f.severity > Severity.INFO and (f.code, f.segment) not in known)
 
     def excerpt(self, finding: Finding) -> Excerpt | None:
         """What a report shows of the run around `finding`, None where there is nothing to show."""

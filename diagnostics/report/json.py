@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from diagnostics.cause import cause_to_json, explained_to_json
 from diagnostics.finding import Json, Report, finding_to_json
 
-VERSION = 2
+VERSION = 3
 
 
 def render(reports: Iterable[Report], unread: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -32,7 +33,9 @@ def report_to_json(report: Report) -> Json:
         "steps": report.steps,
         "segments": report.segments,
         "rules": report.rules,
+        "causes": [cause_to_json(cause) for cause in report.causes],
         "findings": [finding_to_json(finding) for finding in report.findings],
+        "explained": [explained_to_json(explained) for explained in report.explained],
         "skips": [{"code": skip.code, "reason": skip.reason} for skip in report.skips],
         "names": dict(report.names),
         "unmapped": list(report.unmapped),

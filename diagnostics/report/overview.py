@@ -67,6 +67,7 @@ def _worst(report: Report) -> Text:
     return Text.assemble(
         (f" {worst.severity.name} ", STYLES[worst.severity]),
         f" {visible(worst.code)} {visible(worst.name)}{more}",
+        *([f"\n{visible(report.causes[0].title)}"] if report.causes else []),
     )
 
 

@@ -1,4 +1,4 @@
-"""A report for a person at a terminal: what is wrong, the numbers, what to change, and what was not checked.
+"""A report for a person at a terminal: causes, what is wrong, the numbers, what to change, what was not checked.
 
 Everything is built from `Text`, never from markup, and passes `visible`: names and messages come from logs of others.
 """
@@ -12,23 +12,24 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from diagnostics.cause import Cause
 from diagnostics.finding import Add, Confidence, Evidence, Finding, Prescription, Report, Safety, Scale, Set, Skip
 from diagnostics.report.excerpt_plot import ExcerptPlot
 from diagnostics.report.styles import STYLES
-from diagnostics.report.words import amounts, read_as, spoken
+from diagnostics.report.words import amounts, read_as, spoken, told
 from diagnostics.text import count, visible
 
 MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have hundreds
 
 
 def render(report: Report) -> RenderableType:
-    """The report, worst finding first; for any width."""
+    """The report, causes first and the worst finding first; for any width."""
     return Group(*_header(report), judgement(report))
 
 
 def judgement(report: Report) -> RenderableType:
     """The report without what the log is, for where that is told otherwise."""
-    parts: list[RenderableType] = [_summary(report)]
+    parts: list[RenderableType] = [_summary(report), *_causes(report)]
     for finding in report.findings:
         parts += [Text(), *_finding(finding, report)]
     parts += _list(f"Not checked: {count(len(report.skips), 'rule')}", _skips(report.skips))
@@ -52,6 +53,32 @@ def _summary(report: Report) -> Text:
     if not report.findings:
         return Text(f"No findings; {scope}.", "green")
     return Text(f"{amounts(f.severity for f in report.findings)}; {scope}.")
+
+
+def _causes(report: Report) -> Iterator[RenderableType]:
+    """The causes, the likeliest first, and which findings none of them accounts for."""
+    for place, cause in enumerate(report.causes, 1):
+        yield from (Text(), *_cause(place, cause, report))
+    left = report.unexplained()
+    if report.causes and left:
+        codes = ", ".join(visible(finding.code) for finding in left)
+        yield from (Text(), Text(f"{count(len(left), 'finding')} not explained by a common cause: {codes}", "dim"))
+
+
+def _cause(place: int, cause: Cause, report: Report) -> Iterator[RenderableType]:
+    segment = f"segment {cause.segment}, " if report.segments > 1 else ""
+    yield Text.assemble(
+        (f" CAUSE {place} ", "bold reverse"),
+        (f" {visible(cause.title)}", "bold"),
+        (f"  {segment}{cause.confidence.name.lower()} confidence", "dim"),
+    )
+    yield _indented(Text(visible(told(cause))))
+    yield from (_indented(Text.assemble(("for: ", "dim"), visible(reason))) for reason in cause.speaks_for)
+    yield from (_indented(Text.assemble(("against: ", "dim"), visible(reason))) for reason in cause.speaks_against)
+    if cause.recommendation is not None:
+        yield _indented(_prescription(cause.recommendation, report.framework))
+    if cause.advice:
+        yield _indented(Text.assemble(("Consider: ", "bold green"), visible(cause.advice)))
 
 
 def _finding(finding: Finding, report: Report) -> Iterator[RenderableType]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from diagnostics.cause import Cause
 from diagnostics.finding import Finding, Report, Severity
 from diagnostics.text import visible
 from diagnostics.vocabulary import vocabulary
@@ -18,10 +19,11 @@ def read_as(report: Report) -> str:
 
 
 def short(report: Report) -> str:
-    """A line on the log, and one for each finding."""
+    """A line on the log, one on its first cause, and one for each finding."""
     found = amounts(f.severity for f in report.findings) or "no findings"
     name = f"{report.source}: " if report.source else ""
-    return "\n".join([visible(f"{name}{read_as(report)}; {found}"), *map(line, report.findings)])
+    first = [visible(f"{report.causes[0].title}: {told(report.causes[0])}")] if report.causes else []
+    return "\n".join([visible(f"{name}{read_as(report)}; {found}"), *first, *map(line, report.findings)])
 
 
 def line(finding: Finding) -> str:
@@ -30,6 +32,11 @@ def line(finding: Finding) -> str:
     return visible(
         f"{finding.severity.name} {finding.code} {finding.name} at step {finding.raised_at}{segment}: {finding.message}"
     )
+
+
+def told(cause: Cause) -> str:
+    """What became of a cause, in one line: its findings in the order of their onset."""
+    return " -> ".join(f"{link.code} {link.name} at {link.step}" for link in cause.chain)
 
 
 def amounts(severities: Iterable[Severity]) -> str:

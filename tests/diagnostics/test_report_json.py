@@ -4,6 +4,7 @@ from sys import float_info
 
 import pytest
 
+from diagnostics.cause import Cause, Explained, Link
 from diagnostics.finding import (
     Add,
     Confidence,
@@ -56,6 +57,20 @@ REPORT = Report(
     names={"kl.reference.k3.token": "train/kl"},
     suggestions={"avg_return": ("reward_mean",)},
     rules=15,
+    causes=(
+        Cause(
+            "learning_rate_too_high",
+            "The learning rate is too high",
+            (Link("KL002", "kl_explosion", 40),),
+            ("the reward fell",),
+            ("its schedule ends at 0",),
+            Confidence.MEDIUM,
+            Prescription("learning_rate", Scale(0.1), BECAUSE),
+            "start anew",
+            2,
+        ),
+    ),
+    explained=(Explained("policy_loss_near_zero", "A loss of 0", "is normal", "policy_loss", 1, 99, 2),),
 )
 HYPOTHESIS = {
     "metric": "grad_norm",
@@ -69,7 +84,7 @@ HYPOTHESIS = {
 def test_the_document_is_a_contract():
     """Whoever changes this changes VERSION: other programs read it."""
     assert json.loads(render([REPORT], {"runs/4": "empty"})) == {
-        "version": 2,
+        "version": 3,
         "runs": [
             {
                 "source": "runs/3",
@@ -80,6 +95,24 @@ def test_the_document_is_a_contract():
                 "steps": 99,
                 "segments": 2,
                 "rules": 15,
+                "causes": [
+                    {
+                        "name": "learning_rate_too_high",
+                        "title": "The learning rate is too high",
+                        "confidence": "medium",
+                        "segment": 2,
+                        "chain": [{"code": "KL002", "name": "kl_explosion", "step": 40}],
+                        "speaks_for": ["the reward fell"],
+                        "speaks_against": ["its schedule ends at 0"],
+                        "recommendation": {
+                            "knob": "learning_rate",
+                            "change": {"scale": 0.1},
+                            "hypothesis": HYPOTHESIS,
+                            "safety": "unsafe",
+                        },
+                        "advice": "start anew",
+                    }
+                ],
                 "findings": [
                     {
                         "code": "KL002",
@@ -124,6 +157,17 @@ def test_the_document_is_a_contract():
                         ],
                     }
                 ],
+                "explained": [
+                    {
+                        "name": "policy_loss_near_zero",
+                        "title": "A loss of 0",
+                        "text": "is normal",
+                        "metric": "policy_loss",
+                        "first_step": 1,
+                        "last_step": 99,
+                        "segment": 2,
+                    }
+                ],
                 "skips": [{"code": "VAL001", "reason": "needs value_loss, which this run did not log"}],
                 "names": {"kl.reference.k3.token": "train/kl"},
                 "unmapped": ["mystery", "avg_return"],
@@ -136,7 +180,7 @@ def test_the_document_is_a_contract():
 
 
 def test_no_runs():
-    assert json.loads(render([])) == {"version": 2, "runs": [], "unread": []}
+    assert json.loads(render([])) == {"version": 3, "runs": [], "unread": []}
 
 
 def test_every_run_in_order():
