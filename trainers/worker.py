@@ -44,6 +44,7 @@ HEAVY = (
     "trainers.grpo",
     "trainers.rewards",
     "trainers.tasks.arithmetic",
+    "trainers.tasks.query",
     "transformers.models.qwen2.modeling_qwen2",
     "transformers.models.qwen2.tokenization_qwen2",
 )

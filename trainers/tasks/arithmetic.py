@@ -11,20 +11,15 @@ to unread sums, so with the facts of the train split alone training only memoris
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import random
 import re
-import shutil
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from trainers import tiny
 from trainers.tasks import Row, Task
 
 PREFIX = "Calculate: "
@@ -37,12 +32,11 @@ NOTE = (
 )
 LONGEST_ANSWER = 6  # tokens: a sign, three digits, end of sequence, and one to spare
 _ANSWER = re.compile(r"^-?\d+")
-_IGNORED = -100  # label of tokens that the supervised loss leaves out
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the first model is made. A cached model is used only where its whole recipe agrees.
+class Recipe(tiny.Recipe):
+    """How the first model is made.
 
     Like a real model it has read more than it can say: the facts (`7 * 6 = 42`) of all problems, those of validation
     and test too, though none of their prompts. It often echoes the equals sign of a prompt before it answers, which is
@@ -50,16 +44,9 @@ class Recipe:
     """
 
     version: int = 6
-    hidden: int = 96
-    layers: int = 2
-    heads: int = 4
-    initial_std: float = 0.1  # of the weights; with the usual 0.02 a model this small learns nothing in this time
     steps: int = 900
-    batch: int = 32
-    peak_learning_rate: float = 1.5e-3
     prompts: float = 0.3  # share of batches that are prompts of the train split; the others are facts
     echoes: float = 0.4  # share of prompts answered with `= 42`, of which the answer extracted is `=`
-    seed: int = 0
 
 
 def task() -> Task:
@@ -132,68 +119,17 @@ def tokenizer() -> Any:
 
 def model_folder(recipe: Recipe) -> Path:
     """The folder of the warm-started model and its tokenizer, made now unless it is in the cache."""
-    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest()[:12]
-    cache = Path(os.environ.get("AUTOTUNE_CACHE") or Path.home() / ".cache" / "autotune")
-    folder = cache / f"arithmetic-{digest}"
-    if folder.is_dir():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=cache, prefix=".arithmetic-"))
-    try:
+
+    def make() -> tuple[Any, Any]:
         words = tokenizer()
-        warm_start(recipe, words).save_pretrained(partial)
-        words.save_pretrained(partial)
-        partial.chmod(0o755)  # mkdtemp's is for its owner only
-        partial.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process made it meanwhile, and made the same
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
+        return warm_start(recipe, words), words
+
+    return tiny.cached("arithmetic", recipe, make)
 
 
 def warm_start(recipe: Recipe, words: Any) -> Any:
-    """A Qwen2 model after `recipe.steps` supervised steps on all facts and the train split's prompts.
-
-    Changes no global state.
-    """
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    rng, threads = random.Random(recipe.seed), torch.get_num_threads()
-    examples = _Examples(recipe, words, rng)
-    torch.set_num_threads(1)  # the order of sums depends on it
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(recipe.seed)
-            config = Qwen2Config(
-                vocab_size=len(words),
-                hidden_size=recipe.hidden,
-                intermediate_size=2 * recipe.hidden,
-                num_hidden_layers=recipe.layers,
-                num_attention_heads=recipe.heads,
-                num_key_value_heads=recipe.heads // 2,
-                max_position_embeddings=128,
-                pad_token_id=words.pad_token_id,
-                eos_token_id=words.eos_token_id,
-                bos_token_id=None,
-                tie_word_embeddings=True,
-                initializer_range=recipe.initial_std,
-            )
-            model = Qwen2ForCausalLM(config)
-            model.train()
-            optimizer = torch.optim.AdamW(model.parameters(), recipe.peak_learning_rate, weight_decay=0.0)
-            for step in range(recipe.steps):
-                warm_up, decay = min(1.0, (step + 1) / 20), 1 - 0.9 * step / recipe.steps
-                for group in optimizer.param_groups:
-                    group["lr"] = recipe.peak_learning_rate * warm_up * decay
-                model(**examples.batch()).loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-    finally:
-        torch.set_num_threads(threads)
-    return model.eval()
+    """A Qwen2 model after supervised steps on all facts and the train split's prompts. Changes no global state."""
+    return tiny.warm_start(recipe, words, _Examples(recipe, words, random.Random(recipe.seed)).batch)
 
 
 class _Examples:
@@ -220,15 +156,7 @@ class _Examples:
             pairs = [self._answered(*self._rng.choice(self._prompts)) for _ in range(size)]
         else:
             pairs = self._rng.choices(self._facts, k=size)
-        longest = max(len(prompt) + len(answer) for prompt, answer in pairs)
-        ids = torch.full((len(pairs), longest), self._pad)
-        mask, labels = torch.zeros_like(ids), torch.full_like(ids, _IGNORED)
-        for i, (prompt, answer) in enumerate(pairs):
-            end = len(prompt) + len(answer)
-            ids[i, :end] = torch.tensor(prompt + answer)
-            mask[i, :end] = 1
-            labels[i, len(prompt) : end] = torch.tensor(answer)
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        return tiny.padded(pairs, self._pad)
 
     def _answered(self, prompt: list[int], answer: list[int], echo: list[int]) -> tuple[list[int], list[int]]:
         return prompt, echo if self._rng.random() < self._recipe.echoes else answer
