@@ -11,7 +11,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any
 
 from diagnostics.errors import UserError
 from diagnostics.logs import read
-from diagnostics.readers import events
 from diagnostics.series import RunHistory
 from diagnostics.sources import find
 
@@ -31,7 +30,7 @@ WE = "ours"  # the repository of what we recorded ourselves
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Something that is wrong with a run, found where any of `codes` is raised; `steps` and `evidence` are free text."""
+    """Something wrong with a run, found where any of `codes` is raised; `steps` and `evidence` are free text."""
 
     codes: frozenset[str]
     info_is_enough: bool = False
@@ -63,13 +62,15 @@ class Run:
     unread: str = ""
 
 
+def corpora() -> Sequence[str]:
+    """Those there are: the shared one where `AUTOTUNE_CORPUS` says where it is."""
+    return [PATHOLOGIES, OURS, *([SHARED] if os.environ.get("AUTOTUNE_CORPUS") else [])]
+
+
 @cache
-def corpora() -> Mapping[str, tuple[Run, ...]]:
-    """The runs of each corpus; the shared one is missing where `AUTOTUNE_CORPUS` does not say where it is."""
-    found = {PATHOLOGIES: tuple(_pathologies()), OURS: tuple(_ours())}
-    if folder := os.environ.get("AUTOTUNE_CORPUS"):
-        found[SHARED] = tuple(_shared(Path(folder)))
-    return found
+def runs(corpus: str) -> tuple[Run, ...]:
+    """The runs of a corpus."""
+    return tuple({PATHOLOGIES: _pathologies, OURS: _ours, SHARED: _shared}[corpus]())
 
 
 def label_of(data: Mapping[str, Any]) -> Label:
@@ -89,28 +90,28 @@ def _pathologies() -> Iterator[Run]:
         for data in json.loads((root / "labels.json").read_text(encoding="utf-8")):
             log = Path(folder) / "run.jsonl"
             log.write_bytes(gzip.decompress((root / f"{data['file']}.gz").read_bytes()))
-            yield Run(data["id"], WE, label_of(data), _histories(log))
+            yield _run(data["id"], WE, label_of(data), log)
 
 
 def _ours() -> Iterator[Run]:
     for name, data in tomllib.loads((DATA / "runs.toml").read_text(encoding="utf-8")).items():
         must, may = data.get("must", ()), frozenset(data.get("may", ()))
         label = Label(tuple(Wanted(frozenset({code})) for code in must), may, None, healthy=not must and not may)
-        yield Run(name, WE, label, (events.read(DATA / "runs" / name),))
+        yield _run(name, WE, label, DATA / "runs" / name)
 
 
-def _shared(root: Path) -> Iterator[Run]:
+def _shared() -> Iterator[Run]:
+    root = Path(os.environ["AUTOTUNE_CORPUS"])
     for data in json.loads((root / "labels.json").read_text(encoding="utf-8")):
-        segments, unread = (), ""
-        try:
-            segments = _histories(root / data.get("file", data["id"]))
-        except UserError as why:
-            unread = str(why)
-        yield Run(data["id"], data["repo"], label_of(data), segments, unread)
+        yield _run(data["id"], data["repo"], label_of(data), root / data.get("file", data["id"]))
 
 
-def _histories(path: Path) -> tuple[RunHistory, ...]:
-    return tuple(history for source in find(path).sources for history in read(source))
+def _run(name: str, repository: str, label: Label, log: Path) -> Run:
+    try:
+        segments = tuple(history for source in find(log).sources for history in read(source))
+    except UserError as why:
+        return Run(name, repository, label, (), str(why))
+    return Run(name, repository, label, segments)
 
 
 # ---- where in a run
@@ -131,7 +132,7 @@ _POWERS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
 def ranges(steps: str) -> tuple[Range, ...]:
-    """What a label says of where, such as "130-160, 315" or "rows 0-12" or "from step 80"; none where it is not clear."""
+    """Where a label says it is, as in "130-160, 315", "rows 0-12" or "from step 80"; none where that is not clear."""
     text = steps.strip()
     rows = bool(re.match(r"rows? ", text))
     found = []

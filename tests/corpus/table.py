@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from judge import Score, Verdict, by_rule, judged, total
-from labels import Run, Wanted, corpora, ranges
+from labels import Run, Wanted, corpora, ranges, runs
 
 from diagnostics.engine import diagnose
 from diagnostics.rule import all_lints, all_rules
@@ -39,28 +39,29 @@ def main() -> None:
     """Print the tables."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if "AUTOTUNE_CORPUS" not in os.environ:
-        print("AUTOTUNE_CORPUS is not set: the folder with the shared real runs. They are left out.\n")
+        print("AUTOTUNE_CORPUS is not set: the folder with the shared real runs. They are left out.")
     names = {code: rule.name for code, rule in {**all_rules(), **all_lints()}.items()}
-    begin = time.perf_counter()
-    labelled = corpora()
-    print(f"read in {time.perf_counter() - begin:.1f} s")
-    for corpus, runs in labelled.items():
+    for corpus in corpora():
         begin = time.perf_counter()
-        verdicts = {run.name: judged(run.label, diagnose(run.segments).raised if run.segments else ()) for run in runs}
-        seconds = time.perf_counter() - begin
-        print(f"\n## {corpus}: {len(runs)} runs, diagnosed in {seconds:.1f} s\n\n{HEAD}")
-        for code, score in by_rule(verdicts, runs).items():
+        recorded = runs(corpus)
+        read = time.perf_counter()
+        verdicts = {
+            run.name: judged(run.label, diagnose(run.segments).raised if run.segments else ()) for run in recorded
+        }
+        seconds = f"read in {read - begin:.1f} s, diagnosed in {time.perf_counter() - read:.1f} s"
+        print(f"\n## {corpus}: {len(recorded)} runs, {seconds}\n\n{HEAD}")
+        for code, score in by_rule(verdicts, recorded).items():
             print(row(f"{code} {names.get(code, '')}".rstrip(), score))
-        print(row("all", total(verdicts, runs)))
-        print(*remarks(runs, verdicts), sep="\n")
+        print(row("all", total(verdicts, recorded)))
+        print(*remarks(recorded, verdicts), sep="\n")
 
 
-def remarks(runs: Sequence[Run], verdicts: Mapping[str, Verdict]) -> Iterator[str]:
+def remarks(recorded: Sequence[Run], verdicts: Mapping[str, Verdict]) -> Iterator[str]:
     """What is wrong, run by run, and what could not be judged."""
-    wanted = [wanted for run in runs for wanted in run.label.present]
+    wanted = [wanted for run in recorded for wanted in run.label.present]
     unclear = sum(not ranges(w.steps) for w in wanted)
     yield f"\nOnsets: {unclear} of {len(wanted)} labels do not say where, or not clearly."
-    for run in runs:
+    for run in recorded:
         verdict = verdicts[run.name]
         if run.unread:
             yield f"- {run.name}: UNREAD {run.unread}"

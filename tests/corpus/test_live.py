@@ -1,0 +1,86 @@
+"""Following a recorded run step by step raises what reading it whole does, for each rule alone and for all together.
+
+A watch shows its rules the last points, as many as the one that looks back furthest asks for. Alone, a rule that asks
+for less than it reads sees too little, and says something else. Of the recorded pathologies one seed of each is
+followed by each rule alone, and another by all together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+from labels import OURS, PATHOLOGIES, SHARED, corpora, runs
+
+from diagnostics.engine import Watch, diagnose
+from diagnostics.rule import Rule, all_rules
+from diagnostics.series import RunHistory
+
+Raised = set[tuple[str, int, int, int]]
+
+
+def segments(corpus: str, seed: str) -> Iterator[tuple[str, RunHistory]]:
+    """Of the pathologies those recorded with `seed`."""
+    for run in runs(corpus):
+        if corpus != PATHOLOGIES or run.name.endswith(seed):
+            for segment in run.segments:
+                yield f"{run.name} [{segment.segment}]", segment
+
+
+def rows(run: RunHistory) -> Iterator[tuple[int, dict[str, float]]]:
+    """The points of `run` as they were logged."""
+    logged: dict[int, dict[str, float]] = {}
+    for metric, series in run.series.items():
+        for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+            logged.setdefault(step, {})[metric] = value
+    yield from sorted(logged.items())
+
+
+def followed(run: RunHistory, rules: Mapping[str, Rule]) -> Raised:
+    watch = Watch(
+        settings=run.settings,
+        reward_bounds=run.reward_bounds,
+        segment=run.segment,
+        went_back=run.went_back,
+        rules=rules,
+    )
+    read = {metric for rule in rules.values() for metric in rule.metrics}
+    mine = {name: series for name, series in run.series.items() if not read or name.partition("[")[0] in read}
+    for step, metrics in rows(run.with_series(mine)):
+        watch.add(step, metrics)
+    watch.close()
+    return {(f.code, f.segment, f.raised_at, int(f.severity)) for f in watch.raised}
+
+
+def whole(run: RunHistory, rules: Mapping[str, Rule]) -> Raised:
+    return {(f.code, f.segment, f.raised_at, int(f.severity)) for f in diagnose(run, rules).raised}
+
+
+each_corpus = pytest.mark.parametrize("corpus", [PATHOLOGIES, OURS, SHARED])
+
+
+@pytest.fixture
+def recorded(corpus: str) -> str:
+    if corpus not in corpora():
+        pytest.skip("AUTOTUNE_CORPUS is not set: the folder with the shared real runs")
+    return corpus
+
+
+@each_corpus
+@pytest.mark.parametrize("code", all_rules())
+def test_each_rule_alone(code: str, corpus: str, recorded: str) -> None:
+    rule = {code: all_rules()[code]}
+    differ = {}
+    for name, run in segments(corpus, "/0"):
+        if rule[code].logged(run) and (live := followed(run, rule)) != (finished := whole(run, rule)):
+            differ[name] = f"followed {sorted(live - finished)}, read whole {sorted(finished - live)}"
+    assert differ == {}
+
+
+@each_corpus
+def test_all_rules_together(corpus: str, recorded: str) -> None:
+    differ = {}
+    for name, run in segments(corpus, "/1"):
+        if (live := followed(run, all_rules())) != (finished := whole(run, all_rules())):
+            differ[name] = f"followed {sorted(live - finished)}, read whole {sorted(finished - live)}"
+    assert differ == {}
