@@ -52,4 +52,5 @@ def duplicate_prompts(settings: Mapping[str, Any], *, limit: float = 0.12) -> It
             f"{copies:.0%} of the {rows} training prompts are copies: only {unique} are distinct",
             0,
             (Evidence("unique_prompts", 0, 0, "share of copies", copies, limit),),
+            advice=("Remove the copies before the data is split, so that no prompt is in two of the splits.",),
         )

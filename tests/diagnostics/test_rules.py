@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from diagnostics.engine import diagnose, rises
-from diagnostics.finding import Finding, finding_from_json, finding_to_json
+from diagnostics.finding import (
+    Add,
+    Confidence,
+    Direction,
+    Finding,
+    Safety,
+    Scale,
+    Set,
+    finding_from_json,
+    finding_to_json,
+)
 from diagnostics.metrics import is_metric, knobs, settings
 from diagnostics.rule import HEADINGS, Lint, NotApplicable, Rule, all_lints, all_rules
 from diagnostics.series import RunHistory, example
@@ -176,6 +186,30 @@ def test_prescriptions_name_knobs_and_metrics(rule):
             assert 0 < hypothesis.by <= 1
             assert hypothesis.amount >= 0
             assert hypothesis.because
+
+
+@each
+def test_every_finding_says_what_to_do(rule):
+    """At every severity: a change to a knob with all that its hypothesis needs, or a sentence that can be acted on."""
+    for finding in findings(rule):
+        assert finding.prescriptions or finding.advice, finding.message
+        for prescription in finding.prescriptions:
+            assert isinstance(prescription.change, Scale | Set | Add)
+            assert isinstance(prescription.safety, Safety)
+            assert isinstance(prescription.hypothesis.direction, Direction)
+            assert math.isfinite(prescription.hypothesis.amount)
+            assert len(prescription.hypothesis.because.split()) >= 3
+        for sentence in finding.advice:
+            assert sentence[0].isupper(), sentence
+            assert len(sentence.split()) >= 4, sentence
+
+
+@each
+def test_a_finding_of_low_confidence_names_the_metric_that_would_settle_it(rule):
+    for finding in findings(rule):
+        if finding.confidence is Confidence.LOW:
+            words = re.findall(r"[a-z_][\w.]*\w", " ".join(finding.advice))
+            assert any(is_metric(word) or is_metric(f"{word}[any]") for word in words), finding.message
 
 
 def test_the_highest_severity_is_declared_and_reached():
