@@ -7,17 +7,21 @@ metrics, so that a step costs the same however long the run is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from diagnostics import metrics as canonical
+from diagnostics.catalogue import notes
+from diagnostics.contract import unsound
+from diagnostics.errors import described
 from diagnostics.excerpt import excerpt
 from diagnostics.finding import Finding, Report, Severity, Skip
 from diagnostics.reasoning import causes
-from diagnostics.rule import Alarm, Lint, NotApplicable, Rule, Told, all_lints, all_rules
+from diagnostics.rule import Alarm, Catalogue, Failed, Lint, NotApplicable, Rule, Told, shipped
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, are_bounds
 
 BEFORE_THE_RUN = 0  # `raised_at` of what the configuration alone tells
@@ -29,15 +33,19 @@ STEPS_PER_CHECK, MOST = 1000, 8
 def rises(rule: Rule, run: RunHistory, **thresholds: Any) -> tuple[Finding, ...]:
     """What `rule` raises on `run`, each rise of severity once, in the order of the steps.
 
-    Raises NotApplicable where the rule says it cannot judge this run.
+    Raises NotApplicable where the rule says it cannot judge this run, Failed where one that is not ours has a fault.
     """
-    return _rises(rule, run, rule.check(run, **thresholds), after=-1, above=None)
+    return _rises(rule, run, thresholds, after=-1, above=None)
 
 
-def diagnose(runs: RunHistory | Sequence[RunHistory], rules: Mapping[str, Rule] | None = None) -> Report:
-    """Every finding of a finished run, or of all segments of one log, and every rule that could not judge it."""
+def diagnose(runs: RunHistory | Sequence[RunHistory], rules: Catalogue | None = None) -> Report:
+    """Every finding of a finished run, or of all segments of one log, and every rule that could not judge it.
+
+    `rules` are all that it is judged by; without them it is what comes with autotune.
+    """
     segments = [runs] if isinstance(runs, RunHistory) else runs
-    return _with_suggestions(merged([_diagnosed(run, rules) for run in segments]))
+    judges = _Judges.of(rules)
+    return _with_suggestions(merged([_diagnosed(run, judges) for run in segments]))
 
 
 def merged(reports: Sequence[Report]) -> Report:
@@ -71,11 +79,34 @@ def _with_suggestions(report: Report) -> Report:
     return replace(report, suggestions={name: tuple(metrics) for name, metrics in likely.items() if metrics})
 
 
-def _diagnosed(run: RunHistory, rules: Mapping[str, Rule] | None) -> Report:
+@dataclass(frozen=True, slots=True)
+class _Judges:
+    """A catalogue taken apart."""
+
+    rules: tuple[Rule, ...]
+    lints: tuple[Lint, ...]
+    ignored: tuple[Skip, ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rules: Catalogue | None) -> _Judges:
+        every = shipped() if rules is None else rules
+        asked = [judge for judge in every.values() if not judge.ignored]
+        return cls(
+            tuple(judge for judge in asked if isinstance(judge, Rule)),
+            tuple(judge for judge in asked if isinstance(judge, Lint)),
+            tuple(Skip(j.code, f"left out by {j.tuning.where}") for j in every.values() if j.tuning and j.ignored),
+            notes(every),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rules) + len(self.lints) + len(self.ignored)
+
+
+def _diagnosed(run: RunHistory, judges: _Judges) -> Report:
     run = _judgeable(run)
-    raised, skips = _linted(run)
-    checked = (all_rules() if rules is None else rules).values()
-    for rule in checked:
+    raised, skips = _linted(run, judges.lints)
+    for rule in judges.rules:
         reason = rule.missing(run)
         found: tuple[Finding, ...] = ()
         try:
@@ -85,7 +116,7 @@ def _diagnosed(run: RunHistory, rules: Mapping[str, Rule] | None) -> Report:
         raised += found
         if reason and not found:
             skips.append(Skip(rule.code, reason))
-    return _report(run, len(checked), raised, skips)
+    return _report(run, judges, raised, skips)
 
 
 class Watch:
@@ -102,9 +133,10 @@ class Watch:
         reward_bounds: tuple[float, float] | None = None,
         segment: int = 1,
         went_back: tuple[int, int] | None = None,
-        rules: Mapping[str, Rule] | None = None,
+        rules: Catalogue | None = None,
     ) -> None:
-        self._rules = tuple((all_rules() if rules is None else rules).values())
+        self._judges = _Judges.of(rules)
+        self._rules = self._judges.rules
         self._warmup = max((rule.warmup for rule in self._rules), default=0)
         self._lookback = max((rule.lookback for rule in self._rules), default=0)
         self._read = {metric for rule in self._rules for metric in rule.metrics}
@@ -117,7 +149,8 @@ class Watch:
         self._touched: set[str] = set()
         self._worst: dict[str, Severity] = {}
         self._not_applicable: dict[str, str] = {}
-        self._raised, self._lint_skips = _linted(self._run)
+        self.failed: dict[str, str] = {}  # why, by code: rules of others that had a fault, be it only once
+        self._raised, self._lint_skips = _linted(self._run, self._judges.lints)
         self._from_settings = tuple(self._raised)
 
     @property
@@ -159,7 +192,7 @@ class Watch:
             try:
                 found = rises(rule, known)
             except NotApplicable as why:
-                self._not_applicable[rule.code] = str(why)
+                self._cannot_judge(rule, why)
                 continue
             if found:
                 self._worst[rule.code] = found[-1].severity
@@ -179,7 +212,7 @@ class Watch:
         if self._step is not None:
             view = self._view()
             for rule in self._rules:
-                if self._worst.get(rule.code) == rule.severity:
+                if self._worst.get(rule.code) == rule.highest:
                     continue  # severity only rises, and this rule has none above
                 if (not rule.metrics or not self._touched.isdisjoint(rule.metrics)) and rule.logged(view):
                     raised += self._checked(rule, view)
@@ -200,20 +233,26 @@ class Watch:
         skips = list(self._lint_skips)
         for rule in self._rules:
             reason = rule.missing(history) or self._not_applicable.get(rule.code, "")
-            if reason and rule.code not in self._worst:
-                skips.append(Skip(rule.code, reason))
-        return _report(history, len(self._rules), self._raised, skips)
+            failed = self.failed.get(rule.code, "")
+            if failed or (reason and rule.code not in self._worst):
+                skips.append(Skip(rule.code, failed or reason))
+        return _report(history, self._judges, self._raised, skips)
 
     def _checked(self, rule: Rule, view: RunHistory) -> tuple[Finding, ...]:
         try:
-            found = _rises(rule, view, rule.check(view), after=self._checked_to, above=self._worst.get(rule.code))
+            found = _rises(rule, view, {}, after=self._checked_to, above=self._worst.get(rule.code))
         except NotApplicable as why:
-            self._not_applicable[rule.code] = str(why)
+            self._cannot_judge(rule, why)
             return ()
         self._not_applicable.pop(rule.code, None)
         if found:
             self._worst[rule.code] = found[-1].severity
         return found
+
+    def _cannot_judge(self, rule: Rule, why: NotApplicable) -> None:
+        self._not_applicable[rule.code] = str(why)
+        if isinstance(why, Failed):
+            self.failed.setdefault(rule.code, str(why))
 
     def _view(self) -> RunHistory:
         """The first and the last points of each metric, as many as the rules look at: one for all of them, so that
@@ -279,6 +318,19 @@ def _judgeable(run: RunHistory) -> RunHistory:
 
 
 def _rises(
+    rule: Rule, run: RunHistory, thresholds: Mapping[str, Any], *, after: int, above: Severity | None
+) -> tuple[Finding, ...]:
+    """What the rule raises after step `after`, where it rises above `above`."""
+    thresholds = {**rule.changed, **thresholds}
+    if rule.origin is None:
+        return _first(rule, run, rule.check(run, **thresholds), after=after, above=above)
+    with _blamed(rule):
+        found = _first(rule, run, rule.check(run, **thresholds), after=after, above=above)
+        _see_that_sound(found)
+        return found
+
+
+def _first(
     rule: Rule, run: RunHistory, alarms: Iterable[Alarm], *, after: int, above: Severity | None
 ) -> tuple[Finding, ...]:
     """The first point after step `after` of each alarm, those kept that rise above `above` and all before them."""
@@ -293,9 +345,10 @@ def _rises(
                 i = start + int(held[0])
                 first.append((int(alarm.steps[i]), -alarm.severity, alarm, i))
         for step, _, alarm, i in sorted(first, key=lambda entry: entry[:2]):
-            if alarm.severity > worst:
-                worst = int(alarm.severity)
-                found.append(_finding(rule, run, alarm.severity, step, _last(alarm, i), alarm.tell(i)))
+            severity = rule.counted(alarm.severity)
+            if severity > worst:
+                worst = int(severity)
+                found.append(_finding(rule, run, severity, step, _last(alarm, i), alarm.tell(i)))
     return tuple(found)
 
 
@@ -322,17 +375,52 @@ def _finding(rule: Rule | Lint, run: RunHistory, severity: Severity, raised_at: 
     )
 
 
-def _linted(run: RunHistory) -> tuple[list[Finding], list[Skip]]:
+def _linted(run: RunHistory, lints: Iterable[Lint]) -> tuple[list[Finding], list[Skip]]:
     """What the settings alone tell; of a log with several segments the first one tells it."""
-    raised, skips = [], []
-    for lint in all_lints().values():
+    raised: list[Finding] = []
+    skips = []
+    for lint in lints:
         reason = lint.missing(run.settings)
         if reason:
             skips.append(Skip(lint.code, reason))
         elif run.segment == 1:
-            for told in lint.check(run.settings):
-                raised.append(_finding(lint, run, lint.severity, BEFORE_THE_RUN, BEFORE_THE_RUN, told))
+            try:
+                raised += _told_by(lint, run)
+            except Failed as why:
+                skips.append(Skip(lint.code, str(why)))
     return raised, skips
+
+
+def _told_by(lint: Lint, run: RunHistory) -> list[Finding]:
+    if lint.origin is None:
+        return [
+            _finding(lint, run, lint.highest, BEFORE_THE_RUN, BEFORE_THE_RUN, told)
+            for told in lint.check(run.settings, **lint.changed)
+        ]
+    with _blamed(lint):
+        found = _told_by(replace(lint, origin=None), run)
+        _see_that_sound(found)
+        return found
+
+
+@contextmanager
+def _blamed(judge: Rule | Lint) -> Iterator[None]:
+    """Whatever a rule of somebody else raises is said of it, and the report goes on; one of ours is never run so."""
+    try:
+        yield
+    except NotApplicable:
+        raise
+    except Exception as error:
+        assert judge.origin is not None
+        where, file = judge.origin.where, judge.check.__code__.co_filename
+        raise Failed(f"the rule of {where} failed: {described(error, file)}") from error
+
+
+def _see_that_sound(found: Iterable[Finding]) -> None:
+    """TypeError for the first that cannot be reported."""
+    fault = next(filter(None, map(unsound, found)), "")
+    if fault:
+        raise TypeError(fault)
 
 
 def _worst_first(finding: Finding) -> tuple[int, int, int, str]:
@@ -343,7 +431,7 @@ def _order(finding: Finding) -> tuple[float, str, int]:
     return (finding.raised_at, finding.code, finding.severity)
 
 
-def _report(run: RunHistory, rules: int, raised: Iterable[Finding], skips: Iterable[Skip]) -> Report:
+def _report(run: RunHistory, judges: _Judges, raised: Iterable[Finding], skips: Iterable[Skip]) -> Report:
     ordered = sorted(raised, key=_order)
     worst: dict[str, Finding] = {}
     for finding in ordered:  # severity only rises, so the last of a code is its worst
@@ -355,14 +443,14 @@ def _report(run: RunHistory, rules: int, raised: Iterable[Finding], skips: Itera
         steps=run.last_step,
         findings=findings,
         raised=tuple(ordered),
-        skips=tuple(sorted(skips, key=lambda s: s.code)),
+        skips=tuple(sorted((*skips, *judges.ignored), key=lambda s: s.code)),
         unmapped=run.unmapped,
-        notes=run.notes,
+        notes=(*run.notes, *judges.notes),
         format=run.format,
         version=run.version,
         recognised=run.recognised,
         names=run.names,
-        rules=rules + len(all_lints()),
+        rules=len(judges),
         excerpts=tuple(shown for finding in worst.values() if (shown := excerpt(finding, run)) is not None),
         causes=causes(findings, run),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from diagnostics.text import visible
 
 
@@ -19,3 +21,13 @@ class UserError(Exception):
     def __str__(self) -> str:
         """On one line, whatever is in the names of files and metrics: Python shows it as it is."""
         return visible(" ".join(super().__str__().splitlines()))
+
+
+def described(error: BaseException, file: str = "") -> str:
+    """An exception of somebody's code in one line, with the last line of `file` that it came through."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    text = str(error)
+    if isinstance(error, SyntaxError) and error.filename == file:
+        lines, text = [error.lineno], error.msg
+    what = ": ".join(filter(None, (type(error).__name__, " ".join(text.split()))))
+    return f"line {lines[-1]}: {what}" if lines else what

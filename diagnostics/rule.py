@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -22,6 +22,10 @@ HEADINGS = ("Meaning", "Why it matters", "Look at", "What to change", "When this
 
 class NotApplicable(Exception):
     """Raised by a rule that cannot judge this run; the message says why and becomes a Skip."""
+
+
+class Failed(NotApplicable):
+    """A rule that is not ours raised something else, or told what cannot be reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +70,33 @@ Check = Callable[..., Iterable[Alarm]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule on a run's metrics.
+class Origin:
+    """Where a rule that is not ours comes from, and a digest of the code that is there."""
 
-    `needs` are canonical metrics, a tuple standing for any one of several; `uses` are metrics it reads where they are
-    there. `warmup` and `lookback` bound what it reads: the first `warmup` points of each metric, which freeze its
-    baseline, and the last `lookback`. Fewer than `min_points` points of a needed metric are reported as a skip.
-    """
+    where: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What the configuration `where` changes of a rule: its thresholds, its highest severity, whether it is checked."""
+
+    where: str
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    severity: Severity | None = None
+    ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What rules and lints have in common. `severity` is the highest that the rule raises by itself."""
 
     code: str
     name: str
     severity: Severity
-    needs: tuple[Need, ...]
-    uses: tuple[str, ...]
-    warmup: int
-    lookback: int
-    min_points: int
-    check: Check
-    fires: tuple[Case, ...]
-    quiet: tuple[RunHistory, ...]
+    check: Callable[..., Iterable[Any]]
+    origin: Origin | None = field(default=None, kw_only=True)  # None for ours
+    tuning: Tuning | None = field(default=None, kw_only=True)
 
     @property
     def page(self) -> str:
@@ -92,9 +104,57 @@ class Rule:
         return inspect.getdoc(self.check) or ""
 
     @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The thresholds, which are the keyword-only parameters, as the rule comes with them."""
+        parameters = inspect.signature(self.check).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    @property
+    def changed(self) -> Mapping[str, Any]:
+        """The thresholds that the configuration changes."""
+        return self.tuning.thresholds if self.tuning is not None else {}
+
+    @property
     def thresholds(self) -> Mapping[str, Any]:
-        """The keyword-only parameters with their defaults."""
-        return _thresholds(self.check)
+        """The thresholds in force."""
+        return {**self.defaults, **self.changed}
+
+    @property
+    def ignored(self) -> bool:
+        """Whether the configuration leaves it out."""
+        return self.tuning is not None and self.tuning.ignored
+
+    @property
+    def highest(self) -> Severity:
+        """The highest severity that findings of it have."""
+        asked = self.tuning.severity if self.tuning is not None else None
+        return self.severity if asked is None else asked
+
+    def counted(self, severity: Severity) -> Severity:
+        """What the rule raises at `severity` counts as.
+
+        A configured severity takes the place of the rule's own highest, and of all above the configured one. The order
+        of two severities is never turned, so that they still only rise.
+        """
+        return self.highest if severity >= self.severity else min(severity, self.highest)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(_Judge):
+    """A rule on a run's metrics.
+
+    `needs` are canonical metrics, a tuple standing for any one of several; `uses` are metrics it reads where they are
+    there. `warmup` and `lookback` bound what it reads: the first `warmup` points of each metric, which freeze its
+    baseline, and the last `lookback`. Fewer than `min_points` points of a needed metric are reported as a skip.
+    """
+
+    needs: tuple[Need, ...]
+    uses: tuple[str, ...]
+    warmup: int
+    lookback: int
+    min_points: int
+    fires: tuple[Case, ...]
+    quiet: tuple[RunHistory, ...]
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -121,26 +181,12 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Lint:
+class Lint(_Judge):
     """A rule on a run's settings, checked before the run. `needs` are canonical settings."""
 
-    code: str
-    name: str
-    severity: Severity
     needs: tuple[str, ...]
-    check: Callable[..., Iterable[Told]]
     fires: tuple[Mapping[str, Any], ...]
     quiet: tuple[Mapping[str, Any], ...]
-
-    @property
-    def page(self) -> str:
-        """The documentation, as Markdown."""
-        return inspect.getdoc(self.check) or ""
-
-    @property
-    def thresholds(self) -> Mapping[str, Any]:
-        """The keyword-only parameters with their defaults."""
-        return _thresholds(self.check)
 
     def missing(self, settings: Mapping[str, Any]) -> str:
         """Why `settings` do not suffice, "" where they do."""
@@ -148,9 +194,7 @@ class Lint:
         return f"needs the setting {', '.join(absent)}, which is not known of this run" if absent else ""
 
 
-def _thresholds(check: Callable[..., Any]) -> Mapping[str, Any]:
-    parameters = inspect.signature(check).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+Catalogue = Mapping[str, Rule | Lint]  # what a run is judged by, by code
 
 
 def rule(
@@ -169,7 +213,7 @@ def rule(
 
     def make(check: Check) -> Rule:
         return Rule(
-            code, check.__name__, severity, tuple(needs), tuple(uses), warmup, lookback, min_points, check,
+            code, check.__name__, severity, check, tuple(needs), tuple(uses), warmup, lookback, min_points,
             tuple(fires), tuple(quiet),
         )  # fmt: skip
 
@@ -187,7 +231,7 @@ def lint(
     """Make a function `(settings, *, thresholds) -> Tolds` a rule on the configuration."""
 
     def make(check: Callable[..., Iterable[Told]]) -> Lint:
-        return Lint(code, check.__name__, severity, tuple(needs), check, tuple(fires), tuple(quiet))
+        return Lint(code, check.__name__, severity, check, tuple(needs), tuple(fires), tuple(quiet))
 
     return make
 
@@ -208,17 +252,30 @@ def all_lints() -> Mapping[str, Lint]:
     return _found(folder, Lint)
 
 
+@cache
+def shipped() -> Catalogue:
+    """Every rule and every lint of ours, by code."""
+    return {**all_rules(), **all_lints()}
+
+
 def _found(package: ModuleType, kind: type[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in _modules(package):
-        for value in vars(importlib.import_module(name)).values():
-            if isinstance(value, kind):
-                if value.code in found and found[value.code] is not value:
-                    raise ValueError(f"code {value.code} is taken by both {found[value.code].name} and {value.name}")
-                found[value.code] = value
+    for judge in judges(package):
+        if not isinstance(judge, kind):
+            continue
+        if judge.code in found:
+            raise ValueError(f"code {judge.code} is taken by both {found[judge.code].name} and {judge.name}")
+        found[judge.code] = judge
     return dict(sorted(found.items()))
 
 
-def _modules(package: ModuleType) -> Iterator[str]:
-    for module in pkgutil.iter_modules(package.__path__):
-        yield f"{package.__name__}.{module.name}"
+def judges(module: ModuleType) -> list[Rule | Lint]:
+    """The rules and lints that are defined in `module` or, where that is a package, in a module of it."""
+    inside = pkgutil.iter_modules(getattr(module, "__path__", ()))
+    modules = [module, *(importlib.import_module(f"{module.__name__}.{found.name}") for found in inside)]
+    return [
+        value
+        for one in modules
+        for value in vars(one).values()
+        if isinstance(value, Rule | Lint) and value.check.__module__ == one.__name__
+    ]
