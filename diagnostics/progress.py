@@ -7,9 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values
-from diagnostics.stats import Mask, mean, noise, rolling_mean, rolling_noise
+from diagnostics.stats import (
+    Mask,
+    block_trend,
+    lagged,
+    mean,
+    noise,
+    rolling_max,
+    rolling_mean,
+    rolling_noise,
+    wander,
+)
 
 REWARD = "reward_mean"
+SUCCESS = "success_share"
+# What is judged as the reward, the first of which there are points: a log may count successes alone, or tell only the
+# reward less the KL penalty. A rule names all of them where it reads the reward by `reward_of` or `progress`.
+REWARDS = (REWARD, SUCCESS, "reward_total")
 # Per token, the best known estimate first; rules treat one whose estimator is not known as they treat k3.
 KL_TOKEN = ("kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.unknown.token")
 
@@ -21,6 +35,11 @@ UNTOUCHED = 5
 RECENT = 10
 # Points from which the noise of a step is taken: of 20 it is known to a fifth, of 10 only to a third.
 NOISE = 20
+# A trend is one of so many neighbouring means of so many points.
+BLOCK, BLOCKS = 10, 5
+# Points over which the wandering of such means is taken, and their best; what `Fall` looks back in all.
+MEMORY = 100
+FALL_LOOKBACK = MEMORY + 3 * BLOCK
 # Share of the range of the reward below its top that counts as the top: house default.
 CEILING = 0.1
 
@@ -65,21 +84,33 @@ def step_noise(series: MetricSeries) -> Values:
     return np.maximum(recent, np.nan_to_num(recent[NOISE - 1])) if len(recent) >= NOISE else recent
 
 
+def reward_of(run: RunHistory) -> MetricSeries:
+    """The reward of a run, or what stands for it where it is not logged; empty where there is nothing."""
+    return run.get(next(filter(run.points, REWARDS), REWARD))
+
+
+def bounds_of(run: RunHistory) -> tuple[float, float] | None:
+    """The lowest and highest that `reward_of` can be, None where nobody says. A share knows its own."""
+    metric = reward_of(run).metric
+    return (0.0, 1.0) if metric == SUCCESS else run.reward_bounds if metric == REWARD else None
+
+
 def at_ceiling(run: RunHistory, level: Values, ceiling: float) -> Mask:
     """Whether the reward `level` (n,) is within `ceiling` of the top of its range; nowhere if that is not known."""
-    if run.reward_bounds is None:
+    bounds = bounds_of(run)
+    if bounds is None:
         return np.zeros(len(level), dtype=bool)
-    low, high = run.reward_bounds
+    low, high = bounds
     return level >= ceiling * low + (1 - ceiling) * high
 
 
 def progress(run: RunHistory) -> tuple[MetricSeries, Progress]:
-    """The reward of a run, and how it stands at each of its points."""
+    """The reward of a run (`reward_of`), and how it stands at each of its points."""
     return run.once(_progress)
 
 
 def _progress(run: RunHistory) -> tuple[MetricSeries, Progress]:
-    reward = run.get(REWARD)
+    reward = reward_of(run)
     known = early(reward, WARMUP)
     if known is None:
         unknown = np.full(len(reward), np.nan)
@@ -92,6 +123,53 @@ def _progress(run: RunHistory) -> tuple[MetricSeries, Progress]:
     recent = np.where(reward.steps >= known.known_from, recent, np.nan)
     with np.errstate(invalid="ignore"):
         return reward, Progress(recent, scale, (recent - known.level) / scale, (best - recent) / scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """How the reward came down over the last `BLOCKS` blocks, at each point (n,).
+
+    `before` and `level` are the means of the first and the last of the blocks, `trend` Kendall's tau of all, `scale`
+    the noise of one step and `gained` how far the best mean of the last points lies above the early one.
+    """
+
+    reward: MetricSeries
+    before: Values
+    level: Values
+    trend: Values
+    scale: Values
+    gained: Values
+
+    def steady(self, trend: float, drop: float, errors: float, part: float) -> Mask:
+        """Where the trend is at most -`trend` and the fall more than `drop` times the noise of one step, `errors`
+        standard errors of a difference of two blocks, and the share `part` of what had been gained.
+        """
+        lost = self.before - self.level
+        with np.errstate(invalid="ignore"):
+            fell = (self.trend <= -trend) & (lost > drop * self.scale) & (lost >= part * self.gained)
+            # Noise that is not independent from step to step moves whole blocks, which the noise of one step hides.
+            error = np.sqrt(2) * np.nan_to_num(wander(self.reward.values, BLOCK, MEMORY, fell))
+            held: Mask = fell & (lost > errors * error)
+        return held
+
+
+def fall(run: RunHistory) -> Fall:
+    """How the reward of a run (`reward_of`) comes down, where it does."""
+    return run.once(_fall)
+
+
+def _fall(run: RunHistory) -> Fall:
+    reward = reward_of(run)
+    level = rolling_mean(reward.values, BLOCK)
+    start = level[BLOCK - 1] if len(level) >= BLOCK else np.nan
+    return Fall(
+        reward,
+        lagged(level, BLOCK * (BLOCKS - 1)),
+        level,
+        block_trend(reward.values, BLOCK, BLOCKS),
+        step_noise(reward),
+        np.nan_to_num(rolling_max(level, MEMORY) - start),
+    )
 
 
 def joined(series: MetricSeries, values: Values, steps: Steps) -> Values:

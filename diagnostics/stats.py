@@ -78,6 +78,19 @@ def lagged(values: Values, by: int) -> Values:
     return _padded(values[: max(0, len(values) - by)], len(values))
 
 
+def running_median(values: Values, threes: int = 3) -> Values:
+    """Median of the last 3 ** `threes` values at each point (n,), as the median of threes of medians of threes.
+
+    Rousseeuw and Bassett 1990, "The remedian": of 27 values it stands as many as 7 outliers. Fewer values at the start;
+    NaN is left out.
+    """
+    for level in range(threes):
+        second, third = lagged(values, 3**level), lagged(values, 2 * 3**level)
+        low, high = np.fmin(values, second), np.fmax(values, second)
+        values = np.fmax(low, np.fmin(high, third))
+    return values
+
+
 def block_trend(values: Values, width: int, blocks: int) -> Values:
     """Kendall's tau, from -1 to 1, of the means of the last `blocks` blocks of `width` points, at each point (n,)."""
     means = rolling_mean(values, width)
@@ -86,6 +99,30 @@ def block_trend(values: Values, width: int, blocks: int) -> Values:
         signs = [np.sign(newest_first[i] - older) for i in range(blocks) for older in newest_first[i + 1 :]]
     tau: Values = np.sum(signs, axis=0) / len(signs)
     return tau
+
+
+def wander(values: Values, width: int, span: int, where: Mask) -> Values:
+    """Standard deviation of means of `width` values about their trend, at the points (n,) `where` holds, else NaN.
+
+    From the second differences of neighbouring means within the last `span` values and 3 `width` - 1 more: their
+    median size, so that neither a trend nor one step between two levels counts. It is the noise of one value over the
+    root of `width` where values are independent, and more where they are not: logs smooth, and rewards come in waves
+    (batch means: Law and Carson 1979). NaN too where fewer than `width` of the differences are known.
+    """
+    means = rolling_mean(values, width)
+    with np.errstate(invalid="ignore"):
+        bends = np.abs(means - 2 * lagged(means, width) + lagged(means, 2 * width))
+    spread = np.full(len(values), np.nan)
+    at = np.flatnonzero(where)
+    if not len(at):
+        return spread
+    padded = np.concatenate([np.full(span - 1, np.nan), bends])
+    seen = np.sort(np.lib.stride_tricks.sliding_window_view(padded, span)[at], axis=1)  # NaN last
+    known = np.isfinite(seen).sum(axis=1)
+    enough = known >= width
+    middle = seen[np.arange(len(at)), np.maximum(known - 1, 0) // 2]
+    spread[at] = np.where(enough, MAD_TO_SIGMA * middle / math.sqrt(6), np.nan)
+    return spread
 
 
 def sustained(mask: Mask, count: int) -> Mask:

@@ -6,31 +6,34 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Direction, Evidence, Severity
-from diagnostics.progress import NOISE, REWARD, WARMUP, Progress, early, progress
+from diagnostics.progress import BLOCK, FALL_LOOKBACK, MEMORY, NOISE, REWARD, REWARDS, WARMUP, Progress, early, progress
 from diagnostics.remedies import fewer_epochs, looser, slower, strong
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
-from diagnostics.stats import rolling_max
+from diagnostics.stats import rolling_max, wander
+
+WAVES = " ".join(f"{level}~0.02*10" for level in (1, 1.06, 0.94, 1.06, 1.06, 0.94, 0.94, 1.06, 0.94))
 
 
 @rule(
     "RWD002",
     Severity.ERROR,
-    needs=[REWARD],
+    needs=[REWARDS],
     warmup=NOISE,
-    lookback=130,
+    lookback=FALL_LOOKBACK + 5,
     min_points=20,
     fires=[
         Case(example({REWARD: "0.1~0.1*20 0.1+0.02~0.1*30 0.7~0.1*20 -0.4~0.1*40"}), "error@78"),
         Case(example({REWARD: "0.5~0.1*30 0.5-0.01~0.1*80"}), "error@79"),
         Case(example({REWARD: "-0.2~0.05*2 -0.45 -0.65~0.05*60"}), "error@19"),  # lost within three steps
         Case(example({REWARD: "-0.6 -0.55 -0.5 -0.42 -0.2 -0.42 -0.65*60"}), "error@19"),  # good at the fifth point
-        Case(example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.3~0.1*80 0~0.1*30"}), "error@127"),  # good 90 points ago
+        Case(example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.3~0.1*80 0~0.1*30"}), "error@128"),  # good 90 points ago
     ],
     quiet=[
         example({REWARD: "0.1~0.1*20 0.1+0.02~0.1*30 0.7~0.1*30 0.4~0.1*40"}),  # lost half of its gain, not all
         example({REWARD: "0.5~0.1*60 0.27~0.1*60"}),  # lower, but within what noise of this size does
         example({REWARD: "0.3~0.3*200"}),  # noise alone
+        example({REWARD: WAVES}),  # lower than it has been, as often before
         example({REWARD: "-0.65 -0.6 -0.55 -0.5 -0.42 -0.2 -0.42 -0.65*60"}),  # good at the sixth point only
         example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.3~0.1*105 0~0.1*30"}),  # good 115 points ago
     ],
@@ -41,8 +44,10 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5, memory: int = 100) ->
     ## Meaning
     The mean of the last 10 points is at or below the mean of the first 10, and lies at least `drop` times the noise of
     one step under the best this run has shown: the best of its first 5 points, or the best such mean within the last
-    `memory` points. Noise is the larger of that of the first 20 points and of the last 20, both taken from the
-    differences of neighbouring points.
+    `memory` points. Noise is the largest of that of the first 20 points and of the last 20, both taken from the
+    differences of neighbouring points, and of what the wandering of means of 10 in the last 100 points says of it:
+    more than the other two where rewards come in waves, or were smoothed by whoever logged them. Where no reward is
+    logged, the share of successes stands for it.
 
     ## Why it matters
     What was learned is gone. Nearly always the updates were too large: the policy jumped out of the region where its
@@ -73,12 +78,11 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5, memory: int = 100) ->
     if known is None:
         return
     fallen, best = _fallen(standing, memory)
-    yield Alarm(
-        Severity.ERROR,
-        reward.steps,
-        (standing.recent <= known.level) & (fallen >= drop),
-        partial(_told, run, reward, standing, best, known.level, drop),
-    )
+    holds = (standing.recent <= known.level) & (fallen >= drop)
+    # Noise that is not independent from step to step moves whole means, which the noise of one step hides.
+    waves = np.sqrt(BLOCK) * np.nan_to_num(wander(reward.values, BLOCK, MEMORY, holds))
+    holds &= best - standing.recent >= drop * waves
+    yield Alarm(Severity.ERROR, reward.steps, holds, partial(_told, run, reward, standing, best, known.level, drop))
 
 
 def _fallen(standing: Progress, memory: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +110,8 @@ def _told(
         f"the reward fell from {top:.3g} to {now:.3g} by step {last}, no better than the {start:.3g} it started from",
         first,
         (
-            Evidence(REWARD, first, last, "fall in units of noise", lost / float(standing.scale[i]), drop),
-            Evidence(REWARD, first, last, "mean of the last 10 points", now, start),
+            Evidence(reward.metric, first, last, "fall in units of noise", lost / float(standing.scale[i]), drop),
+            Evidence(reward.metric, first, last, "mean of the last 10 points", now, start),
         ),
         tuple(remedies),
     )

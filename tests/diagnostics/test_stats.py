@@ -74,12 +74,58 @@ def test_rolling_noise():
     np.testing.assert_allclose(stats.rolling_noise(v(0, 2, 0, 2), 3), v(NAN, NAN, math.sqrt(2), math.sqrt(2)))
 
 
+def test_running_median():
+    np.testing.assert_array_equal(stats.running_median(v(3, 1, 2))[2:], [2])
+    spiked = np.array([1.0, 2, 3] * 20)
+    spiked[30::5] = 1e9
+    assert stats.running_median(spiked)[59] in (2, 3)
+    assert stats.running_median(np.concatenate([np.zeros(100), np.ones(27)]))[[107, 126]].tolist() == [0, 1]
+    assert stats.running_median(v(1, 9, 2, 8, 3, 9, 9, 9, 3), threes=1).tolist()[2:] == [2, 8, 3, 8, 9, 9, 9]
+    assert stats.running_median(v(1, 9, 2, 8, 3, 9, 9, 9, 3), threes=2)[8] == 8
+    assert stats.running_median(v(NAN, 4, NAN, NAN))[3] == 4  # what is not there is left out
+    assert len(stats.running_median(v())) == 0
+
+
+def test_running_median_looks_back_27_points():
+    values = np.random.default_rng(0).standard_normal(200)
+    np.testing.assert_array_equal(stats.running_median(values)[126:], stats.running_median(values[100:])[26:])
+
+
 def test_block_trend():
     falling = stats.block_trend(v(3, 3, 2, 2, 1, 1), 2, 3)
     assert np.isnan(falling[:5]).all()
     assert falling[5] == -1
     assert stats.block_trend(v(3, 3, 1, 1, 2, 2), 2, 3)[5] == pytest.approx(-1 / 3)
     assert stats.block_trend(v(1, 1, 1, 1), 2, 2)[3] == 0
+
+
+def test_wander_of_means_about_their_trend():
+    # means of two 0, 3, 0, 3, ..: second differences of neighbours 6, or 3 between blocks where one value is of each
+    waves = np.repeat([0.0, 3.0] * 6, 2)
+    everywhere = np.ones(len(waves), dtype=bool)
+    spread = stats.wander(waves, 2, 1, everywhere)
+    assert np.isnan(spread).all()  # one difference within the span, and a width of two asks for two
+    spread = stats.wander(waves, 2, 3, everywhere)
+    assert np.isnan(spread[:6]).all()
+    assert spread[6] == pytest.approx(1.4826 * 0 / math.sqrt(6))  # of 6 and 0 the lower
+    assert spread[7] == pytest.approx(1.4826 * 6 / math.sqrt(6))  # of 6, 0 and 6
+    np.testing.assert_allclose(stats.wander(np.arange(40.0), 3, 9, np.ones(40, dtype=bool))[20:], 0, atol=1e-12)
+
+
+def test_wander_is_told_only_where_it_is_asked_for_and_looks_back_no_further_than_it_says():
+    values = np.random.default_rng(1).standard_normal(300)
+    where = np.zeros(300, dtype=bool)
+    where[[150, 299]] = True
+    spread = stats.wander(values, 10, 100, where)
+    assert np.flatnonzero(np.isfinite(spread)).tolist() == [150, 299]
+    assert spread[299] == stats.wander(values[-129:], 10, 100, where[-129:])[-1]
+    assert spread[299] != stats.wander(values[-128:], 10, 100, where[-128:])[-1]
+
+
+def test_wander_of_independent_values_is_their_noise_over_the_root_of_the_width():
+    values = np.random.default_rng(2).standard_normal(10_000)
+    last = np.arange(10_000) == 9_999
+    assert stats.wander(values, 10, 9_900, last)[-1] == pytest.approx(1 / math.sqrt(10), rel=0.1)
 
 
 def test_mean_and_median_leave_non_finite_values_out():
