@@ -1,0 +1,35 @@
+"""What the rules on the KL to the reference share: its identities, and the coefficient of its penalty."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diagnostics.remedies import setting
+from diagnostics.rule import NotApplicable
+from diagnostics.series import MetricSeries, RunHistory
+
+PER_TOKEN = (
+    "kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.k2.token", "kl.reference.unknown.token",
+)  # fmt: skip
+SUMMED = ("kl.reference.k1.sequence", "kl.reference.k3.sequence", "kl.reference.unknown.sequence")
+OF_SOMETHING = "kl.reference.unknown"  # the log says neither which estimator nor whether per token or summed
+ALL = (*PER_TOKEN, *SUMMED, OF_SOMETHING)
+# What these estimate cannot be below zero, and neither can they.
+NEVER_NEGATIVE = ("kl.reference.k2.token", "kl.reference.k3.token", "kl.reference.k3.sequence")
+COEFFICIENT = "kl_coef"
+
+
+def measured(run: RunHistory) -> list[MetricSeries]:
+    """The KLs to the reference that `run` logs. NotApplicable where all are 0 throughout."""
+    present = [run[metric] for metric in ALL if metric in run]
+    if not any(series.values.any() for series in present):
+        raise NotApplicable("the KL to the reference is 0 throughout: it is not measured (a KL coefficient of 0?)")
+    return present
+
+
+def coefficient(run: RunHistory, step: int) -> float | None:
+    """The weight of the KL penalty at `step`: as logged, else as set; None where neither is known."""
+    logged = run.get(COEFFICIENT).upto(step).values
+    if len(logged) and np.isfinite(logged[-1]):
+        return float(logged[-1])
+    return setting(run, COEFFICIENT)
