@@ -182,7 +182,7 @@ def _told(run: RunHistory, series: MetricSeries, points: int, limit: Values, i: 
     message = (
         f"{series.metric} averages {level:.3g} from step {first} to {last}, {below} of {len(recent)} points below zero"
     )
-    message += "; likely " + ", or ".join(cause.what for cause in found[:2])
+    message += "; likely " + "; or ".join(cause.what for cause in found[:2])
     paid = (coefficient(run, last) or 0) > 0
     advice = [sentence for cause in found for sentence in cause.advice]
     if paid:

@@ -41,7 +41,7 @@ TABLE = [
 @pytest.mark.parametrize(("metrics", "settings", "words", "changes"), TABLE)
 def test_the_first_cause_is_the_one_that_log_and_settings_speak_for(metrics, settings, words, changes):
     finding = rises(all_rules()["KL001"], example(metrics, settings=settings))[-1]
-    first = finding.message.partition("; likely ")[2].partition(", or ")[0]
+    first = finding.message.partition("; likely ")[2].partition("; or ")[0]
     assert words in first
     assert [(p.knob, p.change.value) for p in finding.prescriptions] == changes
     assert finding.prescriptions or finding.advice
