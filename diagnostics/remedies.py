@@ -21,6 +21,7 @@ FAR = 0.5  # nats per token above which a policy is far from the reference: axol
 MOVED = 0.1  # nats per token above which it is away from it: ten times what a policy that hardly moves was measured at
 LOST = 4.0  # times its noise that a reward lies below its start when it is lost: kl_explosion has the measurements
 AGREED = 0.5  # share of groups without variance above which most teach nothing: the middle one of rl-doctor's limits
+OVERSHOOTING = 100.0  # times the policy's learning rate above which the critic's is too high: house default
 CLIPPED = 1.0  # gradient norm at which clipping is usual: the default of transformers' TrainingArguments
 
 
@@ -89,6 +90,50 @@ def fewer_epochs(run: RunHistory, metric: str, amount: float) -> Prescription | 
         return None
     because = "fewer passes over one batch keep the policy near the one that sampled it"
     return _to_try("update_epochs", Scale(0.25), metric, Direction.DOWN, amount, because)
+
+
+def smaller_updates(run: RunHistory, metric: str, amount: float, step: int) -> tuple[Prescription, ...]:
+    """For updates that now and then are far too large: fewer passes or half the learning rate, and clipped gradients.
+
+    `amount` is how large the metric was at `step`.
+    """
+    because = "smaller updates stay within the trust region"
+    first = fewer_epochs(run, metric, amount / 2) or _to_try(
+        "learning_rate", Scale(0.5), metric, Direction.DOWN, amount / 2, because
+    )
+    norm = setting(run, "max_grad_norm")
+    if norm is not None and 0 < norm <= CLIPPED:
+        return (first,)
+    because = "with the gradient's norm bounded, one batch cannot undo what many have learned"
+    return (first, _to_try("max_grad_norm", Set(CLIPPED), metric, Direction.DOWN, amount / 2, because))
+
+
+def calmer_critic(run: RunHistory, metric: str, amount: float, step: int) -> tuple[Prescription, ...]:
+    """For a critic that meets returns it does not expect, or overshoots them: `amount` is its loss at `step`."""
+    if recent_median(run, KL_TOKEN, step) > FAR:
+        because = "a policy that stays near the reference is not charged a KL penalty that makes the returns jump"
+        return (slower(metric, Direction.DOWN, amount / 2, because),)
+    because = "smaller steps of the critic follow the returns without overshooting them"
+    knob, change = (
+        ("value_learning_rate", Scale(0.1)) if setting(run, "value_learning_rate") else ("vf_coef", Scale(0.5))
+    )
+    return (_to_try(knob, change, metric, Direction.DOWN, amount / 2, because),)
+
+
+def truer_critic(run: RunHistory, metric: str, amount: float) -> Prescription:
+    """For a critic that predicts worse than a constant: calmer where it learns far faster than the policy, else faster.
+
+    A critic that shares the policy's learning rate gets one of its own, ten times as high.
+    """
+    policy, critic = setting(run, "learning_rate"), setting(run, "value_learning_rate")
+    because = "a value head is new where the policy is not, and has to learn faster to follow the returns"
+    if critic is None and not policy:
+        return _to_try("vf_coef", Scale(2), metric, Direction.UP, amount, because)
+    if critic is None or policy is None or critic <= OVERSHOOTING * policy:
+        change = Scale(10) if critic else Set(10 * (policy or 0))
+        return _to_try("value_learning_rate", change, metric, Direction.UP, amount, because)
+    because = "smaller steps of the critic stop it from overshooting the returns"
+    return _to_try("value_learning_rate", Scale(0.1), metric, Direction.UP, amount, because)
 
 
 def warmer(metric: str, direction: Direction, amount: float) -> Prescription:
