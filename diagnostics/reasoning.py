@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -22,12 +23,17 @@ import numpy as np
 
 from diagnostics import metrics as canonical
 from diagnostics.cause import Cause, Link
-from diagnostics.finding import Confidence, Finding, Prescription, Severity
+from diagnostics.finding import Confidence, Direction, Finding, Prescription, Severity
+from diagnostics.progress import KL_TOKEN, RECENT, REWARD, UNTOUCHED, WARMUP, progress
 from diagnostics.remedies import setting
 from diagnostics.report.words import spoken
-from diagnostics.series import RunHistory
+from diagnostics.series import MetricSeries, RunHistory
+from diagnostics.stats import median
 
 HEADINGS = ("What it is", "What speaks for it", "What speaks against it", "What to change")
+CUT = "truncated_share"
+CUT_SHARE, NEARLY_ALL = 0.3, 0.95  # the limit of LEN001; all but single completions
+OVERALL = ("RWD004", "RWD007")  # said of the whole run so far, so that their onset is its beginning
 MOST = 3  # causes of one segment: more than three are no diagnosis
 
 
@@ -53,17 +59,23 @@ class Reason:
     against: bool = False
 
 
+def supports(weight: Weight, text: str) -> Reason:
+    """A reason that speaks for a cause."""
+    return Reason(text, weight)
+
+
+def against(weight: Weight, text: str) -> Reason:
+    """A reason that speaks against a cause."""
+    return Reason(text, weight, against=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a cause has to say of a run: its reasons, the one change that repairs it, a sentence for a person.
-
-    `explains` are the codes of this run that it accounts for, where these are not all that the cause can.
-    """
+    """What a cause has to say of a run: its reasons, the one change that repairs it, a sentence for a person."""
 
     reasons: Sequence[Reason]
     recommendation: Prescription | None = None
     advice: str = ""
-    explains: Collection[str] | None = None
 
     @property
     def weight(self) -> int:
@@ -90,8 +102,23 @@ class Case:
         return any(code in self.found and self.found[code].severity > Severity.INFO for code in codes)
 
     def onset(self, *codes: str) -> int | None:
-        """The first onset of `codes`, None where none was found."""
-        return min((self.found[code].first_step for code in codes if code in self.found), default=None)
+        """The first onset of `codes` at WARNING or above, None where none was found."""
+        return min((_since(self.found[code]) for code in codes if self.loud(code)), default=None)
+
+    def came_first(self, *codes: str) -> bool:
+        """Whether one of `codes` set in before all that else went wrong while the run went, of which there is some."""
+        others = [code for code in self.found if code not in codes and code not in OVERALL and code[:3] != "CFG"]
+        first, next_one = self.onset(*codes), self.onset(*others)
+        return first is not None and next_one is not None and first < next_one
+
+    def raised_before(self, knob: str, *codes: str) -> tuple[int, float] | None:
+        """The step and the value of the last rise of `knob` before the onset of `codes`, None where there was none."""
+        onset, value = self.onset(*codes), self.run.settings.get(knob)
+        last = None
+        for step, name, new in self.run.knobs:
+            if name == knob and onset is not None and step <= onset:
+                last, value = ((step, new) if value is None or new > value else None), new
+        return last
 
     def setting(self, name: str) -> float | None:
         """A setting as a number, None where it is not known or no number."""
@@ -104,6 +131,70 @@ class Case:
     def is_set(self, name: str) -> str:
         """What a known setting is set to, in words."""
         return f"{self.called(name)} is {self.setting(name):g}"
+
+    def target(self, *codes: str) -> tuple[str, Direction, float]:
+        """The metric that the first of `codes` rests on, where it has to go, and how far it is beyond the limit."""
+        loud = [f for code in codes if (f := self.found.get(code)) and f.severity > Severity.INFO and f.evidence]
+        if not loud:
+            return REWARD, Direction.UP, 0.0
+        evidence = min(loud, key=lambda finding: finding.first_step).evidence[0]
+        direction = Direction.DOWN if evidence.value > evidence.limit else Direction.UP
+        return evidence.metric, direction, abs(evidence.value - evidence.limit)
+
+    def kl(self) -> MetricSeries | None:
+        """The KL to the reference per token by its best estimate, None where none was measured."""
+        known = (self.run.get(metric) for metric in KL_TOKEN)
+        return next((series for series in known if np.nan_to_num(series.values).any()), None)
+
+    def unmeasured_kl(self) -> bool:
+        """Whether a KL to the reference was logged and is 0 throughout."""
+        logged = [
+            series for name, series in self.run.series.items() if name.startswith("kl.reference.") and len(series)
+        ]
+        return bool(logged) and not any(np.nan_to_num(series.values).any() for series in logged)
+
+    def early_kl(self) -> float:
+        """The highest KL to the reference per token within the first points, 0 where it was not measured."""
+        kl = self.kl()
+        return 0.0 if kl is None else self.highest_early(kl.metric)
+
+    def highest_early(self, metric: str) -> float:
+        """The highest of the first points of `metric`, 0 where it has none that is finite."""
+        first = self.run.get(metric).values[:WARMUP]
+        return float(np.max(first[np.isfinite(first)], initial=0.0))
+
+    def start(self, *metrics: str) -> float:
+        """The median of the first points of the first of `metrics` that was logged; NaN where none was."""
+        return self._level(metrics, slice(0, UNTOUCHED))
+
+    def end(self, *metrics: str) -> float:
+        """The median of the last points of the first of `metrics` that was logged; NaN where none was."""
+        return self._level(metrics, slice(-RECENT, None))
+
+    def _level(self, metrics: Sequence[str], where: slice) -> float:
+        logged = next((series for metric in metrics if len(series := self.run.get(metric))), None)
+        return math.nan if logged is None else median(logged.values[where])
+
+    def gain(self) -> tuple[float, float]:
+        """How far the reward ended above its early mean, and its highest level, in units of its noise; 0 if unknown."""
+        known = progress(self.run)[1].gain
+        finite = known[np.isfinite(known)]
+        return (float(finite[-1]), float(finite.max())) if len(finite) else (0.0, 0.0)
+
+    def cut_from_the_start(self) -> bool:
+        """Whether a good part of the completions was cut at the first step already, before anything was learned."""
+        return bool((self.run.get(CUT).values[:1] > CUT_SHARE).any())
+
+    def all_cut(self) -> bool:
+        """Whether nearly no completion ever ended by itself."""
+        shares = self.run.get(CUT).values
+        return bool(len(shares)) and bool((np.nan_to_num(shares) >= NEARLY_ALL).all())
+
+    def mean_square_return(self) -> float:
+        """The mean square of the early returns: the value loss of a critic that knows nothing. 0 where not known."""
+        variance, mean = self.start("return_var"), self.start("return_mean")
+        square = variance + mean**2
+        return square if math.isfinite(square) else 0.0
 
 
 Check = Callable[[Case], Argument | None]
@@ -140,14 +231,11 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
     """
     case = Case(_with_logged_settings(run), {finding.code: finding for finding in findings})
     arguments = [(theory, argument) for theory in all_theories().values() if (argument := theory.check(case))]
-    ranked = sorted(
-        (entry for entry in arguments if entry[1].weight >= min(SURE)),
-        key=lambda entry: (-entry[1].weight, entry[0].name),
-    )
+    likely = [(theory, argument) for theory, argument in arguments if argument.weight >= min(SURE)]
     told: list[Cause] = []
     explained: set[str] = set()
-    for theory, argument in ranked:
-        chain = _chain(case, theory.explains if argument.explains is None else argument.explains)
+    for theory, argument in sorted(likely, key=partial(_likeliest_first, case)):
+        chain = _chain(case, theory.explains)
         codes = {link.code for link in chain if case.loud(link.code)}
         if len(told) < MOST and (codes - explained):
             told.append(_told(theory, argument, chain, run.segment))
@@ -155,9 +243,21 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
     return tuple(told)
 
 
+def _likeliest_first(case: Case, entry: tuple[Theory, Argument]) -> tuple[int, int, int, str]:
+    """By the weight of the reasons, then by how much it explains of what is bad."""
+    theory, argument = entry
+    explained = [case.found[code].severity for code in theory.explains if case.loud(code)]
+    return (-argument.weight, -max(explained, default=0), -len(explained), theory.name)
+
+
 def _chain(case: Case, codes: Collection[str]) -> tuple[Link, ...]:
-    found = sorted((f for code, f in case.found.items() if code in codes), key=lambda f: (f.first_step, f.raised_at))
-    return tuple(Link(finding.code, finding.name, finding.first_step) for finding in found)
+    links = [Link(f.code, f.name, _since(f)) for code, f in case.found.items() if code in codes]
+    return tuple(sorted(links, key=lambda link: (link.step, link.code)))
+
+
+def _since(finding: Finding) -> int:
+    """The onset; of what is said of the run as a whole, which begins with it, the step at which it could be known."""
+    return finding.raised_at if finding.code in OVERALL else finding.first_step
 
 
 def _told(theory: Theory, argument: Argument, chain: tuple[Link, ...], segment: int) -> Cause:

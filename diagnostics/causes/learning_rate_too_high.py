@@ -1,50 +1,106 @@
 """The updates are so large that they carry the policy off."""
 
-import numpy as np
+from collections.abc import Iterator
 
 from diagnostics.finding import Direction
-from diagnostics.progress import KL_TOKEN, WARMUP
-from diagnostics.reasoning import Argument, Case, Reason, Weight, cause
+from diagnostics.progress import WARMUP
+from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
 from diagnostics.remedies import FAR, slower
 
-CARRIED_OFF = ("KL002", "UPD001", "UPD002", "UPD003", "GRD001", "NUM001")
+CARRIED_OFF = ("KL002", "KL005", "UPD001", "UPD002", "UPD003", "GRD001", "NUM001", "VAL001", "VAL003")
+LOST = ("RWD002", "RWD003")
+PER_BATCH = ("kl.rollout.k1.token", "kl.rollout.k2.token", "kl.rollout.k3.token", "kl.rollout.unknown.token")
+WRECKED = 1.0  # nats per token within one batch of rollouts: the trust region is left by a factor of e
+HIGH = "CFG009"  # the settings alone say so
 
 
 @cause(
     "The learning rate is too high",
-    explains=(*CARRIED_OFF, "KL003", "KL005", "ENT001", "RWD001", "RWD002", "RWD003", "RWD004"),
+    explains=(
+        *CARRIED_OFF,
+        *LOST,
+        HIGH,
+        "KL003",
+        "KL006",
+        "ENT001",
+        "ENT002",
+        "RWD001",
+        "RWD004",
+        "RWD007",
+        "RWD008",
+        "RWD010",
+        "VAL002",
+        "LEN001",
+        "LEN002",
+        "LEN003",
+        "LEN004",
+        "DIV001",
+        "GRD002",
+        "GEN001",
+        "GEN002",
+        "UPD004",
+    ),
 )
 def learning_rate_too_high(case: Case) -> Argument | None:
     """The updates are so large that they carry the policy off before the reward can guide it.
 
     ## What it is
-    x
+    A step of the optimizer moves the policy further than its batch can vouch for. The KL to the reference rises within
+    the first steps, groups come to agree on bad answers, the entropy and the reward fall, and the critic of PPO chases
+    returns that the KL penalty has blown up.
+
     ## What speaks for it
-    x
+    The KL to the reference is far (0.5 nats per token) within the first 10 points; one batch moves the policy by a nat
+    per token or more; the reward falls, or stands below its start, once the policy is far; the settings are out of the
+    usual range.
+
     ## What speaks against it
-    x
+    The policy is far and the reward rises with it. There is nothing that holds the policy at all (a KL coefficient of
+    0), or the sampling differs from what is scored. Each batch is used for many update epochs.
+
     ## What to change
-    x
+    An eighth of the learning rate, from the beginning or from a checkpoint before the onset.
     """
-    if not case.loud(*CARRIED_OFF):
+    early = case.early_kl()
+    if not case.loud(*CARRIED_OFF) and not (early > FAR and case.loud(*LOST, "RWD001", "RWD004", "ENT001")):
         return None
-    reasons = []
-    metric, level = _early_kl(case)
-    if level > FAR:
-        reasons.append(
-            Reason(f"the KL to the reference reached {level:.2g} nats per token within {WARMUP} points", Weight.STRONG)
+    reasons = tuple(_reasons(case, early))
+    metric, direction, amount = case.target(*CARRIED_OFF, *LOST, "RWD001", "RWD004", "ENT001")
+    because = "smaller updates move the policy no further than the reward can guide it"
+    return Argument(reasons, slower(metric, direction, amount, because))
+
+
+def _reasons(case: Case, early: float) -> Iterator[Reason]:
+    per_batch = max(case.highest_early(metric) for metric in PER_BATCH)
+    if early > FAR:
+        yield supports(
+            Weight.STRONG, f"the KL to the reference was {early:.2g} nats per token within the first {WARMUP} points"
         )
-    if case.loud("RWD002", "RWD003"):
-        reasons.append(Reason("the reward fell", Weight.STRONG))
-    because = "the updates are so large that they carry the policy off"
-    return Argument(reasons, slower(metric, Direction.DOWN, level / 2, because))
-
-
-def _early_kl(case: Case) -> tuple[str, float]:
-    """The highest KL to the reference of the first points, with the metric that says it."""
-    for metric in KL_TOKEN:
-        values = case.run.get(metric).values[:WARMUP]
-        finite = values[np.isfinite(values)]
-        if len(finite):
-            return metric, float(finite.max())
-    return KL_TOKEN[0], 0.0
+    elif case.kl() is not None and case.loud("KL002", "KL005"):
+        yield supports(Weight.HINT, "the KL to the reference rose far beyond what the reward shows for it")
+    if per_batch > WRECKED:
+        yield supports(Weight.STRONG, f"the updates on one batch moved the policy by {per_batch:.2g} nats per token")
+    if HIGH in case.found and case.target(HIGH)[1] is Direction.DOWN:
+        yield supports(Weight.STRONG, f"{case.is_set('learning_rate')}, beyond what is usual")
+    risen = case.raised_before("learning_rate", *CARRIED_OFF, *LOST)
+    if risen is not None:
+        yield supports(Weight.STRONG, f"{case.called('learning_rate')} was raised to {risen[1]:g} at step {risen[0]}")
+    if case.came_first("KL002", "UPD001", "UPD002", "GRD001", "UPD003"):
+        yield supports(Weight.HINT, "that the policy was carried off came before all that else went wrong")
+    gain, best = case.gain()
+    if case.loud(*LOST) or (gain < 0 and early > FAR):
+        yield supports(Weight.STRONG, "the reward fell below where it began" if gain < 0 else "the reward fell")
+    elif gain > 1 and best > 1:
+        yield against(Weight.STRONG, "the reward rose all the same")
+    if case.loud("GRD001", "UPD003"):
+        yield supports(Weight.HINT, "the gradient norm or the loss jumped")
+    if case.loud("VAL001", "VAL003") and early > FAR:
+        yield supports(Weight.HINT, "the value loss followed the KL, which enters the returns")
+    epochs = case.setting("update_epochs")
+    if epochs is not None and epochs >= 4:
+        many = Weight.STRONG if epochs >= 8 else Weight.HINT
+        yield against(many, f"{case.is_set('update_epochs')}: each batch is used as many times")
+    if case.setting("kl_coef") == 0:
+        yield against(Weight.STRONG, f"{case.is_set('kl_coef')}: nothing holds the policy at the reference")
+    if case.loud("KL001"):
+        yield against(Weight.HINT, "a KL below zero comes from what is sampled, not from the size of updates")

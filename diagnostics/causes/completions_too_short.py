@@ -1,0 +1,48 @@
+"""The length limit cuts answers off."""
+
+from collections.abc import Iterator
+
+from diagnostics.finding import Hypothesis, Prescription, Safety, Scale
+from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
+from diagnostics.remedies import FAR
+
+CUT = ("LEN001", "LEN004")
+
+
+@cause("The length limit is too short", explains=(*CUT, "RWD001", "RWD004", "ENT001", "RWD007"))
+def completions_too_short(case: Case) -> Argument | None:
+    """The limit on the length of completions cuts off what the model has to say.
+
+    ## What it is
+    Answers that need more tokens than they get are scored as failures, whatever they would have said, and what is
+    learned is to be brief rather than right.
+
+    ## What speaks for it
+    Completions are cut from the first step on, before anything was learned, and some end by themselves.
+
+    ## What speaks against it
+    The first completions had room enough: then the policy has learned to write on. None ends: then it may not.
+
+    ## What to change
+    Twice the limit.
+    """
+    if not case.loud(*CUT):
+        return None
+    metric, direction, amount = case.target(*CUT)
+    because = "completions with more room reach their end"
+    hypothesis = Hypothesis(metric, direction, amount, 0.5, because)
+    return Argument(tuple(_reasons(case)), Prescription("max_completion_length", Scale(2), hypothesis, Safety.ADVICE))
+
+
+def _reasons(case: Case) -> Iterator[Reason]:
+    if case.all_cut():
+        yield against(Weight.STRONG, "not a single completion ends by itself")
+        yield supports(Weight.STRONG, "completions are cut from the first step on")
+    elif case.cut_from_the_start():
+        yield supports(Weight.DECISIVE, "completions are cut from the first step on, before anything was learned")
+    else:
+        yield against(Weight.STRONG, "the first completions had room enough")
+    if case.early_kl() > FAR:
+        yield against(Weight.STRONG, "the policy was far from the reference within the first steps")
+    if case.onset("KL002", "UPD002", "LEN003") is not None and not case.cut_from_the_start():
+        yield against(Weight.HINT, "they grew with the policy's other changes")
