@@ -1,0 +1,115 @@
+"""Thresholds chosen without a repository, and how confidence is counted, on a rule and runs made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from labels import Label, Run, Wanted
+from leave_out import Move, Said, house_defaults, left_out
+from reliability import Right, claims, reliability
+
+from diagnostics.engine import diagnose
+from diagnostics.finding import Confidence, Finding, Severity
+from diagnostics.rule import Alarm, Rule, Told, rule
+from diagnostics.series import RunHistory, example
+
+HIGH, MEDIUM, LOW = Confidence.HIGH, Confidence.MEDIUM, Confidence.LOW
+
+
+@rule("TST001", Severity.WARNING, needs=["reward_mean"], fires=[], quiet=[])
+def too_good(run: RunHistory, *, limit: float = 1.0, points: int = 1, cited: float = 1.0) -> Iterator[Alarm]:
+    """More reward than there can be.
+
+    ## References
+    - `limit` = 1.0, `points` = 1: house
+      default, by eye. `cited` = 1.0: somebody's guide.
+    """
+    reward = run["reward_mean"]
+    yield Alarm(Severity.WARNING, reward.steps, reward.values > limit * cited, lambda i: Told("", 0, ()))
+
+
+RULES = {too_good.code: too_good}
+SICK = Label((Wanted(frozenset({"TST001"})),), frozenset(), frozenset(), healthy=False)
+HEALTHY = Label((), frozenset(), None, healthy=True)
+
+
+def run(name: str, repository: str, label: Label, highest: float) -> Run:
+    return Run(name, repository, label, (example({"reward_mean": f"0*5 {highest}*5"}),))
+
+
+def said(runs: list[Run], rules: dict[str, Rule] = RULES) -> dict[str, Said]:
+    return {r.name: {"TST001": found} if (found := diagnose(r.segments, rules).raised) else {} for r in runs}
+
+
+def test_the_thresholds_of_the_house_are_told_by_the_page():
+    assert house_defaults(too_good) == ["limit", "points"]
+
+
+def test_a_repository_is_judged_with_what_fits_the_others():
+    """Without b, a lower limit finds what a has; it is a false alarm on b. Without a, nothing is better than it is."""
+    runs = [run("low", "a", SICK, 0.8), run("fine", "b", HEALTHY, 0.9), run("fine too", "a", HEALTHY, 0.7)]
+    assert said(runs) == {"low": {}, "fine": {}, "fine too": {}}
+    anew, moves = left_out(runs, said(runs), RULES)
+    assert moves == [Move("b", "TST001", "limit", 1.0, 0.71)]
+    assert {name: [f.raised_at for f in by_code.get("TST001", ())] for name, by_code in anew.items()} == {
+        "low": [], "fine": [5], "fine too": [],
+    }  # fmt: skip
+
+
+def test_false_alarms_weigh_twice():
+    """A lower limit would find one and say two that are false; found - missed rises by 2, false alarms cost 4."""
+    runs = [run("low", "a", SICK, 0.8), run("fine", "a", HEALTHY, 0.9), run("other", "b", HEALTHY, 0.0)]
+    runs += [replace(runs[1], name="fine too")]
+    assert left_out(runs, said(runs), RULES)[1] == []
+
+
+def test_a_tie_changes_nothing():
+    runs = [run("low", "a", SICK, 0.8), run("fine", "a", HEALTHY, 0.9), run("other", "b", HEALTHY, 0.0)]
+    assert left_out(runs, said(runs), RULES)[1] == []
+
+
+# ---- confidence
+
+
+def found(code: str, confidence: Confidence, severity: Severity = Severity.WARNING) -> Finding:
+    return Finding(code, code, severity, confidence, 0, 0, 0, "", ())
+
+
+def test_what_is_said_is_right_wrong_or_not_known():
+    sick = replace(SICK, maybe=frozenset({"MAY001"}), absent=frozenset({"NOT001"}))
+    runs = [run("sick", "a", sick, 0), run("healthy", "b", HEALTHY, 0)]
+    findings = {
+        "sick": {
+            "TST001": (found("TST001", LOW), found("TST001", HIGH, Severity.ERROR)),  # once, as its worst says
+            "MAY001": (found("MAY001", HIGH),),
+            "NOT001": (found("NOT001", MEDIUM),),
+            "ANY001": (found("ANY001", MEDIUM),),
+            "SMALL1": (found("SMALL1", HIGH, Severity.INFO),),
+        },
+        "healthy": {"TST001": (found("TST001", HIGH),)},
+    }
+    assert reliability(runs, findings) == {
+        ("ANY001", MEDIUM): Right(unknown=1),
+        ("MAY001", HIGH): Right(maybe=1),
+        ("NOT001", MEDIUM): Right(wrong=1),
+        ("TST001", HIGH): Right(present=1, wrong=1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right", "expected"),
+    [
+        (HIGH, Right(present=9, wrong=1), ""),
+        (HIGH, Right(present=8, maybe=1, wrong=2), "too much"),
+        (HIGH, Right(unknown=5), ""),
+        (MEDIUM, Right(present=3, wrong=2), ""),
+        (MEDIUM, Right(present=1, wrong=1, unknown=8), "too much"),
+        (MEDIUM, Right(present=5, maybe=5), "too little"),
+        (LOW, Right(wrong=5), ""),
+        (LOW, Right(present=4, wrong=1), "too little"),
+    ],
+)
+def test_what_a_confidence_promises(confidence, right, expected):
+    assert claims(confidence, right) == expected
