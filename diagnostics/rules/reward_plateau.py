@@ -6,31 +6,52 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Direction, Evidence, Prescription, Severity
-from diagnostics.progress import CEILING, KL_TOKEN, NOISE, REWARD, Early, at_ceiling, early, recent_median
+from diagnostics.progress import (
+    CEILING,
+    KL_TOKEN,
+    NOISE,
+    REWARD,
+    REWARDS,
+    Early,
+    at_ceiling,
+    early,
+    joined,
+    recent_median,
+    reward_of,
+)
 from diagnostics.remedies import AGREED, MOVED, cooler, faster, hot, larger_groups, looser, slower, strong
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
-from diagnostics.stats import rolling_mean, rolling_noise
+from diagnostics.stats import Mask, median, rolling_mean, rolling_noise, share, sustained
 
-ZERO_STD = "zero_std_share"
+ZERO_STD, GRADIENT = "zero_std_share", "grad_norm"
 
 BASELINE = 20
 WINDOW = 20
+# Points for which a run without gradient has to stand still, and the share of their gradients that must be nil.
+LOCKED = 40
+MOST = 0.8
+
+GAINED = "-2~0.1*10 -1.4~0.1*50 -1.2~0.1*80"
+NARROW = "-2~0.1*10 -1.4~0.1*50 -1.2~0.028*80"
 
 
 @rule(
     "RWD004",
     Severity.WARNING,
-    needs=[REWARD],
-    uses=[*KL_TOKEN, ZERO_STD],
+    needs=[REWARDS],
+    uses=[*KL_TOKEN, ZERO_STD, GRADIENT],
     warmup=BASELINE,
-    lookback=WINDOW + 5,
+    lookback=LOCKED + WINDOW + 5,
     min_points=BASELINE + WINDOW,
     fires=[
         Case(example({REWARD: "-0.33~0.1*120"}, reward_bounds=(-1, 1)), "warning@80"),
         Case(example({REWARD: "-0.33~0.3*103"}, reward_bounds=(-1, 1)), "warning@91"),  # noise delays the verdict
         Case(example({REWARD: "0.2~0.3*100"}), "warning@86"),  # without bounds the noise is the only scale
         Case(example({REWARD: "0*100"}), "warning@80"),
+        Case(example({"success_share": "0*100"}), "warning@80"),  # no reward is logged
+        Case(example({REWARD: GAINED, GRADIENT: "4~0.5*60 0.0035*80"}), "warning@95"),  # locked, above its start
+        Case(example({REWARD: NARROW, GRADIENT: "4~0.5*60 0*80"}), "warning@98"),  # less noise, but some
         Case(example({REWARD: "0.79~0.001*120"}, reward_bounds=(-1, 1)), "warning@80"),  # just below the ceiling
     ],
     quiet=[
@@ -38,6 +59,12 @@ WINDOW = 20
         example({REWARD: "0.81~0.01*120"}, reward_bounds=(-1, 1)),  # at the ceiling
         example({REWARD: "0*40 0+0.01~0.02*80"}),  # starts late
         example({REWARD: "0.2~0.3*70"}),  # too early to say
+        example({REWARD: GAINED, GRADIENT: "4~0.5*140"}),  # flat for long, after a gain
+        example({REWARD: GAINED, GRADIENT: "4~0.5*60 0.0045*80"}),  # small gradients, no more
+        example(
+            {REWARD: "-2~0.1*10 -1.4~0.1*50 1~0.02*80", GRADIENT: "4~0.5*60 0*80"}
+        ),  # its noise is gone too: learned
+        example({"success_share": "0.05~0.01*20 0.05+0.001~0.01*100"}),  # few successes, but ever more
     ],
 )
 def reward_plateau(
@@ -48,14 +75,21 @@ def reward_plateau(
     worthwhile: float = 0.8,
     worthwhile_share: float = 0.15,
     ceiling: float = CEILING,
+    vanished: float = 1e-3,
+    alive: float = 0.25,
 ) -> Iterator[Alarm]:
     """The reward is where it was at the start, and precise enough to say so.
 
     ## Meaning
     At least `min_steps` steps after the first, the mean of the last 20 points exceeds the mean of the first 20, even
     with `errors` standard errors added, by less than a gain worth having: `worthwhile_share` of what was left to the
-    top of its range where its bounds are known, else `worthwhile` times the noise of a step. A run within `ceiling` of
-    the top of that range is saturated, which is not this.
+    top of its range where its bounds are declared, else `worthwhile` times the noise of a step. A run within `ceiling`
+    of the top of that range is saturated, which is not this. Where no reward is logged, the share of successes stands
+    for it.
+
+    A run that gained something and then locked is one too: for 40 points the gradient norm was less than `vanished` of
+    its early median in four of five, while rewards still differ from step to step by `alive` of their early noise or
+    more. There would be something to learn, and nothing is.
 
     ## Why it matters
     The budget is spent and nothing is learned: the learning rate is too low, the KL penalty too strong, the samples too
@@ -80,8 +114,10 @@ def reward_plateau(
     - `errors` = 2.0: the usual 95 % interval.
     - `worthwhile` = 0.8, `worthwhile_share` = 0.15: house defaults; a smaller gain is not seen by eye.
     - `ceiling` = 0.1: house default.
+    - `vanished` = 1e-3, `alive` = 0.25: house defaults; gradients of runs that learn stay within a tenth of their early
+      size, and of a policy without entropy a hundred-thousandth was measured.
     """
-    reward = run.get(REWARD)
+    reward = reward_of(run)
     known = early(reward, BASELINE)
     if known is None:
         return
@@ -92,17 +128,25 @@ def reward_plateau(
     error = np.sqrt(first**2 / BASELINE + scale**2 / WINDOW)
     gain = level - known.level
     useful = worthwhile * np.maximum(first, scale)
-    if run.reward_bounds is not None:
+    if run.reward_bounds is not None and reward.metric == REWARD:
         useful = np.full(len(reward), worthwhile_share * (run.reward_bounds[1] - known.level))
     late = reward.steps >= reward.steps[0] + min_steps
     late[: BASELINE + WINDOW - 1] = False
     flat = gain + errors * error <= useful
-    yield Alarm(
-        Severity.WARNING,
-        reward.steps,
-        late & flat & ~at_ceiling(run, level, ceiling),
-        partial(_told, run, reward, level, known, useful),
-    )
+    open_above = ~at_ceiling(run, level, ceiling)
+    holds = late & flat & open_above
+    yield Alarm(Severity.WARNING, reward.steps, holds, partial(_told, run, reward, level, known, useful))
+    locked = late & open_above & _still(run, reward, vanished) & (scale >= alive * first)
+    yield Alarm(Severity.WARNING, reward.steps, locked, partial(_told_locked, run, reward, level, vanished))
+
+
+def _still(run: RunHistory, reward: MetricSeries, vanished: float) -> Mask:
+    """Where hardly any of the last gradients was more than `vanished` of the early ones, at points of `reward` (n,)."""
+    norm = run.get(GRADIENT)
+    usual = median(norm.values[:BASELINE])
+    nil = share(norm.values <= vanished * usual, WINDOW) >= MOST
+    still: Mask = joined(norm, sustained(nil, LOCKED - WINDOW + 1).astype(np.float64), reward.steps) == 1
+    return still
 
 
 def _told(run: RunHistory, reward: MetricSeries, level: np.ndarray, known: Early, useful: np.ndarray, i: int) -> Told:
@@ -112,9 +156,25 @@ def _told(run: RunHistory, reward: MetricSeries, level: np.ndarray, known: Early
         f"the reward is {level[i]:.3g} at step {last} and was {known.level:.3g} at the start: no gain in "
         f"{last - start} steps",
         start,
-        (Evidence(REWARD, first, last, "gain over the first 20 points", gain, limit),),
+        (Evidence(reward.metric, first, last, "gain over the first 20 points", gain, limit),),
         (_remedy(run, max(limit, 0.0), last),),
         Confidence.HIGH if run.reward_bounds is not None else Confidence.MEDIUM,
+    )
+
+
+def _told_locked(run: RunHistory, reward: MetricSeries, level: np.ndarray, vanished: float, i: int) -> Told:
+    last = int(reward.steps[i])
+    norm = run.get(GRADIENT).upto(last)
+    first = int(norm.steps[max(0, len(norm) - LOCKED)])
+    now, usual = median(norm.values[-LOCKED:]), median(norm.values[:BASELINE])
+    because = "the policy collapsed onto a few answers because the updates were too large"
+    return Told(
+        f"the reward stands at {level[i]:.3g} from step {first} to {last}: it still differs from step to step, and the "
+        f"gradient norm of {now:.3g} ({usual:.3g} at the start) changes nothing",
+        first,
+        (Evidence(GRADIENT, first, last, "median of the last 40 points", now, vanished * usual),),
+        (slower(REWARD, Direction.UP, 0.0, because),),
+        Confidence.MEDIUM,
     )
 
 

@@ -6,30 +6,39 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Direction, Evidence, Severity
-from diagnostics.progress import CEILING, KL_TOKEN, NOISE, REWARD, WARMUP, at_ceiling, early, joined, progress
+from diagnostics.progress import CEILING, KL_TOKEN, NOISE, REWARDS, WARMUP, at_ceiling, bounds_of, joined, progress
 from diagnostics.remedies import AGREED, cold, more_contrast
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.stats import rolling_mean
+from diagnostics.stats import mean, rolling_mean
 
 SHARE, GOOD, STD = "zero_std_share", "zero_std_share_ceiling", "reward_std.group"
+# What is 0 in a step of which no group has a variance: a log of one group a row has no share.
+SPREADS = (STD, "reward_std", "reward_std.batch", "advantage_std")
 
 WINDOW = 30
 ROWS = 40  # of a log with one group a row, where each row says yes or no
+BEGINNING = 20  # points that a sparse reward may take to be found at all; the worst is not said of them
+
+ONE_OF_FOUR = "0 0.4 0 0 " * 20
+HARDER = "Stop here, or go on with harder prompts: these have nothing left to teach."
 
 
 @rule(
     "RWD001",
     Severity.ERROR,
-    needs=[(SHARE, STD)],
-    uses=[REWARD, GOOD, *KL_TOKEN],
+    needs=[(SHARE, *SPREADS)],
+    uses=[*REWARDS, GOOD, *KL_TOKEN],
     warmup=NOISE,
     lookback=ROWS + 5,
     min_points=WINDOW,
     fires=[
         Case(example({SHARE: "0.2+0.01*80 1*40"}), "warning@45 error@85"),
-        Case(example({STD: "0.3*20 0*60"}), "warning@39 error@55"),
+        Case(example({STD: "0.3*20 0*60"}), "warning@39 error@59"),
         Case(example({STD: "1.4e-6-1e-8*120"}), "warning@60 error@76"),
+        Case(example({"advantage_std": ONE_OF_FOUR}), "warning@39"),
+        Case(example({"reward_std": ONE_OF_FOUR, "reward_mean": "0.2 0.4 " * 10 + "0.32 0.52 " * 30}), "warning@39"),
+        Case(example({SHARE: "1*80"}), "warning@29 error@49"),
         Case(example({SHARE: "0.7*60", "reward_mean": "0.82~0.01*60"}, reward_bounds=(-1, 1)), "info@29"),  # learned
         Case(example({SHARE: "0.7*60", "reward_mean": "0.78~0.01*60"}, reward_bounds=(-1, 1)), "warning@29"),
         Case(example({SHARE: "0.3*30 0.7*60", "reward_mean": "0.1~0.1*30 0.37~0.1*60"}), "info@45 warning@48"),
@@ -41,6 +50,8 @@ ROWS = 40  # of a log with one group a row, where each row says yes or no
         example({SHARE: "0.45~0.05*100"}),  # of small groups half agree by chance
         example({STD: "0.3 0 0.4 " * 30}),  # one group a row: a third of them agree
         example({SHARE: "0.1*20 1*12 0.1*40"}),  # a dozen steps, and over
+        example({"reward_std": ONE_OF_FOUR, "reward_mean": "0.2 0.4 " * 10 + "0.36 0.56 " * 30}),  # and it learns
+        example({STD: "0*25 0.3 0.2 0.1*40", "reward_mean": "0*25 0+0.01~0.02*42"}),  # nothing is found at first
     ],
 )
 def zero_reward_std(
@@ -51,6 +62,7 @@ def zero_reward_std(
     ceiling: float = CEILING,
     gain: float = 3.0,
     zero: float = 1e-6,
+    rising: float = 1.0,
 ) -> Iterator[Alarm]:
     """Most groups of completions all get the same reward, and so teach nothing.
 
@@ -59,8 +71,11 @@ def zero_reward_std(
     `severe` (ERROR). Where most of these groups all got the highest reward there is, the task is learned: INFO. They
     are known by their own metric; without it by a mean reward within `ceiling` of the top of the declared bounds;
     without bounds by a reward that rose by more than `gain` times its noise while the share rose from below the limit.
-    Where only the standard deviation is logged, the rows of the last 40 count in which it is below
-    `zero`.
+    They are not called an ERROR on the strength of the first 20 points: a sparse reward takes its time to be found.
+
+    Where only a standard deviation is logged, of rewards or of advantages, the rows of the last 40 count in which it is
+    below `zero`. Such a row is often a single group, and these agree half of the time in runs that learn: it is no
+    finding where the reward stands more than `rising` times its noise above its early mean.
 
     ## Why it matters
     GRPO learns from differences within a group. A group without any has no advantage and no gradient: the batch is
@@ -86,48 +101,63 @@ def zero_reward_std(
       groups were measured up to 0.45.
     - `ceiling` = 0.1, `gain` = 3.0: house defaults.
     - `zero` = 1e-6: what float32 leaves of the standard deviation of equal rewards.
+    - `rising` = 1.0: house default; two means of ten points differ by less than half the noise where nothing changed.
     - Yu et al. 2025, DAPO (arXiv 2503.14476), section 3.2: dynamic sampling leaves such groups out.
     """
-    for series, dead in _dead(run, zero):
+    for series, equal, dead in _dead(run, zero):
         if not (dead >= limit).any():
             continue
-        top = np.zeros(len(series)) if cold(run) else _at_the_top(run, series, dead, limit, ceiling, gain)
-        learned = 2 * top > dead
-        for severity, share in ((Severity.WARNING, limit), (Severity.ERROR, severe)):
-            holds = (dead >= share) & ~learned
+        top = np.zeros(len(series)) if cold(run) else _at_the_top(run, series, equal, dead, limit, ceiling, gain)
+        open_below = ~(2 * top > dead)
+        if series.metric != SHARE:
+            reward, standing = progress(run)
+            open_below &= ~(joined(reward, standing.gain, series.steps) > rising)
+        begun = np.arange(len(series)) >= BEGINNING + _window(series) - 1
+        for severity, share, holds in (
+            (Severity.WARNING, limit, open_below),
+            (Severity.ERROR, severe, open_below & begun),
+        ):
+            holds &= dead >= share
             yield Alarm(severity, series.steps, holds, partial(_told, run, series, dead, share, False))
-        yield Alarm(Severity.INFO, series.steps, dead >= limit, partial(_told, run, series, dead, limit, True))
+        learned = (dead >= limit) & (2 * top > dead)
+        yield Alarm(Severity.INFO, series.steps, learned, partial(_told, run, series, dead, limit, True))
 
 
-def _dead(run: RunHistory, zero: float) -> Iterator[tuple[MetricSeries, Values]]:
-    """The share of groups without variance, from each metric that tells it."""
-    share, std = run.get(SHARE), run.get(STD)
-    yield share, rolling_mean(share.values, WINDOW)
-    none = np.where(np.isnan(std.values), np.nan, std.values < zero)
-    yield std, rolling_mean(none, ROWS)
+def _dead(run: RunHistory, zero: float) -> Iterator[tuple[MetricSeries, Values, Values]]:
+    """Each metric that tells it, the share of groups without variance at each of its points, and of the last ones."""
+    for metric in (SHARE, *SPREADS):
+        series = run.get(metric)
+        equal = series.values
+        if metric != SHARE:
+            equal = np.where(np.isnan(equal), np.nan, equal < zero)
+        yield series, equal, rolling_mean(equal, _window(series))
+
+
+def _window(series: MetricSeries) -> int:
+    return WINDOW if series.metric == SHARE else ROWS
 
 
 def _at_the_top(
-    run: RunHistory, series: MetricSeries, dead: Values, limit: float, ceiling: float, gain: float
+    run: RunHistory, series: MetricSeries, equal: Values, dead: Values, limit: float, ceiling: float, gain: float
 ) -> Values:
     """The share of groups that agree on the highest reward (n,), as far as the log tells."""
     counted = run.get(GOOD)
     known = joined(counted, rolling_mean(counted.values, WINDOW), series.steps)
     reward, standing = progress(run)
-    if run.reward_bounds is not None:
+    if bounds_of(run) is not None:
         learned = at_ceiling(run, joined(reward, standing.recent, series.steps), ceiling)
     else:
-        start = early(series, WARMUP)
-        rose = start is not None and series.metric == SHARE and start.level < limit
+        rose = mean(equal[:WARMUP]) < limit
         learned = (joined(reward, standing.gain, series.steps) > gain) & rose
     return np.where(np.isnan(known), np.where(learned, dead, 0.0), known)
 
 
 def _told(run: RunHistory, series: MetricSeries, level: Values, limit: float, learned: bool, i: int) -> Told:
-    points = WINDOW if series.metric == SHARE else ROWS
+    points = _window(series)
     first, last = int(series.steps[max(0, i - points + 1)]), int(series.steps[i])
     what = f"in {level[i]:.0%} of the groups all completions got the same reward between steps {first} and {last}"
     evidence = Evidence(series.metric, first, last, f"mean of the last {points} points", float(level[i]), limit)
     if learned:
-        return Told(f"{what}, most of them the highest there is: the prompts are learned", first, (evidence,))
+        what += ", most of them the highest there is: the prompts are learned"
+        return Told(what, first, (evidence,), advice=(HARDER,))
     return Told(what, first, (evidence,), (more_contrast(run, SHARE, Direction.DOWN, float(level[i]) / 3, last),))
