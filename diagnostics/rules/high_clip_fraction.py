@@ -12,6 +12,7 @@ from diagnostics.series import MetricSeries, RunHistory, example
 from diagnostics.stats import rolling_mean
 
 CLIPPED, OF_SOMETHING = "clip_fraction.token", "clip_fraction"  # of tokens, and where the log does not say of what
+OF_ACTIONS = "clip_fraction.action"
 
 WINDOW = 4
 
@@ -19,26 +20,31 @@ WINDOW = 4
 @rule(
     "UPD002",
     Severity.ERROR,
-    needs=[(CLIPPED, OF_SOMETHING)],
+    needs=[(CLIPPED, OF_SOMETHING, OF_ACTIONS)],
     lookback=WINDOW,
     min_points=WINDOW,
     fires=[
         Case(example({CLIPPED: "0+0.01*45"}), "warning@22 error@42"),
         Case(example({CLIPPED: "0.3 0.18 0.2 0.16 0.19 0.16*10"}), "warning@3"),
         Case(example({OF_SOMETHING: "0+0.01*45"}), "warning@22 error@42"),
+        Case(example({OF_ACTIONS: "0+0.01*60"}), "warning@32"),
     ],
     quiet=[
         example({CLIPPED: "0.15~0.01*60"}),  # within what PPO does
         example({CLIPPED: "0.05*20 0.5 0.05*20"}),  # one step
+        example({OF_ACTIONS: "0.25~0.01*60"}),  # ten epochs of continuous control
         example({CLIPPED: "0*50"}),  # one pass over each batch: nothing can be clipped
     ],
 )
-def high_clip_fraction(run: RunHistory, *, limit: float = 0.2, severe: float = 0.4) -> Iterator[Alarm]:
+def high_clip_fraction(
+    run: RunHistory, *, limit: float = 0.2, severe: float = 0.4, action_limit: float = 0.3
+) -> Iterator[Alarm]:
     """For too many tokens the update wants to leave the trust region.
 
     ## Meaning
     The mean clip fraction of the last 4 points is above `limit` (WARNING) or `severe` (ERROR). One of which the log
-    does not say whether it is of tokens is held to the same limits.
+    does not say whether it is of tokens is held to the same limits. Of actions in an environment, WARNING above
+    `action_limit`: with ten epochs on each batch a quarter of them is usual.
 
     ## Why it matters
     Clipped tokens give no gradient: a large share means that the policy moves further on each batch than its data
@@ -58,12 +64,18 @@ def high_clip_fraction(run: RunHistory, *, limit: float = 0.2, severe: float = 0
     ## References
     - `limit` = 0.2, `severe` = 0.4: the upper two of three levels that rl-doctor uses (0.10, 0.20, 0.40); axolotl calls
       above 0.3 bad and below 0.1 healthy.
+    - `action_limit` = 0.3: PTT's limit for PPO.
     - Schulman et al. 2017, Proximal policy optimization (arXiv 1707.06347).
     """
     for series in (run.get(CLIPPED), run.get(OF_SOMETHING)):
         level = rolling_mean(series.values, WINDOW)
         yield Alarm(Severity.WARNING, series.steps, level > limit, partial(_told, run, series, level, limit))
         yield Alarm(Severity.ERROR, series.steps, level > severe, partial(_told, run, series, level, severe))
+    actions = run.get(OF_ACTIONS)
+    level = rolling_mean(actions.values, WINDOW)
+    yield Alarm(
+        Severity.WARNING, actions.steps, level > action_limit, partial(_told, run, actions, level, action_limit)
+    )
 
 
 def _told(run: RunHistory, series: MetricSeries, level: np.ndarray, limit: float, i: int) -> Told:
