@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from diagnostics.progress import RECENT, joined
 from diagnostics.remedies import setting
 from diagnostics.rule import NotApplicable
-from diagnostics.series import MetricSeries, RunHistory
+from diagnostics.series import MetricSeries, RunHistory, Steps, Values
+from diagnostics.stats import rolling_mean
 
 PER_TOKEN = (
     "kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.k2.token", "kl.reference.unknown.token",
@@ -17,6 +19,7 @@ ALL = (*PER_TOKEN, *SUMMED, OF_SOMETHING)
 # What these estimate cannot be below zero, and neither can they.
 NEVER_NEGATIVE = ("kl.reference.k2.token", "kl.reference.k3.token", "kl.reference.k3.sequence")
 COEFFICIENT = "kl_coef"
+LENGTH = "completion_length_mean"
 
 
 def measured(run: RunHistory) -> list[MetricSeries]:
@@ -33,3 +36,9 @@ def coefficient(run: RunHistory, step: int) -> float | None:
     if len(logged) and np.isfinite(logged[-1]):
         return float(logged[-1])
     return setting(run, COEFFICIENT)
+
+
+def tokens(run: RunHistory, steps: Steps) -> Values:
+    """The recent mean length of completions at each of `steps`, with which a sum grows; NaN where it is not logged."""
+    length = run.get(LENGTH)
+    return joined(length, rolling_mean(length.values, RECENT), steps)

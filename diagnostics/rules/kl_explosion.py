@@ -5,17 +5,14 @@ from functools import partial
 
 import numpy as np
 
-from diagnostics.finding import Direction, Evidence, Severity
-from diagnostics.progress import CEILING, KL_TOKEN, NOISE, REWARD, at_ceiling, joined, progress, recent_median
-from diagnostics.remedies import FAR, LOST, fewer_epochs, setting, slower, tighter
-from diagnostics.rule import Alarm, Case, NotApplicable, Told, rule
+from diagnostics.finding import Confidence, Direction, Evidence, Severity
+from diagnostics.kl import ALL, COEFFICIENT, LENGTH, OF_SOMETHING, PER_TOKEN, SUMMED, coefficient, measured, tokens
+from diagnostics.progress import CEILING, NOISE, REWARDS, at_ceiling, bounds_of, joined, progress, recent_median
+from diagnostics.remedies import FAR, LOST, fewer_epochs, slower, tighter
+from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, example
 from diagnostics.stats import Mask, rolling_mean, share, sustained
 
-# One of which the log does not say whether it is per token or a sum is held to the limits of the sum, which are larger.
-SEQUENCE = (
-    "kl.reference.k1.sequence", "kl.reference.k3.sequence", "kl.reference.unknown.sequence", "kl.reference.unknown",
-)  # fmt: skip
 ZERO_STD, GOOD = "zero_std_share", "zero_std_share_ceiling"
 
 # k3 is heavy-tailed: one step of 13 between steps of 0.9 says nothing, so most of the last points must be high.
@@ -25,33 +22,34 @@ MOST = 0.8
 FALLS = "-0.2~0.1*3 -0.4~0.1*2 -0.65~0.1*75"
 SLIDES = "-0.2~0.1*20 -0.2-0.01~0.1*60"
 AGREED = {
-    KL_TOKEN[0]: "0 0.3 0.9~0.1*98",
+    PER_TOKEN[0]: "0 0.3 0.9~0.1*98",
     "reward_mean": "-0.5~0.1*100",
     ZERO_STD: "0.1+0.02*40 0.9*60",
 }
-AWAY = {KL_TOKEN[0]: "0.6~0.02*80"}
+AWAY = {PER_TOKEN[0]: "0.6~0.02*80"}
 
 
 @rule(
     "KL002",
     Severity.FATAL,
-    needs=[KL_TOKEN + SEQUENCE],
-    uses=[REWARD, ZERO_STD, GOOD],
+    needs=[ALL],
+    uses=[*REWARDS, ZERO_STD, GOOD, COEFFICIENT, LENGTH],
     warmup=NOISE,
     lookback=50,
     fires=[
-        Case(example({KL_TOKEN[0]: "0+0.01*260", "reward_mean": "0.3~0.05*262"}), "warning@87"),
+        Case(example({PER_TOKEN[0]: "0+0.01*260", "reward_mean": "0.3~0.05*262"}), "warning@87"),
         Case(
-            example({KL_TOKEN[0]: "0+0.01*300"}), "warning@208"
+            example({PER_TOKEN[0]: "0+0.01*300"}), "warning@208"
         ),  # no reward to compare with: the published divergence
-        Case(example({SEQUENCE[0]: "0+0.2*300", "reward_mean": "0.3~0.05*300"}), "warning@87"),
-        Case(example({SEQUENCE[0]: "0+0.2*300", "reward_mean": "0.3+0.01~0.05*300"}), "warning@208"),
-        Case(example({SEQUENCE[3]: "0+0.2*300", "reward_mean": "0.3~0.05*300"}), "warning@87"),
+        Case(example({SUMMED[0]: "0+0.2*300", "reward_mean": "0.3~0.05*300"}), "warning@87"),
+        Case(example({SUMMED[0]: "0+0.2*300", "reward_mean": "0.3+0.01~0.05*300"}), "warning@208"),
+        Case(example({OF_SOMETHING: "0+0.2*300", "reward_mean": "0.3~0.05*300"}), "warning@87"),
         Case(
-            example({KL_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.327 0.527 " * 30}), "warning@66"
+            example({PER_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.327 0.527 " * 30}),
+            "warning@66",
         ),  # a gain too small for the distance
-        Case(example({KL_TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": FALLS}), "error@19"),
-        Case(example({KL_TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": SLIDES}), "warning@48 error@55"),
+        Case(example({PER_TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": FALLS}), "error@19"),
+        Case(example({PER_TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": SLIDES}), "warning@48 error@55"),
         Case(example(AGREED, reward_bounds=(-1, 1)), "error@30 fatal@59"),  # groups that agree on bad answers
         Case(example(AGREED | {GOOD: "0.3*100"}, reward_bounds=(-1, 1)), "error@49 fatal@78"),  # some on good ones
         Case(example(AWAY | {"reward_mean": "0.76~0.02*80"}, reward_bounds=(-1, 1)), "warning@48"),
@@ -60,14 +58,15 @@ AWAY = {KL_TOKEN[0]: "0.6~0.02*80"}
         example(
             AWAY | {"reward_mean": "0.82~0.02*80", ZERO_STD: "0.8*80"}, reward_bounds=(-1, 1)
         ),  # resumed, at the top
-        example({KL_TOKEN[0]: "0+0.006*100", "reward_mean": "-0.3+0.007~0.1*100"}),  # distance that bought reward
+        example({PER_TOKEN[0]: "0+0.006*100", "reward_mean": "-0.3+0.007~0.1*100"}),  # distance that bought reward
         example(
-            {KL_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.356 0.556 " * 30}
+            {PER_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.356 0.556 " * 30}
         ),  # bought a little
-        example({KL_TOKEN[0]: "0.02~0.005*60 13 0.02~0.005*40", "reward_mean": "0.3~0.05*101"}),  # one spike
-        example({SEQUENCE[0]: "0+0.1*60 6*60", "reward_mean": "0.3~0.05*120"}),  # a sum over tokens is larger
-        example({SEQUENCE[3]: "0+0.1*60 6*60", "reward_mean": "0.3~0.05*120"}),  # it may be such a sum
-        example({KL_TOKEN[0]: "0*80", "reward_mean": "-0.6~0.1*80"}, settings={"kl_coef": 0.0}),  # not measured
+        example({PER_TOKEN[0]: "0.02~0.005*60 13 0.02~0.005*40", "reward_mean": "0.3~0.05*101"}),  # one spike
+        example({SUMMED[0]: "0+0.1*60 6*60", "reward_mean": "0.3~0.05*120"}),  # a sum over tokens is larger
+        example({OF_SOMETHING: "0+0.1*60 6*60", "reward_mean": "0.3~0.05*120"}),  # it may be such a sum
+        example({SUMMED[0]: "0+1*45 45*60", LENGTH: "200*105", "reward_mean": "0.3~0.05*105"}),  # little for each token
+        example({PER_TOKEN[0]: "0*80", "reward_mean": "-0.6~0.1*80"}, settings={"kl_coef": 0.0}),  # not measured
     ],
 )
 def kl_explosion(
@@ -87,7 +86,8 @@ def kl_explosion(
 
     ## Meaning
     Far: in 8 of the last 10 points the KL to the reference was above the limit of its unit, `token_limit` nats per
-    token or `sequence_limit` per completion, the larger of the two where the log does not say which. Fruitless: the
+    token or `sequence_limit` per completion, and for completions so long that this is less per token, the former times
+    their mean length. Where the log does not say which it is, it is held to the limit of a sum. Fruitless: the
     mean reward of the last 10 points stands less than `gain` times the noise of one step above the mean of the first
     10, and is not within `ceiling` of the top of its range.
 
@@ -130,19 +130,15 @@ def kl_explosion(
     - `patience` = 30: house default; runs that gain from their KL show it within so many steps.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
     """
-    present = [run[metric] for metric in KL_TOKEN + SEQUENCE if metric in run]
-    if not any(series.values.any() for series in present):
-        raise NotApplicable("the KL to the reference is 0 throughout: it is not measured (a KL coefficient of 0?)")
-    reward, standing = run.get(REWARD), None
-    for series in present:
-        limit, diverged = (
-            (token_limit, token_diverged) if series.metric in KL_TOKEN else (sequence_limit, sequence_diverged)
-        )
+    reward, standing = progress(run)
+    for series in measured(run):
+        limit, diverged = np.full(len(series), token_limit), np.full(len(series), token_diverged)
+        if series.metric not in PER_TOKEN:
+            long = tokens(run, series.steps)
+            limit, diverged = np.fmax(sequence_limit, limit * long), np.fmax(sequence_diverged, diverged * long)
         above = np.isfinite(series.values) & (series.values > limit)
         if not above.any():
             continue
-        if standing is None:
-            reward, standing = progress(run)
         far = share(above, WINDOW) >= MOST
         very_far = share(above & (series.values > diverged), WINDOW) >= MOST
         recent = joined(reward, standing.recent, series.steps)
@@ -169,13 +165,14 @@ def _agree_on_bad(run: RunHistory, recent: Values, lower: Mask, steps: Steps) ->
     groups, good = run.get(ZERO_STD), run.get(GOOD)
     share_equal = joined(groups, rolling_mean(groups.values, WINDOW), steps)
     share_good = joined(good, rolling_mean(good.values, WINDOW), steps)
-    bad = lower if run.reward_bounds is None else recent < np.mean(run.reward_bounds)
+    bounds = bounds_of(run)
+    bad = lower if bounds is None else recent < np.mean(bounds)
     return np.where(np.isnan(share_good), np.where(bad, share_equal, 0.0), share_equal - share_good)
 
 
-def _told(run: RunHistory, series: MetricSeries, limit: float, points: int, i: int) -> Told:
+def _told(run: RunHistory, series: MetricSeries, limits: Values, points: int, i: int) -> Told:
     first, last = int(series.steps[max(0, i - points + 1)]), int(series.steps[i])
-    level = recent_median(run, (series.metric,), last)
+    level, limit = recent_median(run, (series.metric,), last), float(limits[i])
     reward, standing = progress(run)
     where = np.searchsorted(reward.steps, last, side="right") - 1
     message = f"{series.metric} is {level:.3g} (limit {limit:g}) from step {first} to {last}"
@@ -183,13 +180,18 @@ def _told(run: RunHistory, series: MetricSeries, limit: float, points: int, i: i
         message += f", while the reward stands at {standing.recent[where]:.3g}, {_compared(standing.gain[where])}"
     because = "the updates are so large that the policy is carried off faster than the reward can guide it"
     remedies = [slower(series.metric, Direction.DOWN, level / 2, because)]
-    if setting(run, "kl_coef") != 0:  # a coefficient of 0 is a choice; to tighten it would change the objective
+    if coefficient(run, last) != 0:  # a coefficient of 0 is a choice; to tighten it would change the objective
         remedies.append(tighter(run, series.metric, level / 2))
     epochs = fewer_epochs(run, series.metric, level / 4)
     if epochs is not None:
         remedies.append(epochs)
     evidence = Evidence(series.metric, first, last, "median of the last 10 points", level, limit)
-    return Told(message, first, (evidence,), tuple(remedies))
+    if series.metric != OF_SOMETHING:
+        return Told(message, first, (evidence,), tuple(remedies))
+    unit = (
+        "Log the KL as a mean over tokens: not knowing what it is, it was held to the limit of a sum, the larger one."
+    )
+    return Told(message, first, (evidence,), tuple(remedies), Confidence.MEDIUM, (unit,))
 
 
 def _compared(gain: float) -> str:

@@ -7,8 +7,18 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Direction, Evidence, Hypothesis, Prescription, Set, Severity
-from diagnostics.kl import ALL, COEFFICIENT, NEVER_NEGATIVE, OF_SOMETHING, PER_TOKEN, coefficient, measured
-from diagnostics.progress import RECENT, REWARDS, UNTOUCHED, WARMUP, early, joined, progress, recent_median
+from diagnostics.kl import (
+    ALL,
+    COEFFICIENT,
+    LENGTH,
+    NEVER_NEGATIVE,
+    OF_SOMETHING,
+    PER_TOKEN,
+    coefficient,
+    measured,
+    tokens,
+)
+from diagnostics.progress import REWARDS, UNTOUCHED, WARMUP, early, joined, progress, recent_median
 from diagnostics.remedies import setting
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
@@ -19,7 +29,7 @@ K1, K1_SUM, K3, UNKNOWN = (
 )  # fmt: skip
 
 ENTROPIES = ("entropy.token", "entropy", "entropy.sequence")
-LENGTH, LONGEST, CUT, EOS = "completion_length_mean", "completion_length_max", "truncated_share", "eos_tokens"
+LONGEST, CUT, EOS = "completion_length_max", "truncated_share", "eos_tokens"
 
 SHORT, LONG = 10, 20  # points of a mean that is large, and of one that is told from zero by its error alone
 STEADY = 40  # points of the noise of one step: a window that happens to be calm makes no mean sure
@@ -146,9 +156,8 @@ def _limits(run: RunHistory, series: MetricSeries, small: float, large: float, t
         return np.full(n, small), np.full(n, large)
     if series.metric == OF_SOMETHING:
         return np.full(n, large), np.full(n, total)
-    length = run.get(LENGTH)
-    tokens = joined(length, rolling_mean(length.values, RECENT), series.steps)
-    return np.fmin(total, small * tokens), np.fmax(total, large * tokens)
+    long = tokens(run, series.steps)
+    return np.fmin(total, small * long), np.fmax(total, large * long)
 
 
 def _surely_below(values: Values, below: Mask, width: int, errors: float) -> tuple[Values, Mask]:
@@ -218,8 +227,8 @@ def _causes(run: RunHistory, series: MetricSeries, i: int, level: float) -> list
             _not_that_estimator(series),
             _sampled_otherwise(run, series.metric, level),
             _ends_suppressed(run, int(series.steps[i])),
-            _from_the_start(run, series, level),
             _wrong_sign(run, series, i),
+            _from_the_start(run, series, level),
             _broader(run, int(series.steps[i])),
         )
         if cause is not None
