@@ -40,6 +40,7 @@ RECENT = 9  # points of one level, a running median
         Case(example({SUMMED[1]: "0.3~0.01*30 1.2 0.3~0.01*20"}), "info@30"),
         Case(example({SUMMED[1]: "1.2~0.1*30"}), "warning@8"),
         Case(example({SUMMED[0]: "12~1*30"}), "error@8"),
+        Case(example({SUMMED[0]: "8.5~0.1*30"}), "warning@8"),
     ],
     quiet=[
         example({EACH[0]: "0.01~0.002*60"}),
