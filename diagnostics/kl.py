@@ -30,12 +30,15 @@ def measured(run: RunHistory) -> list[MetricSeries]:
     return present
 
 
-def coefficient(run: RunHistory, step: int) -> float | None:
-    """The weight of the KL penalty at `step`: as logged, else as set; None where neither is known."""
-    logged = run.get(COEFFICIENT).upto(step).values
-    if len(logged) and np.isfinite(logged[-1]):
-        return float(logged[-1])
-    return setting(run, COEFFICIENT)
+def coefficients(run: RunHistory, steps: Steps) -> Values:
+    """The weight of the KL penalty at each of `steps`: as logged, else as set; NaN where neither is known."""
+    logged, known = run.get(COEFFICIENT).at(steps), setting(run, COEFFICIENT)
+    return np.where(np.isnan(logged), np.nan if known is None else known, logged)
+
+
+def coefficient(run: RunHistory, step: int) -> float:
+    """The weight of the KL penalty at `step`, NaN where it is not known."""
+    return float(coefficients(run, np.array([step]))[0])
 
 
 def tokens(run: RunHistory, steps: Steps) -> Values:

@@ -192,9 +192,8 @@ def _told(run: RunHistory, series: MetricSeries, points: int, limit: Values, i: 
         f"{series.metric} averages {level:.3g} from step {first} to {last}, {below} of {len(recent)} points below zero"
     )
     message += "; likely " + "; or ".join(cause.what for cause in found[:2])
-    paid = (coefficient(run, last) or 0) > 0
     advice = [sentence for cause in found for sentence in cause.advice]
-    if paid:
+    if coefficient(run, last) > 0:
         advice.append("Until then judge the run by the reward without the penalty, which now pays for the difference.")
     sure = points <= SHORT and series.metric != OF_SOMETHING
     return Told(
