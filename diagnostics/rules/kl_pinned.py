@@ -28,15 +28,16 @@ FLAT = {"reward_mean": "0.3~0.05*60"}
     lookback=60,
     min_points=NOISE,
     fires=[
-        Case(example({K3: "0.016~0.001*60"} | FLAT, settings={"kl_coef": 0.55}), ""),
-        Case(example({K1_SUM: "0.32~0.02*60", COEFFICIENT: "1*60"} | FLAT), ""),
-        Case(example({UNKNOWN: "0.01~0.001*60", COEFFICIENT: "1*60"} | FLAT), ""),
+        Case(example({K3: "0.016~0.001*60"} | FLAT, settings={"kl_coef": 0.55}), "warning@48"),
+        Case(example({K1_SUM: "0.32~0.02*60", COEFFICIENT: "1*60"} | FLAT), "warning@48"),
+        Case(example({UNKNOWN: "0.01~0.001*60", COEFFICIENT: "1*60"} | FLAT), "warning@48"),
         Case(
-            example({K3: "0.005*60", "reward_mean": "0.2 0.4 " * 5 + "0.265 0.465 " * 25}, settings={"kl_coef": 1}), ""
+            example({K3: "0.005*60", "reward_mean": "0.2 0.4 " * 5 + "0.265 0.465 " * 25}, settings={"kl_coef": 1}),
+            "warning@48",
         ),
         Case(
             example({K3: "0.005*60", "reward_mean": "0.77 0.79 " * 30}, settings={"kl_coef": 1}, reward_bounds=(-1, 1)),
-            "",
+            "warning@48",
         ),
     ],
     quiet=[
