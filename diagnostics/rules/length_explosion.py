@@ -1,0 +1,152 @@
+"""LEN003: completions grow without getting better, or grow into the length limit."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from diagnostics.finding import Confidence, Direction, Evidence, Prescription, Severity
+from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARD, WARMUP, early, joined, progress, recent_median
+from diagnostics.remedies import FAR, LOST, slower
+from diagnostics.rule import Alarm, Case, Told, rule
+from diagnostics.series import MetricSeries, RunHistory, Values, example
+from diagnostics.stats import lagged, mean, rolling_mean
+
+LENGTH, CUT = "completion_length_mean", "truncated_share"
+
+SPAN = 80  # points over which completions grow while the reward stands still
+PATIENCE = 40  # points of a reward that has not risen before that is held against it
+FIRST = 3  # points of the baseline of truncation: updates that are far too large fill the limit within a few
+
+
+@rule(
+    "LEN003",
+    Severity.WARNING,
+    needs=[(LENGTH, CUT)],
+    uses=[REWARD, LENGTH, CUT, *KL_TOKEN],
+    warmup=NOISE,
+    lookback=SPAN + NOISE + 5,
+    min_points=RECENT,
+    fires=[
+        Case(example({LENGTH: "100*20 100+1*100", REWARD: "0.3~0.05*120"}), "warning@75"),
+        Case(example({LENGTH: "100+2*80", REWARD: "0.3~0.05*80"}), "warning@40"),  # no earlier than after 40 points
+        Case(  # it learned, and then only grew
+            example({LENGTH: "100*80 100+1*80", REWARD: "0.3+0.01~0.05*60 0.9~0.05*100"}), "warning@142"
+        ),
+        Case(example({CUT: "0.1~0.02*20 0.1+0.02*42 0.92*20"}), "warning@66"),
+        Case(example({LENGTH: "100*20 100+1*100", REWARD: "0.2 0.4 " * 5 + "0.262 0.462 " * 55}), "warning@75"),
+        Case(  # it rose by half of its noise, and never again
+            example({LENGTH: "100*20 100+1*100", REWARD: "0.2 0.4 " * 5 + "0.28 0.48 " * 55}), "warning@91"
+        ),
+        Case(example({CUT: "0.72*20 0.72+0.01*22 0.94*20"}), "warning@46"),
+        Case(example({CUT: "0 0.6 1*20", LENGTH: "4 12 16*20", REWARD: "-2+0.03~0.05*22"}), "warning@10"),
+    ],
+    quiet=[
+        example({LENGTH: "100*20 100+1*100", REWARD: "0.3+0.01~0.05*120"}),  # longer and better
+        example({LENGTH: "100*20 100+1*36 136*60", REWARD: "0.3~0.05*116"}),  # a third longer
+        example({LENGTH: "100+2*80"}),  # no reward is logged
+        example({LENGTH: "100~50*200", REWARD: "0.3~0.05*200"}),  # noise
+        example({CUT: "0.93~0.02*60"}),  # truncated from the start, which is not growth
+        example({CUT: "0.77*20 0.77+0.01*17 0.94*30"}),
+        example({CUT: "0.1*20 0.1+0.02*35 0.8*30"}),  # much, and some still end
+    ],
+)
+def length_explosion(
+    run: RunHistory, *, growth: float = 1.5, climb: float = 0.5, cut: float = 0.9, more: float = 0.2
+) -> Iterator[Alarm]:
+    """Completions become longer and longer, and nothing comes of it.
+
+    ## Meaning
+    Either the mean length of the last 10 points is at least `growth` times that of the first 10, after 40 points or
+    more, while the reward has gained less than `climb` times the noise of one step: since the start, or, where the
+    length grew as much over the last 80 points, over these. Or completions grow into the limit: a share of `cut` or
+    more was truncated over the last 10 points, and that is `more` above the share of the first 3.
+
+    ## Why it matters
+    Length without reward is padding: it costs memory and time in proportion, and hides the answer. A policy that fills
+    the limit no longer ends its answers at all, so that they are judged without their end.
+
+    ## Look at
+    Samples: repetition, hedging, a second and a third answer. How long the correct and the wrong completions are: a
+    loss that divides by the length of a completion punishes long wrong ones less. The KL to the reference.
+
+    ## What to change
+    Far from the reference (KL per token above 0.5), or a reward below its start by more than 4 times its noise: an
+    eighth of the learning rate. Otherwise a loss without division by length, or a reward that counts length.
+
+    ## When this is wrong
+    Reasoning models need length to get better, and at times grow before they do: a reward that rises later clears them.
+
+    ## References
+    - `growth` = 1.5: rl-doctor reports growth of 50% (rlprobe 1.4 times) without gain in reward.
+    - `climb` = 0.5: house default, the same as entropy_collapse's.
+    - `cut` = 0.9: house default; axolotl's GRPO guide calls above 0.8 bad.
+    - `more` = 0.2: house default; shares of tens of completions are known to a tenth.
+    - Liu et al. 2025, Understanding R1-Zero-like training (arXiv 2503.20783): division by length favours long wrong
+      answers.
+    """
+    yield from _padding(run, growth, climb)
+    yield from _into_the_limit(run, cut, more)
+
+
+def _padding(run: RunHistory, growth: float, climb: float) -> Iterator[Alarm]:
+    length = run.get(LENGTH)
+    known = early(length, WARMUP)
+    if known is None or not known.level > 0:
+        return
+    level = rolling_mean(length.values, RECENT)
+    grew = level >= growth * known.level
+    grew[:PATIENCE] = False
+    if not grew.any():
+        return
+    reward, standing = progress(run)
+    never = joined(reward, standing.gain, length.steps) <= climb
+    lately = joined(reward, (standing.recent - lagged(standing.recent, SPAN)) / standing.scale, length.steps) <= climb
+    padded = never | (lately & (level >= growth * lagged(level, SPAN)))
+    yield Alarm(
+        Severity.WARNING, length.steps, grew & padded, partial(_longer, run, length, level, known.level, growth)
+    )
+
+
+def _into_the_limit(run: RunHistory, cut: float, more: float) -> Iterator[Alarm]:
+    share = run.get(CUT)
+    start = mean(share.values[:FIRST])
+    level = rolling_mean(share.values, RECENT)
+    filled = (level >= cut) & (level >= start + more)
+    yield Alarm(Severity.WARNING, share.steps, filled, partial(_filled, run, share, level, start, cut))
+
+
+def _longer(run: RunHistory, length: MetricSeries, level: Values, start: float, growth: float, i: int) -> Told:
+    first, last = int(length.steps[i - RECENT + 1]), int(length.steps[i])
+    return Told(
+        f"completions have grown from {start:.3g} to {level[i]:.3g} tokens by step {last}; the reward has not risen",
+        first,
+        (Evidence(LENGTH, first, last, "mean of the last 10 points", float(level[i]), growth * start),),
+        _remedies(run, LENGTH, float(level[i]) - start, last),
+        Confidence.MEDIUM,
+        ("Read the longest samples: what repeats or hedges is padding, which a loss without division by the length of "
+         "a completion (dr_grpo, dapo) or a reward that counts length takes away.",),
+    )  # fmt: skip
+
+
+def _filled(run: RunHistory, share: MetricSeries, level: Values, start: float, cut: float, i: int) -> Told:
+    first, last = int(share.steps[i - RECENT + 1]), int(share.steps[i])
+    return Told(
+        f"completions grow into the length limit: {level[i]:.0%} of them are cut at step {last}, {start:.0%} at first",
+        first,
+        (Evidence(CUT, first, last, "mean of the last 10 points", float(level[i]), cut),),
+        _remedies(run, CUT, float(level[i]) / 2, last),
+        Confidence.HIGH,
+        ("Read samples that were cut: where they repeat themselves a longer limit only costs more; where they still "
+         "work towards an answer, raise it.",),
+    )  # fmt: skip
+
+
+def _remedies(run: RunHistory, metric: str, amount: float, step: int) -> tuple[Prescription, ...]:
+    """Slower where the policy was carried off; what else lengthens completions no knob mends."""
+    reward, standing = progress(run)
+    lost = joined(reward, standing.loss, np.array([step]))[0] > LOST
+    if not lost and not recent_median(run, KL_TOKEN, step) > FAR:
+        return ()
+    because = "smaller updates leave the policy able to end its answers"
+    return (slower(metric, Direction.DOWN, amount, because),)

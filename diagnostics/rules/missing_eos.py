@@ -1,0 +1,97 @@
+"""LEN004: no completion has ever ended by itself."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from diagnostics.finding import Confidence, Evidence, Severity
+from diagnostics.progress import NOISE, REWARD, WARMUP, joined, progress
+from diagnostics.rule import Alarm, Case, Told, rule
+from diagnostics.series import MetricSeries, RunHistory, example
+from diagnostics.stats import sustained
+
+CUT, EOS = "truncated_share", "eos_tokens"
+
+PATIENCE = 30  # points after which a policy that can end its answers has done so once
+
+
+@rule(
+    "LEN004",
+    Severity.WARNING,
+    needs=[(CUT, EOS)],
+    uses=[REWARD],
+    warmup=NOISE,
+    lookback=PATIENCE + 5,
+    min_points=PATIENCE,
+    fires=[
+        Case(example({CUT: "1*60"}), "warning@29"),
+        Case(example({CUT: "0.9992*60"}), "warning@29"),  # rounded, or one of a thousand
+        Case(example({EOS: "0*60"}), "warning@29"),
+        Case(example({CUT: "1*60", REWARD: "0.3~0.05*60"}), "warning@29"),
+        # A reward that rises by 0.45 and by 0.57 times its noise: cut by design, it seems.
+        Case(example({CUT: "1*60", REWARD: "0.2 0.4 " * 5 + "0.262 0.462 " * 25}), "warning@29"),
+        Case(example({CUT: "1*60", REWARD: "0.2 0.4 " * 5 + "0.28 0.48 " * 25}), "info@29"),
+    ],
+    quiet=[
+        example({CUT: "0.9988*60"}),  # one in a thousand ends
+        example({CUT: "1*12 0.99 1*20"}),
+        example({CUT: "0.2*5 1*60"}),  # they ended once: a policy that was carried off
+        example({EOS: "0*12 1*1 0*10"}),
+    ],
+)
+def missing_eos(run: RunHistory, *, never: float = 1e-3, climb: float = 0.5) -> Iterator[Alarm]:
+    """Not one completion has ended by itself since the run began.
+
+    ## Meaning
+    In each of the first 10 and of the last 30 points at most a share `never` of the completions ended before the length
+    limit, or no end-of-sequence token was counted. INFO where the reward has gained more than `climb` times the noise
+    of one step all the same.
+
+    ## Why it matters
+    A policy that cannot end its answers is judged without their end, pays the longest time for each, and can never
+    learn to stop. It looks like a limit that is too short, and a longer one does not help.
+
+    ## Look at
+    The end-of-sequence token: is it suppressed (minimum length, banned tokens), is it another one than the chat
+    template ends a turn with, is it the padding token and so masked when the model was trained before? Samples: do
+    answers go on after they are complete?
+
+    ## What to change
+    Let sampling stop at the token that the chat template ends a turn with, without a minimum length. Where samples are
+    in the middle of their work, raise the limit instead.
+
+    ## When this is wrong
+    A limit that is far too short for the task looks the same, and so do tasks of a fixed number of tokens, whose reward
+    can rise all the same: hence INFO.
+
+    ## References
+    - `never` = 1e-3: house default, the last digit of logs that round to three.
+    - `climb` = 0.5: house default, the same as entropy_collapse's.
+    - huggingface/trl issue 5697: nothing ends, no reward, no gradient.
+    """
+    for series, ends in ((run.get(CUT), 1 - run.get(CUT).values), (run.get(EOS), run.get(EOS).values)):
+        none = ends <= never
+        if not len(series) or not none[:WARMUP].all():
+            continue
+        endless = sustained(none, PATIENCE)
+        reward, standing = progress(run)
+        climbs = joined(reward, standing.gain, series.steps) > climb
+        yield Alarm(Severity.WARNING, series.steps, endless & ~climbs, partial(_told, series, ends, never))
+        yield Alarm(Severity.INFO, series.steps, endless, partial(_told, series, ends, never))
+
+
+def _told(series: MetricSeries, ends: np.ndarray, never: float, i: int) -> Told:
+    first, last = int(series.steps[0]), int(series.steps[i])
+    return Told(
+        f"not one completion ended by itself from step {first} to {last}: each ran to the length limit",
+        first,
+        (Evidence(series.metric, first, last, "share that ended", float(ends[i]), never),),
+        confidence=Confidence.MEDIUM,
+        advice=(
+            "Check that sampling stops at the token with which the chat template ends a turn, that no minimum length "
+            "suppresses it, and that it is not masked as padding in training.",
+            "Raise the completion length once: if completion_length_terminated_mean stays 0, the end is missing; if "
+            "not, the limit was too short.",
+        ),
+    )
