@@ -12,7 +12,7 @@ import importlib
 import inspect
 import math
 import pkgutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache, partial
@@ -107,9 +107,13 @@ class Case:
 
     def came_first(self, *codes: str) -> bool:
         """Whether one of `codes` set in before all that else went wrong while the run went, of which there is some."""
-        others = [code for code in self.found if code not in codes and code not in OVERALL and code[:3] != "CFG"]
+        others = [code for code in self.found if code not in (*codes, *OVERALL) and not self._from_the_start(code)]
         first, next_one = self.onset(*codes), self.onset(*others)
         return first is not None and next_one is not None and first < next_one
+
+    def _from_the_start(self, code: str) -> bool:
+        """Whether a finding tells of something that no update has brought about."""
+        return code.startswith("CFG") or (code in ("LEN001", "LEN004") and self.cut_from_the_start())
 
     def raised_before(self, knob: str, *codes: str) -> tuple[int, float] | None:
         """The step and the value of the last rise of `knob` before the onset of `codes`, None where there was none."""
@@ -154,9 +158,10 @@ class Case:
         return bool(logged) and not any(np.nan_to_num(series.values).any() for series in logged)
 
     def early_kl(self) -> float:
-        """The highest KL to the reference per token within the first points, 0 where it was not measured."""
+        """The KL to the reference per token once the first updates took hold, 0 where it was not measured."""
         kl = self.kl()
-        return 0.0 if kl is None else self.highest_early(kl.metric)
+        level = math.nan if kl is None else median(kl.values[UNTOUCHED:WARMUP])
+        return level if math.isfinite(level) else 0.0
 
     def highest_early(self, metric: str) -> float:
         """The highest of the first points of `metric`, 0 where it has none that is finite."""
@@ -202,11 +207,16 @@ Check = Callable[[Case], Argument | None]
 
 @dataclass(frozen=True, slots=True)
 class Theory:
-    """A cause that runs can have: `explains` are the codes of the findings that can come from it."""
+    """A cause that runs can have.
+
+    `signs` are the codes of findings that show it, `leads_to` those of what it brings about where they set in after the
+    first sign.
+    """
 
     name: str
     title: str
-    explains: frozenset[str]
+    signs: frozenset[str]
+    leads_to: frozenset[str]
     check: Check
 
     @property
@@ -215,11 +225,11 @@ class Theory:
         return inspect.getdoc(self.check) or ""
 
 
-def cause(title: str, *, explains: Iterable[str]) -> Callable[[Check], Theory]:
+def cause(title: str, *, signs: Iterable[str], leads_to: Iterable[str] = ()) -> Callable[[Check], Theory]:
     """Make a function `(case) -> Argument | None` a cause, called like the function."""
 
     def make(check: Check) -> Theory:
-        return Theory(check.__name__, title, frozenset(explains), check)
+        return Theory(check.__name__, title, frozenset(signs), frozenset(leads_to), check)
 
     return make
 
@@ -235,7 +245,7 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
     told: list[Cause] = []
     explained: set[str] = set()
     for theory, argument in sorted(likely, key=partial(_likeliest_first, case)):
-        chain = _chain(case, theory.explains)
+        chain = _chain(case, theory)
         codes = {link.code for link in chain if case.loud(link.code)}
         if len(told) < MOST and (codes - explained):
             told.append(_told(theory, argument, chain, run.segment))
@@ -246,12 +256,17 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
 def _likeliest_first(case: Case, entry: tuple[Theory, Argument]) -> tuple[int, int, int, str]:
     """By the weight of the reasons, then by how much it explains of what is bad."""
     theory, argument = entry
-    explained = [case.found[code].severity for code in theory.explains if case.loud(code)]
+    explained = [case.found[link.code].severity for link in _chain(case, theory) if case.loud(link.code)]
     return (-argument.weight, -max(explained, default=0), -len(explained), theory.name)
 
 
-def _chain(case: Case, codes: Collection[str]) -> tuple[Link, ...]:
-    links = [Link(f.code, f.name, _since(f)) for code, f in case.found.items() if code in codes]
+def _chain(case: Case, theory: Theory) -> tuple[Link, ...]:
+    first = case.onset(*theory.signs)
+    links = [
+        Link(code, found.name, _since(found))
+        for code, found in case.found.items()
+        if code in theory.signs or (code in theory.leads_to and first is not None and _since(found) >= first)
+    ]
     return tuple(sorted(links, key=lambda link: (link.step, link.code)))
 
 

@@ -7,14 +7,14 @@ from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause
 CUT = ("LEN001", "LEN004")
 
 
-@cause("The end of text is suppressed or never learned", explains=(*CUT, "KL001", "LEN003", "RWD004", "RWD003"))
+@cause("The end of text is suppressed or never learned", signs=(*CUT, "KL001"), leads_to=("LEN003", "RWD004", "RWD003"))
 def eos_suppressed(case: Case) -> Argument | None:
     """Every completion runs to the limit because none may or can end.
 
     ## What it is
     The end-of-text token is suppressed when sampling, is not the one that the model was taught, is masked from the
-    loss, or a minimum length stands above the limit. The policy then writes on after its answer, and is scored on text that
-    it would not have written.
+    loss, or a minimum length stands above the limit. The policy then writes on after its answer, and is scored on text
+    that it would not have written.
 
     ## What speaks for it
     From the first logged step on every completion is cut, with no exception; the KL to the reference is below zero.

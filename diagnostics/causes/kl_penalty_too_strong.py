@@ -10,7 +10,7 @@ PENALTY = "CFG009"  # the coefficient is out of scale with the reward
 BACK = 0.5  # of its early level to which the KL falls when the policy is pulled back
 
 
-@cause("The KL penalty is too strong", explains=(*HELD, "RWD007", "ENT002", PENALTY))
+@cause("The KL penalty is too strong", signs=(*HELD, "RWD007", "ENT002", PENALTY))
 def kl_penalty_too_strong(case: Case) -> Argument | None:
     """The KL penalty outweighs the reward, so the policy stays at the reference or is pulled back to it.
 

@@ -11,12 +11,13 @@ CARRIED_OFF = ("KL002", "KL005", "UPD001", "UPD002", "UPD003", "GRD001", "NUM001
 LOST = ("RWD002", "RWD003")
 PER_BATCH = ("kl.rollout.k1.token", "kl.rollout.k2.token", "kl.rollout.k3.token", "kl.rollout.unknown.token")
 WRECKED = 1.0  # nats per token within one batch of rollouts: the trust region is left by a factor of e
+RISEN = 2.0  # times its noise that a reward stands above its start when it has clearly risen
 HIGH = "CFG009"  # the settings alone say so
 
 
 @cause(
     "The learning rate is too high",
-    explains=(
+    signs=(
         *CARRIED_OFF,
         *LOST,
         HIGH,
@@ -79,7 +80,9 @@ def _reasons(case: Case, early: float) -> Iterator[Reason]:
     elif case.kl() is not None and case.loud("KL002", "KL005"):
         yield supports(Weight.HINT, "the KL to the reference rose far beyond what the reward shows for it")
     if per_batch > WRECKED:
-        yield supports(Weight.STRONG, f"the updates on one batch moved the policy by {per_batch:.2g} nats per token")
+        repeated = case.loud("UPD001", "UPD002") and case.setting("update_epochs") != 1  # its epochs did as well
+        weight = Weight.HINT if repeated else Weight.STRONG
+        yield supports(weight, f"the updates on one batch moved the policy by {per_batch:.2g} nats per token")
     if HIGH in case.found and case.target(HIGH)[1] is Direction.DOWN:
         yield supports(Weight.STRONG, f"{case.is_set('learning_rate')}, beyond what is usual")
     risen = case.raised_before("learning_rate", *CARRIED_OFF, *LOST)
@@ -87,10 +90,10 @@ def _reasons(case: Case, early: float) -> Iterator[Reason]:
         yield supports(Weight.STRONG, f"{case.called('learning_rate')} was raised to {risen[1]:g} at step {risen[0]}")
     if case.came_first("KL002", "UPD001", "UPD002", "GRD001", "UPD003"):
         yield supports(Weight.HINT, "that the policy was carried off came before all that else went wrong")
-    gain, best = case.gain()
+    gain, _ = case.gain()
     if case.loud(*LOST) or (gain < 0 and early > FAR):
         yield supports(Weight.STRONG, "the reward fell below where it began" if gain < 0 else "the reward fell")
-    elif gain > 1 and best > 1:
+    elif gain > RISEN and not case.loud("RWD004"):
         yield against(Weight.STRONG, "the reward rose all the same")
     if case.loud("GRD001", "UPD003"):
         yield supports(Weight.HINT, "the gradient norm or the loss jumped")

@@ -10,7 +10,8 @@ EVERY = 0.95  # of the groups
 
 @cause(
     "The reward function is dead or is played",
-    explains=(*SUSPECT, "GRD002", "RWD004", "RWD007", "LEN002", "LEN003", "DIV001"),
+    signs=SUSPECT,
+    leads_to=("GRD002", "RWD004", "RWD007", "LEN002", "LEN003", "DIV001"),
 )
 def reward_broken(case: Case) -> Argument | None:
     """The reward is the same for everything, or is had without doing what is wanted.

@@ -7,7 +7,8 @@ MISMATCH = "OFF001"
 
 @cause(
     "The sampler is not the policy that is trained",
-    explains=(MISMATCH, "KL001", "KL002", "UPD001", "UPD004", "GRD001", "RWD002", "RWD003", "ENT001", "ENT002"),
+    signs=(MISMATCH,),
+    leads_to=("KL001", "KL002", "UPD001", "UPD004", "GRD001", "RWD002", "RWD003", "ENT001", "ENT002"),
 )
 def sampler_mismatch(case: Case) -> Argument | None:
     """The engine that samples gives other probabilities to the same tokens than the trainer.

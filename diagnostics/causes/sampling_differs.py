@@ -13,7 +13,7 @@ PAID = (
 TRUNCATING = "CFG007"  # truncating sampling with a KL on the full distribution
 
 
-@cause("What is sampled is not what is scored", explains=(*PAID, "KL001", TRUNCATING))
+@cause("What is sampled is not what is scored", signs=("KL001", TRUNCATING), leads_to=PAID)
 def sampling_differs(case: Case) -> Argument | None:
     """Completions come from another distribution than the one whose log-probabilities enter the KL.
 

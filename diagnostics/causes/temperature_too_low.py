@@ -11,7 +11,7 @@ FEW = 1 / 3  # of the completions of a step are distinct: a group of 8 has fewer
 
 @cause(
     "The sampling temperature is too low",
-    explains=(*AGREES, "CFG007", "GRD002", "RWD004", "ENT001", "GEN001", "RWD005"),
+    signs=(*AGREES, "CFG007", "GRD002", "RWD004", "ENT001", "GEN001", "RWD005"),
 )
 def temperature_too_low(case: Case) -> Argument | None:
     """Sampling is so cold that the completions of a group are all the same.
@@ -46,6 +46,9 @@ def _reasons(case: Case) -> Iterator[Reason]:
     if distinct < FEW:
         yield supports(Weight.STRONG, f"only {distinct:.0%} of the first completions were distinct")
     elif distinct >= FEW:
-        yield against(Weight.STRONG, f"{distinct:.0%} of the first completions were distinct")
+        yield against(
+            Weight.STRONG if temperature is None else Weight.HINT,
+            f"{distinct:.0%} of the first completions were distinct",
+        )
     if case.early_kl() > FAR or case.loud("KL002"):
         yield against(Weight.STRONG, "the policy went far from the reference")

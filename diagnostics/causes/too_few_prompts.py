@@ -10,7 +10,7 @@ FEW = 64  # prompts, fewer than one usual batch
 
 @cause(
     "The training prompts are learned by heart",
-    explains=(*HELD_OUT, "RWD001", "RWD005", "ENT001", "GRD002", "DIV001", "CFG003"),
+    signs=(*HELD_OUT, "RWD001", "RWD005", "ENT001", "GRD002", "DIV001", "CFG003"),
 )
 def too_few_prompts(case: Case) -> Argument | None:
     """The policy learns its few prompts by heart, and nothing that holds for others.
