@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import float_info
+
 import numpy as np
 
 from diagnostics.finding import Change, Direction, Hypothesis, Prescription, Safety, Scale, Set
@@ -26,9 +28,11 @@ CLIPPED = 1.0  # gradient norm at which clipping is usual: the default of transf
 
 
 def setting(run: RunHistory, name: str) -> float | None:
-    """A setting as a number, None where it is not known or no number."""
+    """A setting as a number, None where it is not known, no number, or none that float64 holds."""
     value = run.settings.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) <= float_info.max else None
 
 
 def strong(run: RunHistory) -> bool:

@@ -60,4 +60,4 @@ def _reasons(case: Case) -> Iterator[Reason]:
         if max(start, end) > FAR:
             yield against(Weight.STRONG, f"the policy is {max(start, end):.2g} nats per token from the reference")
     if case.loud("KL001"):
-        yield against(Weight.STRONG, "the KL is below zero: the penalty pays for leaving the reference")
+        yield against(Weight.DECISIVE, "the KL is below zero: the penalty pays for leaving the reference")
