@@ -12,17 +12,15 @@ from pathlib import Path
 from types import FrameType
 
 from autotune.cli import ExitStatus, fail
-from autotune.looking import status
+from autotune.looking import Asked, status
 from autotune.named import STDIN, UNREADABLE, Named, named, nothing_judged, spooling
 from autotune.views.followed import FollowedView
-from diagnostics.choice import Choice
 from diagnostics.errors import UserError
 from diagnostics.finding import Finding, Report, Severity
 from diagnostics.following import Following
 from diagnostics.logs import open_log
 from diagnostics.sources import Source
 from diagnostics.text import visible
-from diagnostics.user_map import UserMap
 
 INTERVAL = 0.5  # seconds between two looks at the files
 _CHUNK = 1 << 16
@@ -50,10 +48,10 @@ class Spool:
 class Followed:
     """One log that is followed. `over` says whether nothing more will come, `trouble` why it can no longer be read."""
 
-    def __init__(self, source: Source, mine: UserMap, spool: Spool | None) -> None:
+    def __init__(self, source: Source, asked: Asked, spool: Spool | None) -> None:
         self.name, self.over, self.trouble = source.name, False, ""
-        self._log, self._spool = open_log(source, mine), spool
-        self._following = Following(self._log)
+        self._log, self._spool = open_log(source, asked.mine), spool
+        self._following = Following(self._log, asked.rules)
         self._begun = False
 
     def poll(self) -> tuple[Finding, ...]:
@@ -91,10 +89,10 @@ class Follower:
     What holds no log yet is waited for: a run may begin with minutes of silence, or of warnings.
     """
 
-    def __init__(self, arguments: Sequence[str], mine: UserMap, chosen: Choice | None, stdin: Path) -> None:
+    def __init__(self, arguments: Sequence[str], asked: Asked, stdin: Path) -> None:
         self.errors: list[str] = []
         self.logs: list[Followed] = []
-        self._mine, self._chosen = mine, chosen
+        self._asked = asked
         self._spool = Spool(stdin) if STDIN in arguments else None
         self._stdin = stdin
         self._awaited = {named(argument, stdin): "" for argument in dict.fromkeys(arguments)}  # and what is said of it
@@ -120,13 +118,13 @@ class Follower:
         for log in self.logs:
             found, report = log.finish()
             last += [(log.name, finding) for finding in self._wanted(found)]
-            reports.append(report if self._chosen is None else self._chosen.of(report))
+            reports.append(report if self._asked.chosen is None else self._asked.chosen.of(report))
             if log.trouble or not reports[-1].judged:
                 self._error(log.trouble or nothing_judged(reports[-1]))
         return last, reports
 
     def _wanted(self, findings: Sequence[Finding]) -> list[Finding]:
-        return [f for f in findings if self._chosen is None or f.code not in self._chosen.left_out]
+        return [f for f in findings if self._asked.chosen is None or f.code not in self._asked.chosen.left_out]
 
     def _open(self, place: Named) -> None:
         """Begin with the logs of `place`, where it holds any by now."""
@@ -135,7 +133,7 @@ class Follower:
         try:
             found = place.find()
             new = [source for source in found.sources if source not in self._seen]
-            self.logs += [Followed(source, self._mine, spool) for source in new]
+            self.logs += [Followed(source, self._asked, spool) for source in new]
         except (OSError, UserError) as error:
             if not may_come:
                 del self._awaited[place]
@@ -179,17 +177,15 @@ def asked_to_end() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def follow(
-    arguments: Sequence[str], mine: UserMap, chosen: Choice | None, fail_on: Severity, *, as_json: bool
-) -> ExitStatus:
+def follow(arguments: Sequence[str], asked: Asked, fail_on: Severity, *, as_json: bool) -> ExitStatus:
     """Follow until every log has said that it is over, or a person ends it; then show the reports."""
-    with spooling(arguments) as stdin, asked_to_end() as asked:
-        follower = Follower(arguments, mine, chosen, stdin)
+    with spooling(arguments) as stdin, asked_to_end() as ending:
+        follower = Follower(arguments, asked, stdin)
         view = FollowedView(as_json=as_json)
-        while not follower.over and not asked.is_set():
+        while not follower.over and not ending.is_set():
             view.found(follower.poll(), logs=len(follower.logs))
-            asked.wait(INTERVAL)
-        interrupted = asked.is_set()
+            ending.wait(INTERVAL)
+        interrupted = ending.is_set()
         found, reports = follower.finish()
         view.found(found, logs=len(follower.logs))
         view.reported(reports)

@@ -14,11 +14,13 @@ from autotune.named import STDIN, UNREADABLE, Named, named, nothing_judged, spoo
 from diagnostics.cache import Cache
 from diagnostics.errors import UserError
 from diagnostics.finding import Report, Severity
+from diagnostics.project import plain
 from diagnostics.sources import Found, Source
 from diagnostics.user_map import UserMap
 
 if TYPE_CHECKING:  # needs all rules
     from diagnostics.choice import Choice
+    from diagnostics.rule import Catalogue
 
 
 @dataclass(slots=True)
@@ -36,7 +38,28 @@ class Looked:
     others: list[Path] = field(default_factory=list)
 
 
-def look(arguments: Sequence[str], mine: UserMap, chosen: Choice | None, cache: Cache) -> Looked:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How logs are read and judged: names by a person's own map, by `rules` (None for ours as they are), less some."""
+
+    mine: UserMap
+    rules: Catalogue | None = None
+    chosen: Choice | None = None
+
+
+def rules_here(files: Sequence[str], places: Sequence[str]) -> Catalogue | None:
+    """What logs at `places` are judged by, with the rules in `files`; None where it is what comes with autotune.
+
+    That is known before the rules are imported, so that a second look stays instant. UserError as of `catalogue.here`.
+    """
+    if not files and plain():
+        return None
+    from diagnostics.catalogue import here
+
+    return here(files, [Path(place) for place in places if place != STDIN])
+
+
+def look(arguments: Sequence[str], asked: Asked, cache: Cache) -> Looked:
     """Diagnose all logs that `arguments` name, each once. UserError where standard input cannot be read."""
     looked = Looked()
     with spooling(arguments) as stdin:
@@ -55,7 +78,7 @@ def look(arguments: Sequence[str], mine: UserMap, chosen: Choice | None, cache: 
                 looked.unread[place.shown] = error.message
                 looked.errors.append(str(error))
             else:
-                _look_at(place, found, mine, chosen, known, looked)
+                _look_at(place, found, asked, known, looked)
     cache.save()
     return looked
 
@@ -66,7 +89,7 @@ def status(reports: Sequence[Report], fail_on: Severity) -> ExitStatus:
     return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN
 
 
-def _look_at(place: Named, found: Found, mine: UserMap, chosen: Choice | None, cache: Cache, looked: Looked) -> None:
+def _look_at(place: Named, found: Found, asked: Asked, cache: Cache, looked: Looked) -> None:
     looked.others += found.others
     looked.unread |= {str(path): reason for path, reason in found.unreadable}
     new = [source for source in found.sources if source not in looked.sources]
@@ -74,13 +97,13 @@ def _look_at(place: Named, found: Found, mine: UserMap, chosen: Choice | None, c
     reports = []
     for source in new:
         try:
-            report = _report(source, mine, cache)
+            report = _report(source, asked, cache)
         except OSError as error:
             looked.unread[source.name] = f"cannot be read: {error.strerror}"
         except UserError as error:
             looked.unread[source.name] = str(error)
         else:
-            reports.append(report if chosen is None else chosen.of(report))
+            reports.append(report if asked.chosen is None else asked.chosen.of(report))
     looked.reports += reports
     if not any(report.judged for report in reports) and new:
         looked.errors.append(_why_nothing(place, new, reports, looked.unread))
@@ -102,13 +125,21 @@ def _found(place: Named, cache: Cache) -> Found:
     return found
 
 
-def _report(source: Source, mine: UserMap, cache: Cache) -> Report:
-    key = cache.key(source, mine)
+def _report(source: Source, asked: Asked, cache: Cache) -> Report:
+    key = cache.key(source, asked.mine, _digest(asked.rules))
     report = cache.get(key)
     if report is None:
         from diagnostics.engine import diagnose
         from diagnostics.logs import read
 
-        report = diagnose(read(source, mine))
+        report = diagnose(read(source, asked.mine), asked.rules)
         cache.put(key, report)
     return report
+
+
+def _digest(rules: Catalogue | None) -> str:
+    if rules is None:
+        return ""
+    from diagnostics.catalogue import digest
+
+    return digest(rules)

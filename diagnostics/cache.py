@@ -1,9 +1,9 @@
 """Reports that were made before, so that a second look at a log that has not changed is instant.
 
-A report is kept under a digest of all that it follows from: what the log is called and holds, the user's own map, and
-our own code with the rules and their thresholds. What a file holds is remembered by its inode, size and times, with the
-care that git takes ("racy git"): a file that was changed just before it was read may change again within the same tick
-of the clock, so it is read anew the next time.
+A report is kept under a digest of all that it follows from: what the log is called and holds, the user's own map, our
+own code with the rules and their thresholds, and rules of others with what the project changes. What a file holds is
+remembered by its inode, size and times, with the care that git takes ("racy git"): a file that was changed just before
+it was read may change again within the same tick of the clock, so it is read anew the next time.
 
 Entries are JSON with a checksum: a damaged one is as good as none. That the folder cannot be written is no error.
 Imports no numpy.
@@ -81,8 +81,8 @@ class Cache:
             return logs and tuple(Source(format, (path,), part, name) for format, part, name in logs)
         return None
 
-    def key(self, source: Source, mine: UserMap) -> Key | None:
-        """The key of the report on `source`, its names read by the user's map `mine`.
+    def key(self, source: Source, mine: UserMap, rules: str = "") -> Key | None:
+        """The key of the report on `source`, its names read by the user's map `mine`, judged by rules of this digest.
 
         None where nothing is kept, or its files cannot be read or are being written just now.
         """
@@ -100,6 +100,7 @@ class Cache:
             [digest for _, digest in known],
             sorted(mine.metrics.items()),
             sorted(mine.settings.items()),
+            rules,
         ]
         digest = blake2b(json.dumps(parts).encode(), digest_size=32).hexdigest()
         key = Key(digest, files, tuple(identity for identity, _ in known))

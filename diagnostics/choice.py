@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from diagnostics.cause import Cause
 from diagnostics.errors import UserError
 from diagnostics.finding import Report, Skip
-from diagnostics.rule import Lint, Rule, all_lints, all_rules
+from diagnostics.rule import Catalogue, Lint, Rule, shipped
 
 LEFT_OUT = "left out as asked"  # how the reasons of such skips begin
 
@@ -37,20 +37,20 @@ class Choice:
         return replace(cause, chain=tuple(link for link in cause.chain if link.code not in self.left_out))
 
 
-def choice(only: Iterable[str], ignore: Iterable[str]) -> Choice | None:
+def choice(only: Iterable[str], ignore: Iterable[str], rules: Catalogue | None = None) -> Choice | None:
     """The choice of codes or names, each text one or several with commas between; None where nothing is left out.
 
     UserError for a rule that does not exist.
     """
-    wanted, unwanted = _codes(only), _codes(ignore)
-    left_out = (({*all_rules(), *all_lints()} - wanted) if wanted else set()) | unwanted
+    known = shipped() if rules is None else rules
+    wanted, unwanted = _codes(only, known), _codes(ignore, known)
+    left_out = ({*known} - wanted if wanted else set()) | unwanted
     return Choice(frozenset(left_out)) if left_out else None
 
 
-def named(wanted: str) -> Rule | Lint:
-    """The rule with this code or name, whatever its case; UserError for one that does not exist."""
-    rules: list[Rule | Lint] = [*all_rules().values(), *all_lints().values()]
-    by_spelling = {spelling.lower(): rule for rule in rules for spelling in (rule.code, rule.name)}
+def named(wanted: str, rules: Catalogue) -> Rule | Lint:
+    """The rule of `rules` with this code or name, whatever its case; UserError for one that does not exist."""
+    by_spelling = {spelling.lower(): rule for rule in rules.values() for spelling in (rule.code, rule.name)}
     if wanted.lower() in by_spelling:
         return by_spelling[wanted.lower()]
     near = difflib.get_close_matches(wanted.lower(), by_spelling, n=1)
@@ -58,8 +58,8 @@ def named(wanted: str) -> Rule | Lint:
     raise UserError(f"there is no rule {wanted}", f"{hint}See autotune rules for all of them.")
 
 
-def _codes(texts: Iterable[str]) -> set[str]:
-    return {named(part.strip()).code for text in texts for part in text.split(",") if part.strip()}
+def _codes(texts: Iterable[str], known: Catalogue) -> set[str]:
+    return {named(part.strip(), known).code for text in texts for part in text.split(",") if part.strip()}
 
 
 def _reason(report: Report, code: str) -> str:

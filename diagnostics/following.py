@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diagnostics.engine import Watch, diagnose, merged
 from diagnostics.finding import Finding, Report, Severity
 from diagnostics.logs import Log
-from diagnostics.rule import Rule
+from diagnostics.rule import Catalogue
 from diagnostics.series import MetricSeries, RunHistory
 
 Known = tuple[str, int, int, Severity]  # what makes a finding the same one
@@ -20,7 +20,7 @@ class Following:
     What was raised once is not raised again, also where rows that came later changed what is known of earlier steps.
     """
 
-    def __init__(self, log: Log, rules: Mapping[str, Rule] | None = None) -> None:
+    def __init__(self, log: Log, rules: Catalogue | None = None) -> None:
         self.runs: Sequence[RunHistory] = ()
         self._log, self._rules = log, rules
         self._watched: list[_Watched] = []
@@ -107,7 +107,7 @@ def _taken(series: MetricSeries, points: int) -> _Taken:
 class _Watched:
     """One segment of a log and the watch that sees it grow."""
 
-    def __init__(self, run: RunHistory, rules: Mapping[str, Rule] | None) -> None:
+    def __init__(self, run: RunHistory, rules: Catalogue | None) -> None:
         self._settings = run.settings
         self.watch = Watch(
             settings=run.settings,

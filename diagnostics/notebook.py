@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diagnostics.catalogue import here
 from diagnostics.choice import choice
 from diagnostics.engine import diagnose
 from diagnostics.errors import UserError
@@ -27,10 +28,13 @@ def diagnosed(
     only: str | Iterable[str],
     ignore: str | Iterable[str],
     run: str | None,
+    rules: str | Path | Iterable[str | Path],
 ) -> Report:
     """The report on one run; see `diagnostics.diagnose`."""
-    chosen = choice(_texts(only), _texts(ignore))
-    report = diagnose(_runs(log, _map(map), run))
+    files = [rules] if isinstance(rules, str | Path) else rules
+    judges = here(files, [Path(log)] if isinstance(log, str | Path) else [])
+    chosen = choice(_texts(only), _texts(ignore), judges)
+    report = diagnose(_runs(log, _map(map), run), judges)
     return report if chosen is None else chosen.of(report)
 
 

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostics.contract import broken
 from diagnostics.errors import UserError, described
+from diagnostics.project import GROUP
 from diagnostics.rule import Lint, Origin, Rule, judges
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-GROUP = "autotune.rules"
 _START = "See CONTRIBUTING.md of autotune for how a rule is written."
 
 

@@ -24,6 +24,7 @@ from typing import Any
 from diagnostics.errors import UserError
 
 FILE, PYPROJECT = "autotune.toml", "pyproject.toml"
+GROUP = "autotune.rules"  # of the entry points of installed packages that have rules
 MOST_BYTES = 1 << 20
 _KEYS = ("rules", "rule_files")
 _GIVE = "Give a file of rules that you trust with --rules."
@@ -44,6 +45,13 @@ class Project:
             return ""
         here = Path.cwd()
         return str(self.file.relative_to(here) if self.file.is_relative_to(here) else self.file)
+
+
+def plain() -> bool:
+    """Whether neither the project of the current folder nor an installed package says anything of rules."""
+    from importlib.metadata import entry_points
+
+    return find(Path.cwd()).file is None and not entry_points(group=GROUP)
 
 
 def find(folder: Path) -> Project:

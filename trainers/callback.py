@@ -11,6 +11,7 @@ import itertools
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import transformers.trainer
 from tqdm import tqdm
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from diagnostics import catalogue
 from diagnostics.errors import UserError
 from diagnostics.events import (
     EVENTS_FILE,
@@ -45,8 +47,9 @@ class AutotuneCallback(Recorder):
     its trial. Each call of `train()` is an attempt of its own in that file. Findings are lines on stderr, and where a
     wandb run is active alerts (from WARNING on) and fields of its summary. A finding of severity `stop_on` or above
     ends training after the step: `stop_on="fatal"`. `reward_bounds` are the lowest and the highest reward there can be.
+    `rules` are Python files with rules of your own; what the project of the current folder says of rules counts.
 
-    Among several processes only the main one writes. UserError for a severity that does not exist.
+    Among several processes only the main one writes. UserError for a severity that does not exist, or for such rules.
     """
 
     def __init__(
@@ -55,8 +58,12 @@ class AutotuneCallback(Recorder):
         *,
         stop_on: Severity | str | None = None,
         reward_bounds: tuple[float, float] | None = None,
+        rules: str | Path | Iterable[str | Path] = (),
     ) -> None:
-        super().__init__(self._hear, stop_on=_severity(stop_on), reward_bounds=reward_bounds)
+        files = [rules] if isinstance(rules, str | Path) else rules
+        super().__init__(
+            self._hear, stop_on=_severity(stop_on), reward_bounds=reward_bounds, rules=catalogue.here(files)
+        )
         trial = os.environ.get(TRIAL_DIR)
         self._directory = Path(trial) if trial else None if directory is None else Path(directory)
         self._log: EventLog | None = None
@@ -106,7 +113,7 @@ class AutotuneCallback(Recorder):
             raise UserError(f"{path} cannot be written: {error}", "Give another directory.") from error
         self.recall(rows if self._state.global_step else ())
         atexit.register(self._broke_off)
-        _say(f"events in {self.folder}; all that is known of the run: autotune diagnose {self.folder}")
+        self._say(f"events in {self.folder}; all that is known of the run: autotune diagnose {self.folder}")
 
     def _shut(self) -> None:
         if self._log is not None:
@@ -123,14 +130,18 @@ class AutotuneCallback(Recorder):
             try:
                 self._log.emit(event)
             except OSError as error:  # a full disk is no reason to end somebody's training
-                _say(f"{self.folder} cannot be written any more, the run is diagnosed all the same: {error}")
+                self._say(f"{self.folder} cannot be written any more, the run is diagnosed all the same: {error}")
                 self._log = None
         if isinstance(event, FindingRaised):
             finding = event.finding
             self._worst[finding.code] = finding
-            _say(alerts.line(finding))
+            self._say(alerts.line(finding))
             alerts.alert(finding)
             alerts.summarise(self._worst.values())
+
+    def _say(self, text: str) -> None:
+        """One line on stderr, above progress bars if there are any."""
+        tqdm.write(visible(f"autotune: {text}"), file=sys.stderr)
 
     def _broke_off(self) -> None:
         """Tell the end of an attempt whose `train()` never returned; nobody calls a callback when it raises."""
@@ -144,11 +155,6 @@ class AutotuneCallback(Recorder):
         reason = "training did not return" if error is None else f"{type(error).__name__}: {error}"
         self._hear(RunEnded(step, Outcome.INTERRUPTED if interrupted else Outcome.FAILED, reason))
         self._shut()
-
-
-def _say(text: str) -> None:
-    """One line on stderr, above progress bars if there are any."""
-    tqdm.write(visible(f"autotune: {text}"), file=sys.stderr)
 
 
 def _severity(given: Severity | str | None) -> Severity | None:

@@ -15,6 +15,7 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from diagnostics.catalogue import here
 from diagnostics.engine import Watch
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
@@ -99,7 +100,7 @@ def _lint(options: Mapping[str, Any], spec: TrialSpec, task: Task) -> None:
         options["generation_batch_size"] = each * options["steps_per_generation"]
     settings = canonical_settings(GRPO, trl.__version__, options, [row["prompt"] for row in task.train])
     settings["peft"] = spec.lora_rank is not None
-    findings = Watch(settings=settings, rules={}).lint()
+    findings = Watch(settings=settings, rules=here()).lint()
     refused = [finding for finding in findings if finding.severity >= Severity.ERROR]
     if settings["batch_size"] > settings["dataset_size"] * settings["num_generations"]:
         refused += [finding for finding in findings if finding.code == "CFG002"]  # TRL drops a batch it cannot fill

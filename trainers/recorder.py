@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,12 @@ from accelerate.utils import gather_object, reduce
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from diagnostics.catalogue import here, notes
 from diagnostics.engine import Watch
 from diagnostics.events import CheckpointSaved, Emit, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
 from diagnostics.finding import Finding, Severity
+from diagnostics.rule import Catalogue
+from diagnostics.text import visible
 from diagnostics.vocabulary import parse_version, vocabulary
 
 GRPO = "trl-grpo"
@@ -44,6 +48,7 @@ class Recorder(TrainerCallback):
     for it, the rows of an evaluation included. The engine closes the step right after, so that a run stops before it
     samples from weights that are beyond repair. What is logged outside of `train()` belongs to no run.
 
+    The run is judged by `rules`, by default those of the project of the current folder, as it is when this is made.
     `reward_bounds` are the lowest and highest reward there can be; a finding of `stop_on` or above ends training, and
     so does `stop` once its outcome is set; `folder` is what checkpoint paths are relative to; `ends=False` leaves
     RunEnded to the caller.
@@ -59,9 +64,12 @@ class Recorder(TrainerCallback):
         notes: Sequence[str] = (),
         folder: Path = Path(),
         ends: bool = True,
+        rules: Catalogue | None = None,
     ) -> None:
         self.emit, self.reward_bounds, self.stop_on = emit, reward_bounds, stop_on
         self.stop, self.notes, self.folder, self.ends = stop or Stop(), tuple(notes), folder, ends
+        self._rules = here() if rules is None else rules
+        self._failed: set[str] = set()  # rules of others whose fault was told
         self.last_step = 0  # that anything was told of
         self._stoppable = stop is not None or stop_on is not None
         self._training = False
@@ -95,16 +103,16 @@ class Recorder(TrainerCallback):
             return
         settings, raw = run_settings(args, model, getattr(train_dataloader, "dataset", None))
         settings["max_steps"] = state.max_steps
-        notes = self.notes
+        said = self.notes + tuple(f"while it ran, {note}" for note in notes(self._rules))
         if settings.get("kl_coef") == 0:
-            notes += ("kl_coef is 0: TRL keeps no reference model, so KL to the reference is not measured",)
-        self._watch = Watch(settings=settings, reward_bounds=self.reward_bounds)
+            said += ("kl_coef is 0: TRL keeps no reference model, so KL to the reference is not measured",)
+        self._watch = Watch(settings=settings, reward_bounds=self.reward_bounds, rules=self._rules)
         for row in self._past:
             self._watch.add(row.step, row.metrics)
             self._watch.close()
         # The first step it will tell of: one that goes on from a checkpoint does not tell of the checkpoint's again.
         step = state.global_step + 1 if state.global_step else 0
-        self.emit(RunStarted(step, framework, version, settings, raw, self.reward_bounds, notes))
+        self.emit(RunStarted(step, framework, version, settings, raw, self.reward_bounds, said))
         self._tell(self._watch.lint(), step)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -172,8 +180,15 @@ class Recorder(TrainerCallback):
         if self._watch is not None:
             self.emit(MetricsLogged(step, self._metrics, self._unmapped))
             self._tell(self._watch.add(step, self._metrics) + self._watch.close(), step)
+            for code in self._watch.failed.keys() - self._failed:
+                self._failed.add(code)
+                self._say(f"{code} at step {step}: {self._watch.failed[code]}")
         self.last_step = step
         self._metrics, self._unmapped = {}, {}
+
+    def _say(self, text: str) -> None:
+        """One line on stderr."""
+        print(visible(f"autotune: {text}"), file=sys.stderr, flush=True)
 
     def _tell(self, findings: Sequence[Finding], step: int) -> None:
         for finding in findings:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -26,6 +26,9 @@ from tui.feed import Feed, Loop, Snapshot
 from tui.log_feed import LogFeed, Logs
 from tui.screens.logs import LogScreen
 from tui.screens.monitor import MonitorScreen
+
+if TYPE_CHECKING:
+    from diagnostics.rule import Catalogue
 
 
 class MonitorResult(Enum):
@@ -56,7 +59,7 @@ class FeedFailed(Message):
 
 
 class MonitorApp(App[MonitorResult]):
-    """Watches the logs that were `found` at `path`, their names read by a person's own map `mine`.
+    """Watches the logs that were `found` at `path`, their names read by a person's own map `mine`, judged by `rules`.
 
     Without them it is the folder of a study; `loop` is the process that runs it, where that is ours.
     """
@@ -76,6 +79,7 @@ class MonitorApp(App[MonitorResult]):
         *,
         found: Found | None = None,
         mine: UserMap | None = None,
+        rules: Catalogue | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
@@ -86,7 +90,7 @@ class MonitorApp(App[MonitorResult]):
             study = self.feed = Feed(path, self._publish, self._broke, loop)
             self._screen = lambda: MonitorScreen(path, study, clock)
         else:
-            self.feed = LogFeed(path, found, self._publish, self._broke, mine=mine, clock=clock)
+            self.feed = LogFeed(path, found, self._publish, self._broke, mine=mine, rules=rules, clock=clock)
             self._screen = lambda: LogScreen(path, clock)
 
     def get_default_screen(self) -> MonitorScreen | LogScreen:
@@ -151,7 +155,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_monitor(
-    path: Path, *, loop: Loop | None = None, found: Found | None = None, mine: UserMap | None = None
+    path: Path,
+    *,
+    loop: Loop | None = None,
+    found: Found | None = None,
+    mine: UserMap | None = None,
+    rules: Catalogue | None = None,
 ) -> MonitorResult:
     """Show the study in the folder `path`, or the logs that were `found` there, until a person leaves; returns how.
 
@@ -162,7 +171,7 @@ def run_monitor(
         elsewhere = "study show" if found is None else "diagnose"
         raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
     sys.setswitchinterval(SWITCH)
-    app = MonitorApp(path, loop, found=found, mine=mine)
+    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     async def run() -> MonitorResult | None:

@@ -27,6 +27,7 @@ from tui.thread import ReadingThread
 if TYPE_CHECKING:  # the first paint waits for no numpy
     from diagnostics.following import Following
     from diagnostics.logs import Log
+    from diagnostics.rule import Catalogue
     from diagnostics.series import RunHistory
 
 INTERVAL = 1.0  # seconds between looks at the files; drawing what grew costs more than reading it
@@ -91,11 +92,12 @@ class LogFeed(ReadingThread[Logs]):
         failed: Callable[[BaseException], None],
         *,
         mine: UserMap | None = None,
+        rules: Catalogue | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(publish, failed)
         self.path = path
-        self._mine, self._clock = mine or UserMap(), clock
+        self._mine, self._rules, self._clock = mine or UserMap(), rules, clock
         self._found = found
         self._trouble = ""
         self._followed: dict[Source, _Followed] = {}
@@ -143,7 +145,7 @@ class LogFeed(ReadingThread[Logs]):
             self._search_after = time.monotonic() + max(SEARCH_INTERVAL, (time.thread_time() - began) / SHARE)
         for source in self._found.sources:
             if source not in self._followed:
-                self._followed[source] = _Followed(source, self._mine)
+                self._followed[source] = _Followed(source, self._mine, self._rules)
 
     def _with_known(self, found: Found) -> Found:
         """`found`, and the logs that are known and no longer there; one that has another file now is the same log."""
@@ -174,6 +176,7 @@ class _Followed:
 
     source: Source
     mine: UserMap
+    rules: Catalogue | None
     view: LogView = field(init=False)
     _open: _Open | None = None
     _version: Version = ()
@@ -237,7 +240,7 @@ class _Followed:
             from diagnostics.logs import open_log
 
             log = open_log(self.source, self.mine)
-            self._open = _Open(log, Following(log))
+            self._open = _Open(log, Following(log, self.rules))
         return self._open
 
 

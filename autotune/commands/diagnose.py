@@ -13,6 +13,7 @@ from diagnostics.finding import Severity
 if TYPE_CHECKING:
     from autotune.looking import Looked
     from diagnostics.choice import Choice
+    from diagnostics.rule import Catalogue
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,23 +42,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=Severity.ERROR.name.lower(),
         help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
     )
+    add_rules_option(parser)
     parser.add_argument("--no-cache", action="store_true", help="read and judge anew what was looked at before")
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
     """Diagnose every log found. UserError for a wrong argument, and where nothing that was named can be read."""
-    from autotune.looking import look, status
+    from autotune.looking import Asked, look, rules_here, status
     from diagnostics.cache import Cache, default_folder
     from diagnostics.user_map import from_options
 
     mine = from_options(args.map)
-    chosen = _choice(args.only, args.ignore)
+    rules = rules_here(args.rules, args.sources)
+    asked = Asked(mine, rules, _choice(args.only, args.ignore, rules))
     fail_on = Severity.parse(args.fail_on)
     if args.follow:
         from autotune.following import follow
 
-        return follow(args.sources, mine, chosen, fail_on, as_json=args.format == "json")
-    looked = look(args.sources, mine, chosen, Cache(None if args.no_cache else default_folder()))
+        return follow(args.sources, asked, fail_on, as_json=args.format == "json")
+    looked = look(args.sources, asked, Cache(None if args.no_cache else default_folder()))
     if not looked.reports and len(looked.errors) == 1:
         raise UserError(looked.errors[0])
     if looked.reports:
@@ -67,12 +70,23 @@ def run(args: argparse.Namespace) -> ExitStatus:
     return ExitStatus.ERROR if looked.errors else status(looked.reports, fail_on)
 
 
-def _choice(only: list[str], ignore: list[str]) -> Choice | None:
+def add_rules_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--rules`."""
+    parser.add_argument(
+        "--rules",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a Python file with rules of your own; it is run, so it must be one that you trust; may be repeated",
+    )
+
+
+def _choice(only: list[str], ignore: list[str], rules: Catalogue | None) -> Choice | None:
     if not only and not ignore:
         return None  # nothing to check against the rules, so that they need not be imported
     from diagnostics.choice import choice
 
-    return choice(only, ignore)
+    return choice(only, ignore, rules)
 
 
 def _show(looked: Looked, *, as_json: bool) -> None:

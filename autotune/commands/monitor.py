@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
     """Show the study or the logs until a person leaves. UserError where there are none, or no terminal."""
     require("textual")
 
+    from autotune.looking import rules_here
     from diagnostics.sources import find
     from diagnostics.user_map import from_options
     from studies.log import is_study
@@ -44,5 +45,5 @@ def run(args: argparse.Namespace) -> ExitStatus:
             raise UserError("--map is for logs of others", f"{path} is a study, whose names are known.")
         run_monitor(path)
     else:
-        run_monitor(path, found=find(path), mine=mine)
+        run_monitor(path, found=find(path), mine=mine, rules=rules_here([], [str(path)]))
     return ExitStatus.CLEAN

@@ -3,60 +3,57 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
+from autotune.commands.diagnose import add_rules_option
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
-    from diagnostics.rule import Lint, Rule
+    from diagnostics.rule import Catalogue
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("rule", metavar="CODE", nargs="?", help="code or name of a rule, such as KL002 or kl_explosion")
+    add_rules_option(parser)
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
-    """Show the table, or the page of `args.rule`; UserError for a rule that does not exist."""
+    """Show the list, or the page of `args.rule`; UserError for a rule that does not exist."""
     from autotune.output import show
-    from diagnostics.choice import named
-    from diagnostics.rule import all_lints, all_rules
+    from diagnostics.catalogue import here
 
-    rules: list[Rule | Lint] = [*all_rules().values(), *all_lints().values()]
+    rules = here(args.rules)
     if args.rule is None:
-        show(_table(rules))
+        show(*_list(rules))
         return ExitStatus.CLEAN
 
     from rich.markdown import Markdown
 
-    show(Markdown(page(named(args.rule))))
+    from diagnostics.choice import named
+    from diagnostics.pages import page
+
+    show(Markdown(page(named(args.rule, rules))))
     return ExitStatus.CLEAN
 
 
-def page(rule: Rule | Lint) -> str:
-    """The rule's page as Markdown: its docstring, what it needs, and its thresholds."""
-    needs = [need if isinstance(need, str) else " or ".join(need) for need in rule.needs]
-    thresholds = [f"- `{name}` = {value!r}" for name, value in rule.thresholds.items()]
-    return "\n".join(
-        [
-            f"# {rule.code} {rule.name} ({rule.severity.name.lower()})",
-            rule.page,
-            "",
-            "## Needs",
-            *(f"- {need}" for need in needs or ["nothing beyond a run"]),
-            "",
-            "## Thresholds",
-            *(thresholds or ["- none"]),
-        ]
-    )
+def _list(rules: Catalogue) -> Iterator[RenderableType]:
+    """Two lines for each rule: what it is called, and what it means."""
+    from rich.padding import Padding
+    from rich.text import Text
 
+    from diagnostics.pages import families, meaning
+    from diagnostics.report.styles import STYLES
+    from diagnostics.text import visible
 
-def _table(rules: list[Rule | Lint]) -> Table:
-    from rich.table import Table
-
-    table = Table("code", "name", "severity", "what it says", box=None, pad_edge=False, header_style="bold")
-    for rule in rules:
-        table.add_row(rule.code, rule.name, rule.severity.name.lower(), rule.page.partition("\n")[0])
-    return table
+    for title, judges in families(rules):
+        yield Text(title, "bold")
+        for judge in judges:
+            changed = f", {judge.tuning.where}" if judge.tuning is not None else ""
+            severity = ("left out" if judge.ignored else judge.highest.name.lower()) + visible(changed)
+            yield Text.assemble(f"  {judge.code}  {judge.name}  ", (severity, STYLES[judge.highest]))
+            yield Padding(Text(visible(meaning(judge)), "dim"), (0, 0, 0, 2 + len(judge.code) + 2))
+        yield Text()

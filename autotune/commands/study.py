@@ -122,8 +122,10 @@ def _start(args: argparse.Namespace) -> ExitStatus:
 
     from autotune import search
     from autotune.loop import create
+    from diagnostics.catalogue import here
 
     search.check(how)
+    here()  # what is wrong with the project's rules is told before anything begins
     directory = args.dir if args.dir is not None else new_directory(RUNS, spec.name)
     create(spec, _without_password(how), directory)
     return _go(directory, spec, plain=args.plain)
@@ -196,6 +198,7 @@ def _require(spec: StudySpec) -> None:
 
 
 def _resume(args: argparse.Namespace) -> ExitStatus:
+    from diagnostics.catalogue import here
     from studies.log import StudyLog, read
 
     directory = args.study or latest(RUNS)
@@ -206,6 +209,7 @@ def _resume(args: argparse.Namespace) -> ExitStatus:
     if args.storage is not None:
         how = _without_password(replace(how, storage=args.storage))
     _require(spec)
+    here()
     if (spec, how) != (study.spec, study.search):
         log = StudyLog(directory)
         log.resumed(spec, how)

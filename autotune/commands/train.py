@@ -74,9 +74,11 @@ def run(args: argparse.Namespace) -> ExitStatus:
     """Train, show the diagnosis, and say by the exit status whether something was found."""
     spec, name = _spec(args)
     require("torch", "transformers", "trl")
+    from diagnostics.catalogue import here
     from studies import trial
     from studies.log import claim
 
+    here()  # what is wrong with the project's rules is told before anything begins
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks > 1 and args.dir is None:
         raise UserError("under `accelerate launch` the folder must be given", "Add --dir, the same for all processes.")
@@ -257,11 +259,12 @@ def _follow(directory: Path, view: LiveRun | PlainRun, alive: Callable[[], bool]
 
 def _diagnosed(directory: Path, fail_on: Severity) -> ExitStatus:
     from autotune.output import show
+    from diagnostics.catalogue import here
     from diagnostics.engine import diagnose
     from diagnostics.readers import events
     from diagnostics.report import terminal
 
-    report = diagnose(events.read(directory))
+    report = diagnose(events.read(directory), here())
     show(terminal.render(report))
     worst = report.worst()
     return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autotune.launch.script_log import READS, SOME, ScriptLog
+from diagnostics.catalogue import here, notes
 from diagnostics.engine import Watch
 from diagnostics.events import (
     EVENTS_FILE,
@@ -38,6 +39,7 @@ class Translator:
     def __init__(self, directory: Path, spec: CommandSpec, attempt: int) -> None:
         self._directory, self._spec, self._attempt = directory, spec, attempt
         self._script = ScriptLog(directory.absolute(), spec.log_path(directory, attempt))
+        self._rules = here()
         self._names: Names | None = None
         self._rows: deque[Row] = deque()
         self._events: EventLog | None = None
@@ -106,7 +108,8 @@ class Translator:
         notes = self._script.notes()
         if self._past:
             notes.append(f"{self._past} {'row' if self._past == 1 else 'rows'} of steps that were past left out")
-        return notes
+        failed = self._watch.failed if self._watch is not None else {}
+        return notes + [f"{code}: {why}" for code, why in failed.items()]
 
     def _take(self, row: Row) -> None:
         if row.step < self._step:
@@ -139,14 +142,14 @@ class Translator:
         asked = {name: value for name, value in self._spec.knobs.items() if name in settings()}
         known = asked | ({"max_steps": self._script.max_steps} if self._script.max_steps else {})
         path = self._script.path
-        notes = [f"run by a study as: {self._spec.command}"]
+        told = [f"run by a study as: {self._spec.command}", *(f"while it ran, {note}" for note in notes(self._rules))]
         if path is not None:
             words = "" if self._framework in ("", UNKNOWN) else f", names as in {self._framework}"
-            notes.append(f"metrics are read from {path.name}{words}")
+            told.append(f"metrics are read from {path.name}{words}")
         raw = {**self._spec.knobs, "seed": self._spec.seed}
-        self._emit(RunStarted(step, self._framework or UNKNOWN, "", known, raw, None, tuple(notes)))
+        self._emit(RunStarted(step, self._framework or UNKNOWN, "", known, raw, None, tuple(told)))
         if self._watch is None:
-            self._watch = Watch(settings=known)
+            self._watch = Watch(settings=known, rules=self._rules)
             self._tell(self._watch.lint(), step)
 
     def _tell(self, raised: Iterable[Finding], step: int) -> None:
