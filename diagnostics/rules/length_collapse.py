@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from diagnostics.finding import Confidence, Direction, Evidence, Severity
-from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARD, joined, progress
+from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARDS, joined, progress
 from diagnostics.remedies import setting, slower, tighter
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
 from diagnostics.stats import mean, rolling_mean
 
-LENGTH = "completion_length_mean"
+REWARD, LENGTH = "reward_mean", "completion_length_mean"
 
 FIRST = 3  # points of the baseline: updates that are far too large end it within a few
 
@@ -19,7 +19,7 @@ FIRST = 3  # points of the baseline: updates that are far too large end it withi
     "LEN002",
     Severity.WARNING,
     needs=[LENGTH],
-    uses=[REWARD],
+    uses=[*REWARDS],
     warmup=NOISE,
     lookback=NOISE + 5,
     min_points=RECENT,

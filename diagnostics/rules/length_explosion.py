@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Direction, Evidence, Prescription, Severity
-from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARD, WARMUP, early, joined, progress, recent_median
+from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARDS, WARMUP, early, joined, progress, recent_median
 from diagnostics.remedies import FAR, LOST, slower
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
 from diagnostics.stats import lagged, mean, rolling_mean
 
-LENGTH, CUT = "completion_length_mean", "truncated_share"
+REWARD, LENGTH, CUT = "reward_mean", "completion_length_mean", "truncated_share"
 
 SPAN = 80  # points over which completions grow while the reward stands still
 PATIENCE = 40  # points of a reward that has not risen before that is held against it
@@ -23,7 +23,7 @@ FIRST = 3  # points of the baseline of truncation: updates that are far too larg
     "LEN003",
     Severity.WARNING,
     needs=[(LENGTH, CUT)],
-    uses=[REWARD, LENGTH, CUT, *KL_TOKEN],
+    uses=[*REWARDS, LENGTH, CUT, *KL_TOKEN],
     warmup=NOISE,
     lookback=SPAN + NOISE + 5,
     min_points=RECENT,

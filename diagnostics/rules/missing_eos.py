@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Evidence, Severity
-from diagnostics.progress import NOISE, REWARD, WARMUP, joined, progress
+from diagnostics.progress import NOISE, REWARDS, WARMUP, joined, progress
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
 from diagnostics.stats import sustained
 
-CUT, EOS = "truncated_share", "eos_tokens"
+REWARD, CUT, EOS = "reward_mean", "truncated_share", "eos_tokens"
 
 PATIENCE = 30  # points after which a policy that can end its answers has done so once
 
@@ -20,7 +20,7 @@ PATIENCE = 30  # points after which a policy that can end its answers has done s
     "LEN004",
     Severity.WARNING,
     needs=[(CUT, EOS)],
-    uses=[REWARD],
+    uses=[*REWARDS],
     warmup=NOISE,
     lookback=PATIENCE + 5,
     min_points=PATIENCE,
