@@ -53,9 +53,16 @@ def crowded(found: Mask) -> Mask:
 
 
 def spike_alarms(
-    series: MetricSeries, seen: Spikes, times: float, remedies: Callable[[float, int], tuple[Prescription, ...]]
+    series: MetricSeries,
+    seen: Spikes,
+    times: float,
+    remedies: Callable[[float, int], tuple[Prescription, ...]],
+    repeated: float = 0.0,
 ) -> Iterator[Alarm]:
-    """INFO at a spike, WARNING where it is crowded, with the `remedies` for a spike of that size at that step."""
+    """INFO at a spike, WARNING where several of at least `repeated` times the usual size come together.
+
+    `remedies` are what helps against a spike of that size at that step.
+    """
 
     def single(i: int) -> Told:
         return told_of_spike(series, seen, i, times, advice=(HARMLESS,))
@@ -65,7 +72,9 @@ def spike_alarms(
 
     if seen.found.any():
         yield Alarm(Severity.INFO, series.steps, seen.found, single)
-        yield Alarm(Severity.WARNING, series.steps, crowded(seen.found), several)
+        with np.errstate(invalid="ignore"):
+            large = seen.found & (seen.size >= repeated * seen.usual)
+        yield Alarm(Severity.WARNING, series.steps, crowded(large), several)
 
 
 def told_of_spike(

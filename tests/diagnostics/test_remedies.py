@@ -29,6 +29,9 @@ COLLAPSED = {KL: "0 0.3 0.9~0.1*98", "reward_mean": "-0.2~0.05*2 -0.65~0.05*98"}
 DECLINE = {"reward_mean": "0.5~0.05*30 0.5-0.01~0.05*80"}
 UNSURE = {"entropy.token": "1*20 0.005*20"}
 CLIPPED = {"clip_fraction.token": "0.3*20"}
+JUMPS = {"value_loss": "0.5~0.02*40 9 0.5~0.02*5 9 9 0.5~0.02*20"}
+WORTHLESS = {"explained_variance": "-0.5*40"}
+FAR_OFF = {"kl.rollout.k2.token": "0.5*20"}
 BLOWN_UP = {"grad_norm": "1*5 nan*5"}
 
 TABLE = [
@@ -80,6 +83,17 @@ TABLE = [
     ("ENT001", UNSURE, {"temperature": 0.71}, SLOWER),
     ("UPD002", CLIPPED, {"update_epochs": 2}, ("update_epochs", "/ 4")),
     ("UPD002", CLIPPED, {"update_epochs": 1}, ("learning_rate", "/ 2")),
+    ("UPD001", FAR_OFF, {"update_epochs": 2}, ("update_epochs", "/ 4")),
+    ("UPD001", FAR_OFF, {"update_epochs": 1}, ("learning_rate", "/ 2")),
+    # the critic
+    ("VAL001", JUMPS | {KL: "0.51*70"}, {}, SLOWER),
+    ("VAL001", JUMPS | {KL: "0.49*70"}, {}, ("vf_coef", "/ 2")),
+    ("VAL001", JUMPS, {"value_learning_rate": 1e-4}, ("value_learning_rate", "/ 10")),
+    ("VAL002", WORTHLESS, {}, ("vf_coef", "x 2")),
+    ("VAL002", WORTHLESS, {"learning_rate": 1e-5}, ("value_learning_rate", "= 0.0001")),
+    ("VAL002", WORTHLESS, {"learning_rate": 1e-5, "value_learning_rate": 1e-3}, ("value_learning_rate", "x 10")),
+    ("VAL002", WORTHLESS, {"learning_rate": 1e-5, "value_learning_rate": 1.1e-3}, ("value_learning_rate", "/ 10")),
+    ("VAL002", WORTHLESS, {"value_learning_rate": 1e-4}, ("value_learning_rate", "x 10")),
     ("NUM001", BLOWN_UP, {}, ("learning_rate", "/ 10")),
     ("LEN001", {"truncated_share": "0.5*20"}, {}, ("max_completion_length", "x 2")),
 ]
@@ -107,6 +121,8 @@ def test_the_first_prescription(code, metrics, settings, expected):
         ("RWD003", DECLINE, {"update_epochs": 2}, [("update_epochs", "/ 4")]),
         ("ENT001", UNSURE, {"kl_coef": 0.0}, [("kl_coef", "= 0.04")]),
         ("ENT001", UNSURE, {"kl_coef": 0.01}, []),
+        ("UPD001", FAR_OFF, {}, [("max_grad_norm", "= 1")]),
+        ("UPD001", FAR_OFF, {"max_grad_norm": 1.0}, []),
         ("NUM001", BLOWN_UP, {}, [("max_grad_norm", "= 1")]),
         ("NUM001", BLOWN_UP, {"max_grad_norm": 1.01}, [("max_grad_norm", "= 1")]),
         ("NUM001", BLOWN_UP, {"max_grad_norm": 0.0}, [("max_grad_norm", "= 1")]),  # 0 clips nothing
