@@ -19,6 +19,7 @@ from labels import Label, Run, Wanted, ranges
 from diagnostics.finding import Finding, Severity
 from diagnostics.series import RunHistory, Steps
 
+Said = Mapping[str, tuple[Finding, ...]]  # by code, every rise of it on a run
 NEAR = 0.1  # of the length of a run: an onset so far from where it is labelled is right
 
 
@@ -79,29 +80,39 @@ class Onset:
     right: bool
 
 
-def judged(label: Label, raised: Iterable[Finding]) -> Verdict:
-    """What `raised`, every rise of every code on a run, comes to."""
-    by_code: dict[str, list[Finding]] = defaultdict(list)
+def by_code(raised: Iterable[Finding]) -> Said:
+    """What was raised on a run, by code."""
+    said: dict[str, list[Finding]] = defaultdict(list)
     for finding in raised:
-        by_code[finding.code].append(finding)
+        said[finding.code].append(finding)
+    return {code: tuple(findings) for code, findings in said.items()}
+
+
+def judged(label: Label, said: Said) -> Verdict:
+    """What it comes to that this was said of a run."""
     found, missed = [], []
     for wanted in label.present:
         least = Severity.INFO if wanted.info_is_enough else Severity.WARNING
-        said = tuple(f for code in sorted(wanted.codes) for f in by_code.get(code, ()) if f.severity >= least)
-        if said:
-            found.append((wanted, said))
+        enough = tuple(f for code in sorted(wanted.codes) for f in said.get(code, ()) if f.severity >= least)
+        if enough:
+            found.append((wanted, enough))
         else:
             missed.append(wanted)
     fine = label.maybe.union(*(wanted.codes for wanted in label.present))
     false = tuple(
         loud[0]
-        for code, findings in by_code.items()
+        for code, findings in said.items()
         if code not in fine
         and (label.absent is None or code in label.absent)
         and (loud := [f for f in findings if f.severity >= Severity.WARNING])
     )
-    errors = [f for findings in by_code.values() for f in findings if label.healthy and f.severity >= Severity.ERROR]
+    errors = [f for findings in said.values() for f in findings if label.healthy and f.severity >= Severity.ERROR]
     return Verdict(tuple(found), tuple(missed), false, tuple(errors))
+
+
+def verdicts_on(runs: Sequence[Run], said: Mapping[str, Said]) -> dict[str, Verdict]:
+    """By the name of the run."""
+    return {run.name: judged(run.label, said[run.name]) for run in runs}
 
 
 def total(verdicts: Mapping[str, Verdict], runs: Sequence[Run]) -> Score:

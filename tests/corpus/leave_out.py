@@ -14,16 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from judge import judged
+from judge import Said, by_code, judged
 from labels import Run
 
 from diagnostics.engine import diagnose
 from diagnostics.finding import Finding
 from diagnostics.rule import Rule
 
-FACTORS = (0.5, 0.71, 1.41, 2.0)
+FACTORS = (0.71, 1.41, 0.5, 2.0)  # the smaller change first, which stands where a larger one is no better
 Thresholds = Mapping[str, float]
-Said = dict[str, tuple[Finding, ...]]  # what each code raised on a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +47,16 @@ class Chosen:
 
 def said_by_default(runs: Sequence[Run]) -> dict[str, Said]:
     """By the name of the run and the code: everything raised with the thresholds as they are."""
-    said: dict[str, Said] = {}
-    for run in runs:
-        raised = diagnose(run.segments).raised if run.segments else ()
-        said[run.name] = {code: tuple(f for f in raised if f.code == code) for code in {f.code for f in raised}}
-    return said
+    return {run.name: by_code(diagnose(run.segments).raised if run.segments else ()) for run in runs}
 
 
 def left_out(
     runs: Sequence[Run], said: Mapping[str, Said], rules: Mapping[str, Rule]
-) -> tuple[dict[str, Said], list[Move]]:
+) -> tuple[Mapping[str, Said], list[Move]]:
     """What is said of each run with thresholds chosen without its repository, and which of them moved."""
     with multiprocessing.get_context("fork").Pool(2, _begin, (runs, said, rules)) as pool:
         chosen = [choice for of_rule in pool.imap_unordered(_choose, rules) for choice in of_rule]
-    without = {name: dict(by_code) for name, by_code in said.items()}
+    without = {name: dict(of_run) for name, of_run in said.items()}
     for choice in chosen:
         for name, findings in choice.said.items():
             without[name][choice.code] = findings
@@ -83,6 +78,13 @@ def house_defaults(rule: Rule) -> list[str]:
             found += waiting if "house default" in source else []
             waiting = []
     return [name for name in rule.thresholds if name in found]
+
+
+def around(default: float) -> list[float]:
+    """What a threshold can be instead; whole numbers stay whole, and at least 1."""
+    if isinstance(default, int):
+        return [n for n in dict.fromkeys(max(1, round(default * factor)) for factor in FACTORS) if n != default]
+    return [default * factor for factor in FACTORS]
 
 
 _given: tuple[Sequence[Run], Mapping[str, Said], Mapping[str, Rule]]  # to a process, once
@@ -124,19 +126,17 @@ class _Fit:
         thresholds = {name: self._rule.thresholds[name] for name in self._free}
         if not any(self._to_gain(run) for run in runs):
             return thresholds
-        value, moved = self._value(runs, thresholds), True
-        while moved:
-            moved = False
-            for name in self._free:
-                for other in _around(self._rule.thresholds[name]):
-                    changed = {**thresholds, name: other}
-                    if (better := self._value(runs, changed)) > value:
-                        value, thresholds, moved = better, changed, True
+        value = self._value(runs, thresholds)
+        for name in self._free:
+            for other in around(self._rule.thresholds[name]):
+                changed = {**thresholds, name: other}
+                if (better := self._value(runs, changed)) > value:
+                    value, thresholds = better, changed
         return thresholds
 
     def _to_gain(self, run: Run) -> bool:
         """Whether the rule misses anything of `run`, or says anything false: else no other threshold is better."""
-        verdict = judged(run.label, (f for findings in self._said[run.name].values() for f in findings))
+        verdict = judged(run.label, self._said[run.name])
         code = self._rule.code
         return any(code in missed.codes for missed in verdict.missed) or any(f.code == code for f in verdict.false)
 
@@ -146,8 +146,8 @@ class _Fit:
     def _value_of(self, run: Run, thresholds: Thresholds) -> int:
         key = run.name, tuple(thresholds.values())
         if key not in self._values:
-            others = [f for code, of in self._said[run.name].items() if code != self._rule.code for f in of]
-            verdict = judged(run.label, [*others, *self._says(run, thresholds)])
+            said = {**self._said[run.name], self._rule.code: self._says(run, thresholds)}
+            verdict = judged(run.label, said)
             self._values[key] = len(verdict.found) - len(verdict.missed) - 2 * len(verdict.false)
         return self._values[key]
 
@@ -158,10 +158,3 @@ class _Fit:
             raised = diagnose(run.segments, {changed.code: changed}).raised if run.segments else ()
             self._raised[key] = tuple(f for f in raised if f.code == changed.code)
         return self._raised[key]
-
-
-def _around(default: float) -> list[float]:
-    """What a threshold can be instead; whole numbers stay whole, and at least 1."""
-    if isinstance(default, int):
-        return sorted({max(1, round(default * factor)) for factor in FACTORS} - {default})
-    return [default * factor for factor in FACTORS]

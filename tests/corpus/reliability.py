@@ -12,9 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from judge import judged
+from judge import Said, judged
 from labels import Run
-from leave_out import Said
 
 from diagnostics.finding import Confidence, Severity
 
@@ -49,10 +48,10 @@ def reliability(runs: Sequence[Run], said: Mapping[str, Said]) -> Mapping[tuple[
     counted: dict[tuple[str, Confidence], Right] = defaultdict(Right)
     for run in runs:
         present = {code for wanted in run.label.present for code in wanted.codes}
-        false = {f.code for f in judged(run.label, (f for of in said[run.name].values() for f in of)).false}
+        false = {f.code for f in judged(run.label, said[run.name]).false}
         for code, findings in said[run.name].items():
-            worst = max(findings, key=lambda finding: finding.severity)
-            if worst.severity < Severity.WARNING:
+            worst = max(findings, key=lambda finding: finding.severity, default=None)
+            if worst is None or worst.severity < Severity.WARNING:
                 continue
             if code in present:
                 one = Right(present=1)

@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from judge import Score, Verdict, by_rule, judged, total
+from judge import Said, Score, Verdict, by_rule, total, verdicts_on
 from labels import SHARED, WE, Run, Wanted, corpora, ranges, runs
-from leave_out import Said, house_defaults, left_out, said_by_default
+from leave_out import house_defaults, left_out, said_by_default
 from reliability import Right, claims, reliability
 
 from diagnostics.finding import Confidence
@@ -71,12 +71,7 @@ def called(code: str) -> str:
     return f"{code} {judges[code].name}" if code in judges else code
 
 
-def verdicts_on(recorded: Sequence[Run], said: Mapping[str, Said]) -> dict[str, Verdict]:
-    """What is said of each run comes to."""
-    return {run.name: judged(run.label, (f for of in said[run.name].values() for f in of)) for run in recorded}
-
-
-def without_one(recorded: Sequence[Run], said: Mapping[str, Said]) -> dict[str, Said]:
+def without_one(recorded: Sequence[Run], said: Mapping[str, Said]) -> Mapping[str, Said]:
     """Print what thresholds are worth on a repository that they were not chosen on; what is said with those."""
     begin = time.perf_counter()
     anew, moves = left_out(recorded, said, all_rules())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from judge import Score, by_rule, judged, onset_of, total
+from judge import Score, by_code, by_rule, judged, onset_of, total
 from labels import OURS, PATHOLOGIES, Label, Range, Run, Wanted, label_of, ranges, runs
 
 from diagnostics.finding import Confidence, Finding, Severity
@@ -44,7 +44,7 @@ def counts(score: Score) -> tuple[int, int, int]:
 
 def counted(of: Label, *raised: Finding) -> tuple[int, int, int]:
     one = run(of)
-    return counts(total({one.name: judged(of, raised)}, [one]))
+    return counts(total({one.name: judged(of, by_code(raised))}, [one]))
 
 
 # ---- found, missed, false
@@ -78,9 +78,9 @@ def test_what_is_counted(of, raised, expected):
 
 def test_a_healthy_run_has_no_error_even_where_the_code_may_be_said():
     healthy = label(absent=None, maybe="KL001", healthy=True)
-    assert judged(healthy, [found("KL001"), found("KL002")]).errors == ()
-    assert [f.severity for f in judged(healthy, [found("KL001"), found("KL001", FATAL)]).errors] == [FATAL]
-    assert judged(label(), [found("KL001", FATAL)]).errors == ()
+    assert judged(healthy, by_code([found("KL001"), found("KL002")])).errors == ()
+    assert [f.severity for f in judged(healthy, by_code([found("KL001"), found("KL001", ERROR)])).errors] == [ERROR]
+    assert judged(label(), by_code([found("KL001", FATAL)])).errors == ()
 
 
 def test_precision_and_recall():
@@ -94,7 +94,7 @@ def test_each_rule_has_a_row_of_its_own():
     one = run(label("KL002/KL005", "VAL001/VAL003", absent="RWD001"), name="one")
     other = run(label("KL002"), name="other")
     raised = {"one": [found("KL002"), found("KL005"), found("RWD001")], "other": [found("KL002")]}
-    verdicts = {r.name: judged(r.label, raised[r.name]) for r in (one, other)}
+    verdicts = {r.name: judged(r.label, by_code(raised[r.name])) for r in (one, other)}
     rows = {code: counts(score) for code, score in by_rule(verdicts, [one, other]).items()}
     assert rows == {
         "KL002": (2, 0, 0),
@@ -159,7 +159,7 @@ def test_the_onset(steps, first, raised, error, right):
 
 def test_without_a_clear_label_there_is_no_onset():
     assert onset_of(run(label()), Wanted(frozenset({"KL001"}), steps="late"), [found("KL001")]) is None
-    score = total({"run": judged(label("KL001"), [found("KL001")])}, [run(label("KL001"))])
+    score = total({"run": judged(label("KL001"), by_code([found("KL001")]))}, [run(label("KL001"))])
     assert (score.onsets, score.near) == ([], 0)
     assert math.isnan(score.onset_error)
 
@@ -185,7 +185,9 @@ def test_of_several_findings_the_nearest_tells_the_onset():
 def test_the_error_of_the_table_is_the_median():
     one, other, third = (run(label("KL001", steps="0"), name=name) for name in ("one", "other", "third"))
     raised = {"one": 0, "other": 9, "third": 50}
-    verdicts = {r.name: judged(r.label, [found("KL001", first=raised[r.name], raised=60)]) for r in (one, other, third)}
+    verdicts = {
+        r.name: judged(r.label, by_code([found("KL001", first=raised[r.name], raised=60)])) for r in (one, other, third)
+    }
     score = total(verdicts, [one, other, third])
     assert score.onset_error == pytest.approx(9 / 99)
     assert score.near == 2

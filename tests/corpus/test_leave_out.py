@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from judge import Said, by_code
 from labels import Label, Run, Wanted
-from leave_out import Move, Said, house_defaults, left_out
+from leave_out import Move, around, house_defaults, left_out
 from reliability import Right, claims, reliability
 
 from diagnostics.engine import diagnose
@@ -40,7 +41,7 @@ def run(name: str, repository: str, label: Label, highest: float) -> Run:
 
 
 def said(runs: list[Run], rules: dict[str, Rule] = RULES) -> dict[str, Said]:
-    return {r.name: {"TST001": found} if (found := diagnose(r.segments, rules).raised) else {} for r in runs}
+    return {r.name: by_code(diagnose(r.segments, rules).raised) for r in runs}
 
 
 def test_the_thresholds_of_the_house_are_told_by_the_page():
@@ -53,16 +54,35 @@ def test_a_repository_is_judged_with_what_fits_the_others():
     assert said(runs) == {"low": {}, "fine": {}, "fine too": {}}
     anew, moves = left_out(runs, said(runs), RULES)
     assert moves == [Move("b", "TST001", "limit", 1.0, 0.71)]
-    assert {name: [f.raised_at for f in by_code.get("TST001", ())] for name, by_code in anew.items()} == {
+    assert {name: [f.raised_at for f in of_run.get("TST001", ())] for name, of_run in anew.items()} == {
         "low": [], "fine": [5], "fine too": [],
     }  # fmt: skip
 
 
 def test_false_alarms_weigh_twice():
-    """A lower limit would find one and say two that are false; found - missed rises by 2, false alarms cost 4."""
+    """A lower limit would find one, which is then not missed either, and say two that are false."""
     runs = [run("low", "a", SICK, 0.8), run("fine", "a", HEALTHY, 0.9), run("other", "b", HEALTHY, 0.0)]
     runs += [replace(runs[1], name="fine too")]
     assert left_out(runs, said(runs), RULES)[1] == []
+
+
+def test_two_found_outweigh_one_false():
+    runs = [run("low", "a", SICK, 0.8), run("fine", "a", HEALTHY, 0.9), run("other", "b", HEALTHY, 0.0)]
+    runs += [replace(runs[0], name="as low")]
+    _, moves = left_out(runs, said(runs), RULES)
+    assert moves == [Move("b", "TST001", "limit", 1.0, 0.71)]
+
+
+def test_a_false_alarm_is_a_reason_to_move():
+    runs = [run("high", "a", HEALTHY, 1.2), run("other", "b", SICK, 1.3)]
+    anew, moves = left_out(runs, said(runs), RULES)
+    assert moves == [Move("b", "TST001", "limit", 1.0, 1.41)]
+    assert anew["other"] == {"TST001": ()}
+
+
+@pytest.mark.parametrize(("default", "others"), [(1.0, [0.71, 1.41, 0.5, 2.0]), (1, [2]), (10, [7, 14, 5, 20])])
+def test_what_a_threshold_can_be_instead(default, others):
+    assert around(default) == others
 
 
 def test_a_tie_changes_nothing():
@@ -88,7 +108,7 @@ def test_what_is_said_is_right_wrong_or_not_known():
             "ANY001": (found("ANY001", MEDIUM),),
             "SMALL1": (found("SMALL1", HIGH, Severity.INFO),),
         },
-        "healthy": {"TST001": (found("TST001", HIGH),)},
+        "healthy": {"TST001": (found("TST001", HIGH),), "MAY001": ()},
     }
     assert reliability(runs, findings) == {
         ("ANY001", MEDIUM): Right(unknown=1),
