@@ -26,6 +26,9 @@ AGREED = 0.5  # share of groups without variance above which most teach nothing:
 OVERSHOOTING = 100.0  # times the policy's learning rate above which the critic's is too high: house default
 CLIPPED = 1.0  # gradient norm at which clipping is usual: the default of transformers' TrainingArguments
 
+# What is to be done where a task is learned, or was too easy.
+HARDER = "Stop here, or go on with harder prompts: these have nothing left to teach."
+
 
 def setting(run: RunHistory, name: str) -> float | None:
     """A setting as a number, None where it is not known, no number, or none that float64 holds."""
@@ -80,7 +83,8 @@ def looser(metric: str, amount: float) -> Prescription:
 
 def tighter(run: RunHistory, metric: str, amount: float) -> Prescription:
     """Four times the KL penalty, or the usual one where there is none."""
-    change = Scale(4) if setting(run, "kl_coef") else Set(USUAL)
+    penalised = setting(run, "kl_coef") or run.get("kl_coef").values[:1].any()  # one or the other may be all we know
+    change = Scale(4) if penalised else Set(USUAL)
     because = "a stronger pull to the reference keeps the policy where its samples still make sense"
     return _to_try("kl_coef", change, metric, Direction.DOWN, amount, because)
 
