@@ -35,6 +35,7 @@ RECENT = 9  # points of one level, a running median
         Case(example({EACH[0]: "0.04~0.005*30 0.13 0.04~0.005*9"}), "info@30"),
         Case(example({EACH[0]: "0.02 0.04 0.06 " * 10 + "0.22 " + "0.02 0.04 0.06 " * 9}), "info@30"),
         Case(example({EACH[4]: "0.12~0.001*30"}), "warning@8"),
+        Case(example({EACH[2]: "-0.2~0.01*30"}), "warning@8"),
         Case(example({EACH[1]: "1.2~0.1*30"}), "error@8"),
         Case(example({EACH[1]: "0.1+0.05*40"}), "warning@8 error@23"),
         Case(example({SUMMED[1]: "0.3~0.01*30 1.2 0.3~0.01*20"}), "info@30"),

@@ -38,6 +38,7 @@ ONCE = {"update_epochs": 1, "steps_per_generation": 4, "gradient_accumulation_st
         example({CLIPPED[0]: "0.0009*40", MOVED[0]: "0.0009*40"}, settings=ONCE),  # what rounding leaves
         example({CLIPPED[0]: "0.02*40"}, settings=ONCE | {"update_epochs": 2}),
         example({CLIPPED[0]: "0.02*40"}, settings=ONCE | {"steps_per_generation": 8}),  # two optimizer steps a rollout
+        example({CLIPPED[0]: "0.02*40"}, settings={"update_epochs": 1, "gradient_accumulation_steps": 4}),
         example({CLIPPED[0]: "0.02*40"}, settings={"update_epochs": 1}),  # it may be split into mini-batches
     ],
 )

@@ -1,0 +1,102 @@
+"""What stands out of a metric's own recent life, computed by hand."""
+
+import numpy as np
+import pytest
+
+from diagnostics.engine import rises
+from diagnostics.rule import all_rules
+from diagnostics.series import example
+from diagnostics.spikes import crowded, spikes
+
+
+def found(notation: str, **limits: float) -> list[int]:
+    limits = {"times": 3.0, "deviations": 8.0} | limits
+    return np.flatnonzero(spikes(example({"m": notation})["m"], **limits).found).tolist()
+
+
+def test_a_spike_is_far_above_what_was_usual_before_it():
+    # usually 2, and no deviations: 6 is three times as much
+    seen = spikes(example({"m": "2*30 6 2*10"})["m"], times=3, deviations=8)
+    assert seen.usual[30] == 2
+    assert seen.usual[31] == 2
+    assert np.flatnonzero(seen.found).tolist() == [30]
+    assert found("2*30 5.9 2*10") == []
+    assert found("2*30 7 2*10", floor=6.9) == [30]
+    assert found("2*30 7 2*10", floor=7) == []
+
+
+def test_the_point_itself_is_not_part_of_what_was_usual():
+    assert spikes(example({"m": "1*13 9*14"})["m"], times=3, deviations=8).usual[:14].tolist()[1:] == [1] * 13
+    assert found("1 1 1 1 1 1 1 1 1 1 5 5") == [10, 11]
+
+
+def test_scatter_is_measured_before_the_point():
+    # usually 1 without deviations; then 12 and 14 with deviations of 2 and 4, which 8 of them add to
+    assert found("1*27 1 2 1 2 1 2 9 1*5") == [33]
+    assert found("10 12 14 " * 20 + "38") == [60]
+    assert found("10 14 18 " * 20 + "45") == []
+
+
+def test_the_first_ten_points_are_a_beginning():
+    assert found("1*9 50 1*20") == []
+    assert found("1*10 50 1*20") == [10]
+
+
+def test_the_sign_does_not_matter_and_nothing_stands_out_of_zero():
+    assert found("-1 1 " * 15 + "-9 1 -1") == [30]
+    assert found("-2*30 -9 -2*5") == [30]
+    assert found("0*30 9 0*5") == []
+
+
+def test_what_is_not_finite_breaks_nothing():
+    assert found("1*20 nan*3 1*10 inf 1*5 9 1*3") == [33, 39]
+    assert found("nan*40") == []
+    assert found("") == []
+
+
+@pytest.mark.parametrize(("gap", "together"), [(29, True), (30, False)])
+def test_three_within_thirty_points_are_crowded(gap, together):
+    mask = np.zeros(80, dtype=bool)
+    mask[[20, 30, 20 + gap]] = True
+    expected = [20 + gap] if together else []
+    assert np.flatnonzero(crowded(mask)).tolist() == expected  # the third one, and no calm point after it
+
+
+# ---- harm after a spike of the gradient
+
+
+def severities(reward: str, grad: str = "1~0.1*44 9 1~0.1*30") -> list[str]:
+    rule = all_rules()["GRD001"]
+    return [f.severity.name for f in rises(rule, example({"grad_norm": grad, "reward_mean": reward}))]
+
+
+def test_a_reward_that_stood_still_is_measured_by_its_early_noise():
+    assert severities("0.5~0.05*30 0.9*15 0.88*30") == ["INFO"]
+    assert severities("0.5~0.05*30 0.9*15 0.6*30") == ["INFO", "WARNING"]
+
+
+def test_no_harm_is_seen_before_the_noise_of_the_reward_is_known():
+    early = "1~0.1*10 9 1~0.1*50"
+    assert severities("_*11 0.5~0.01*5 0.1~0.01*45", early) == ["INFO"]  # 20 points of it come too late
+    assert severities("0.5~0.01*11 0.1~0.01*50", early) == ["INFO", "WARNING"]
+    assert severities("_*60 0.5*3", early) == ["INFO"]
+
+
+# ---- what the rewards explain
+
+
+def diverged(loss: str, reward: str) -> list[int]:
+    rule = all_rules()["VAL003"]
+    return [f.raised_at for f in rises(rule, example({"value_loss": loss, "reward_mean": reward}))][:1]
+
+
+def test_rewards_of_the_last_fifty_points_explain_a_value_loss():
+    # rewards of 4 explain 160: once they are 50 points past, those of 1 explain 10
+    assert diverged("0.2*40 50*80", "1*30 4 1*90") == [80]
+    assert diverged("0.2*40 50*80", "1*10 4 1*110") == []  # the first twenty are not forgotten
+
+
+def test_a_loss_below_zero_is_no_start_to_compare_with():
+    assert diverged("-0.5 0.2*20 20*30", "1*51") == [25]
+    assert diverged("-0.5 3*20 20*30", "1*51") == []
+    assert diverged("-0.5*10 20*30", "1*40") == []
