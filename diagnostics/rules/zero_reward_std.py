@@ -7,7 +7,7 @@ import numpy as np
 
 from diagnostics.finding import Direction, Evidence, Severity
 from diagnostics.progress import CEILING, KL_TOKEN, NOISE, REWARDS, WARMUP, at_ceiling, bounds_of, joined, progress
-from diagnostics.remedies import AGREED, cold, more_contrast
+from diagnostics.remedies import AGREED, HARDER, cold, more_contrast
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
 from diagnostics.stats import mean, rolling_mean
@@ -21,7 +21,6 @@ ROWS = 40  # of a log with one group a row, where each row says yes or no
 BEGINNING = 20  # points that a sparse reward may take to be found at all; the worst is not said of them
 
 ONE_OF_FOUR = "0 0.4 0 0 " * 20
-HARDER = "Stop here, or go on with harder prompts: these have nothing left to teach."
 
 
 @rule(
