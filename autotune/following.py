@@ -177,11 +177,13 @@ def asked_to_end() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def follow(arguments: Sequence[str], asked: Asked, fail_on: Severity, *, as_json: bool) -> ExitStatus:
+def follow(
+    arguments: Sequence[str], asked: Asked, fail_on: Severity, *, as_json: bool, verbose: bool = False
+) -> ExitStatus:
     """Follow until every log has said that it is over, or a person ends it; then show the reports."""
     with spooling(arguments) as stdin, asked_to_end() as ending:
         follower = Follower(arguments, asked, stdin)
-        view = FollowedView(as_json=as_json)
+        view = FollowedView(as_json=as_json, verbose=verbose)
         while not follower.over and not ending.is_set():
             view.found(follower.poll(), logs=len(follower.logs))
             ending.wait(INTERVAL)

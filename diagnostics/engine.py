@@ -19,6 +19,7 @@ from diagnostics.catalogue import notes
 from diagnostics.contract import unsound
 from diagnostics.errors import described
 from diagnostics.excerpt import excerpt
+from diagnostics.explaining import explained
 from diagnostics.finding import Finding, Report, Severity, Skip
 from diagnostics.reasoning import causes
 from diagnostics.rule import Alarm, Catalogue, Failed, Lint, NotApplicable, Rule, Told, shipped
@@ -66,6 +67,7 @@ def merged(reports: Sequence[Report]) -> Report:
         segments=len(reports),
         excerpts=tuple(shown for report in reports for shown in report.excerpts),
         causes=tuple(sorted((c for report in reports for c in report.causes), key=lambda cause: -cause.confidence)),
+        explained=tuple(e for report in reports for e in report.explained),
     )
 
 
@@ -453,4 +455,5 @@ def _report(run: RunHistory, judges: _Judges, raised: Iterable[Finding], skips: 
         rules=len(judges),
         excerpts=tuple(shown for finding in worst.values() if (shown := excerpt(finding, run)) is not None),
         causes=causes(findings, run),
+        explained=explained(findings, run),
     )

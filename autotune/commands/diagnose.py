@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
     )
     add_rules_option(parser)
+    parser.add_argument("--verbose", action="store_true", help="explain what looks wrong and is not, too")
     parser.add_argument("--no-cache", action="store_true", help="read and judge anew what was looked at before")
 
 
@@ -59,12 +60,12 @@ def run(args: argparse.Namespace) -> ExitStatus:
     if args.follow:
         from autotune.following import follow
 
-        return follow(args.sources, asked, fail_on, as_json=args.format == "json")
+        return follow(args.sources, asked, fail_on, as_json=args.format == "json", verbose=args.verbose)
     looked = look(args.sources, asked, Cache(None if args.no_cache else default_folder()))
     if not looked.reports and len(looked.errors) == 1:
         raise UserError(looked.errors[0])
     if looked.reports:
-        _show(looked, as_json=args.format == "json")
+        _show(looked, as_json=args.format == "json", verbose=args.verbose)
     for error in looked.errors:
         fail(error)
     return ExitStatus.ERROR if looked.errors else status(looked.reports, fail_on)
@@ -89,7 +90,7 @@ def _choice(only: list[str], ignore: list[str], rules: Catalogue | None) -> Choi
     return choice(only, ignore, rules)
 
 
-def _show(looked: Looked, *, as_json: bool) -> None:
+def _show(looked: Looked, *, as_json: bool, verbose: bool) -> None:
     reports, unread = looked.reports, looked.unread
     if as_json:
         from diagnostics.report import json
@@ -100,6 +101,6 @@ def _show(looked: Looked, *, as_json: bool) -> None:
     from diagnostics.report import terminal
     from diagnostics.report.overview import overview
 
-    show(*map(terminal.render, reports))
+    show(*(terminal.render(report, verbose=verbose) for report in reports))
     if len(reports) > 1 or unread or looked.others:
         show(overview(reports, unread, looked.others))

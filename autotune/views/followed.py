@@ -12,10 +12,10 @@ from diagnostics.text import visible
 
 
 class FollowedView:
-    """Says each finding when it comes, and the reports at the end."""
+    """Says each finding when it comes, and the reports at the end, `verbose` ones where that was asked for."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, *, as_json: bool, verbose: bool = False) -> None:
+        self._as_json, self._verbose = as_json, verbose
 
     def found(self, findings: Iterable[tuple[str, Finding]], *, logs: int) -> None:
         """Say findings, each with the name of its log; a person needs that only where there are several `logs`."""
@@ -36,7 +36,8 @@ class FollowedView:
             from diagnostics.report.overview import overview
 
             print()
-            show(*map(terminal.render, reports), *([overview(reports)] if len(reports) > 1 else []))
+            shown = [terminal.render(report, verbose=self._verbose) for report in reports]
+            show(*shown, *([overview(reports)] if len(reports) > 1 else []))
 
 
 def _line(data: dict[str, object]) -> None:

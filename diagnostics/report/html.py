@@ -24,5 +24,5 @@ def render(report: Report) -> str:
         file=io.StringIO(), record=True, width=WIDTH, color_system="truecolor", force_terminal=True,
         legacy_windows=False, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
-    console.print(terminal(report))
+    console.print(terminal(report, verbose=True))
     return console.export_html(theme=_THEME, inline_styles=True, code_format=_FORMAT)

@@ -22,9 +22,12 @@ from diagnostics.text import count, visible
 MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have hundreds
 
 
-def render(report: Report) -> RenderableType:
-    """The report, causes first and the worst finding first; for any width."""
-    return Group(*_header(report), judgement(report))
+def render(report: Report, *, verbose: bool = False) -> RenderableType:
+    """The report, causes first and the worst finding first; for any width.
+
+    With `verbose` also what looks wrong and is not.
+    """
+    return Group(*_header(report), judgement(report), *_explained(report, verbose=verbose))
 
 
 def judgement(report: Report) -> RenderableType:
@@ -79,6 +82,24 @@ def _cause(place: int, cause: Cause, report: Report) -> Iterator[RenderableType]
         yield _indented(_prescription(cause.recommendation, report.framework))
     if cause.advice:
         yield _indented(Text.assemble(("Consider: ", "bold green"), visible(cause.advice)))
+
+
+def _explained(report: Report, *, verbose: bool) -> Iterator[RenderableType]:
+    """What looks wrong and is not or, for whoever did not ask, how much of that there is."""
+    if not report.explained:
+        return
+    if not verbose:
+        looks = "looks wrong and is" if len(report.explained) == 1 else "look wrong and are"
+        things = f"{count(len(report.explained), 'thing')} in this run {looks} not"
+        yield from (Text(f"{things}: autotune diagnose --verbose explains.", "dim"), Text())
+        return
+    yield Text("Looks wrong and is not", "bold")
+    for explained in report.explained:
+        segment = f"segment {explained.segment}, " if report.segments > 1 else ""
+        steps = f"{segment}steps {explained.first_step} to {explained.last_step}"
+        yield _indented(Text.assemble(visible(explained.title), (f"  {steps}", "dim")))
+        yield _indented(Text(visible(explained.text), "dim"))
+    yield Text()
 
 
 def _finding(finding: Finding, report: Report) -> Iterator[RenderableType]:
