@@ -1,0 +1,78 @@
+"""Held-out reward beside the reward in training: what the rules on generalisation ask alike.
+
+Evaluations are rare, so everything counts in evaluations: the reward in training is its mean since the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from diagnostics.finding import Direction, Hypothesis, Prescription, Safety, Scale, Set
+from diagnostics.progress import REWARD, SUCCESS, UNTOUCHED, early, joined, step_noise
+from diagnostics.remedies import USUAL, setting
+from diagnostics.series import MetricSeries, RunHistory, Values
+
+SETS = "eval_set_reward"
+OF_REWARD = ("validation_reward", "validation_reward_greedy", "eval_reward", SETS)
+OF_SUCCESS = "eval_success_share"
+HELD_OUT = (*OF_REWARD, OF_SUCCESS)
+
+# Evaluations that make one level: the mean of three has little more than half the noise of one.
+LEVEL = 3
+
+
+def evaluations(run: RunHistory) -> Iterator[list[MetricSeries]]:
+    """The held-out rewards of a run. Several evaluation sets are one entry: what is said has to hold on all of them."""
+    for metric in HELD_OUT:
+        alike = [run[metric]] if metric in run else [series for _, series in sorted(run.family(metric).items())]
+        if alike:
+            yield alike
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The training reward at each evaluation (n,): its mean since the one before, and the noise of that mean.
+
+    `start` is the mean of its first points, and `known` from which evaluation on they lie before it.
+    """
+
+    level: Values
+    noise: Values
+    start: float
+    known: int
+
+
+def training(run: RunHistory, evaluation: MetricSeries) -> Training | None:
+    """The reward in training of what `evaluation` measures, None where it was not logged or has hardly begun."""
+    reward = run.get(SUCCESS if evaluation.metric == OF_SUCCESS else REWARD)
+    first = early(reward, UNTOUCHED)
+    if first is None or not len(evaluation):
+        return None
+    end = reward.steps.searchsorted(evaluation.steps, side="right")
+    begin = np.concatenate([[0], end[:-1]])
+    count = end - begin
+    level = joined(reward, reward.values, evaluation.steps)  # where none was logged since the evaluation before
+    some = np.flatnonzero(count)
+    if len(some):
+        level[some] = np.add.reduceat(reward.values[: end[-1]], begin[some]) / count[some]
+    noise = joined(reward, step_noise(reward), evaluation.steps) / np.sqrt(np.maximum(count, 1))
+    level = np.where(np.isnan(level) & (end == 0), first.level, level)
+    return Training(level, noise, first.level, int(evaluation.steps.searchsorted(first.known_from)))
+
+
+def shorter(run: RunHistory, metric: str, amount: float) -> tuple[Prescription, ...]:
+    """Half the passes over the dataset where there are several, or else a KL penalty where there is none."""
+    if (setting(run, "num_train_epochs") or 1) > 1:
+        because = "fewer passes over the same prompts leave less of them to learn by heart"
+        return (_to_try("num_train_epochs", Scale(0.5), metric, amount, because),)
+    if setting(run, "kl_coef") == 0:
+        because = "a pull to the reference keeps what the reward in training does not ask for"
+        return (_to_try("kl_coef", Set(USUAL), metric, amount, because),)
+    return ()
+
+
+def _to_try(knob: str, change: Scale | Set, metric: str, amount: float, because: str) -> Prescription:
+    return Prescription(knob, change, Hypothesis(metric, Direction.UP, amount, 0.5, because), Safety.UNSAFE)
