@@ -7,6 +7,7 @@ from diagnostics.engine import rises
 from diagnostics.rule import all_rules
 from diagnostics.series import example
 from diagnostics.spikes import crowded, spikes
+from diagnostics.stats import running_median
 
 
 def found(notation: str, **limits: float) -> list[int]:
@@ -26,6 +27,9 @@ def test_a_spike_is_far_above_what_was_usual_before_it():
 
 
 def test_the_point_itself_is_not_part_of_what_was_usual():
+    series = example({"m": "1~1*80"})["m"]
+    usual = spikes(series, times=3, deviations=8).usual
+    np.testing.assert_array_equal(usual[1:], running_median(np.abs(series.values))[:-1])
     assert spikes(example({"m": "1*13 9*14"})["m"], times=3, deviations=8).usual[:14].tolist()[1:] == [1] * 13
     assert found("1 1 1 1 1 1 1 1 1 1 5 5") == [10, 11]
 
@@ -35,6 +39,7 @@ def test_scatter_is_measured_before_the_point():
     assert found("1*27 1 2 1 2 1 2 9 1*5") == [33]
     assert found("10 12 14 " * 20 + "38") == [60]
     assert found("10 14 18 " * 20 + "45") == []
+    assert found("5 2 1 4 5 3 1 1 2 4 2 37") == [11]  # deviations of 3 before it, of 4 with it
 
 
 def test_the_first_ten_points_are_a_beginning():
@@ -54,7 +59,7 @@ def test_what_is_not_finite_breaks_nothing():
     assert found("") == []
 
 
-@pytest.mark.parametrize(("gap", "together"), [(29, True), (30, False)])
+@pytest.mark.parametrize(("gap", "together"), [(15, True), (29, True), (30, False)])
 def test_three_within_thirty_points_are_crowded(gap, together):
     mask = np.zeros(80, dtype=bool)
     mask[[20, 30, 20 + gap]] = True
@@ -77,7 +82,7 @@ def test_a_reward_that_stood_still_is_measured_by_its_early_noise():
 
 def test_no_harm_is_seen_before_the_noise_of_the_reward_is_known():
     early = "1~0.1*10 9 1~0.1*50"
-    assert severities("_*11 0.5~0.01*5 0.1~0.01*45", early) == ["INFO"]  # 20 points of it come too late
+    assert severities("_*5 0.5~0.01*6 0.1~0.01*50", early) == ["INFO"]  # 16 points of it at step 20
     assert severities("0.5~0.01*11 0.1~0.01*50", early) == ["INFO", "WARNING"]
     assert severities("_*60 0.5*3", early) == ["INFO"]
 
