@@ -6,16 +6,17 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Direction, Evidence, Prescription, Severity
-from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARDS, WARMUP, early, joined, progress, recent_median
+from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARDS, early, joined, progress, recent_median
 from diagnostics.remedies import FAR, LOST, slower
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.stats import lagged, mean, rolling_mean
+from diagnostics.stats import block_trend, lagged, mean, rolling_mean, wander
 
 REWARD, LENGTH, CUT = "reward_mean", "completion_length_mean", "truncated_share"
 
+WINDOW = 20  # points of a level of the length, which is noisy where completions are few
+BLOCKS = 5  # of 10 points each, whose trend is asked
 SPAN = 80  # points over which completions grow while the reward stands still
-PATIENCE = 40  # points of a reward that has not risen before that is held against it
 FIRST = 3  # points of the baseline of truncation: updates that are far too large fill the limit within a few
 
 
@@ -25,26 +26,34 @@ FIRST = 3  # points of the baseline of truncation: updates that are far too larg
     needs=[(LENGTH, CUT)],
     uses=[*REWARDS, LENGTH, CUT, *KL_TOKEN],
     warmup=NOISE,
-    lookback=SPAN + NOISE + 5,
+    lookback=SPAN + 3 * WINDOW + 5,
     min_points=RECENT,
     fires=[
-        Case(example({LENGTH: "100*20 100+1*100", REWARD: "0.3~0.05*120"}), "warning@75"),
-        Case(example({LENGTH: "100+2*80", REWARD: "0.3~0.05*80"}), "warning@40"),  # no earlier than after 40 points
+        Case(example({LENGTH: "100*20 100+1*100", REWARD: "0.3~0.05*120"}), "warning@80"),
+        Case(example({LENGTH: "100+2*80", REWARD: "0.3~0.05*80"}), "warning@49"),
         Case(  # it learned, and then only grew
             example({LENGTH: "100*80 100+1*80", REWARD: "0.3+0.01~0.05*60 0.9~0.05*100"}), "warning@142"
         ),
         Case(example({CUT: "0.1~0.02*20 0.1+0.02*42 0.92*20"}), "warning@66"),
-        Case(example({LENGTH: "100*20 100+1*100", REWARD: "0.2 0.4 " * 5 + "0.262 0.462 " * 55}), "warning@75"),
+        Case(example({LENGTH: "100*20 100+1*100", REWARD: "0.2 0.4 " * 5 + "0.262 0.462 " * 55}), "warning@80"),
         Case(  # it rose by half of its noise, and never again
-            example({LENGTH: "100*20 100+1*100", REWARD: "0.2 0.4 " * 5 + "0.28 0.48 " * 55}), "warning@91"
+            example({LENGTH: "100*20 100+1*100", REWARD: "0.2 0.4 " * 5 + "0.28 0.48 " * 55}), "warning@99"
         ),
         Case(example({CUT: "0.72*20 0.72+0.01*22 0.94*20"}), "warning@46"),
         Case(example({CUT: "0 0.6 1*20", LENGTH: "4 12 16*20", REWARD: "-2+0.03~0.05*22"}), "warning@10"),
+        Case(  # the reward is lost long after the growth, which had just ended
+            example({LENGTH: "100*20 160*10 165*10 175*10 180*10 170*10", REWARD: "0.3*20 0.8*40 0.31*10"}),
+            "warning@69",
+        ),
+        Case(example({LENGTH: "100~46*20 100+1~46*80", REWARD: "0.3~0.05*100"}), "warning@69"),
     ],
     quiet=[
         example({LENGTH: "100*20 100+1*100", REWARD: "0.3+0.01~0.05*120"}),  # longer and better
         example({LENGTH: "100*20 100+1*36 136*60", REWARD: "0.3~0.05*116"}),  # a third longer
         example({LENGTH: "100+2*80"}),  # no reward is logged
+        example(  # as above, and no longer growing
+            {LENGTH: "100*20 165*10 160*10 175*10 180*10 170*10", REWARD: "0.3*20 0.8*40 0.31*10"}
+        ),
         example({LENGTH: "100~50*200", REWARD: "0.3~0.05*200"}),  # noise
         example({CUT: "0.93~0.02*60"}),  # truncated from the start, which is not growth
         example({CUT: "0.77*20 0.77+0.01*17 0.94*30"}),
@@ -52,15 +61,23 @@ FIRST = 3  # points of the baseline of truncation: updates that are far too larg
     ],
 )
 def length_explosion(
-    run: RunHistory, *, growth: float = 1.5, climb: float = 0.5, cut: float = 0.9, more: float = 0.2
+    run: RunHistory,
+    *,
+    growth: float = 1.5,
+    trend: float = 0.5,
+    errors: float = 5.0,
+    climb: float = 0.5,
+    cut: float = 0.9,
+    more: float = 0.2,
 ) -> Iterator[Alarm]:
     """Completions become longer and longer, and nothing comes of it.
 
     ## Meaning
-    Either the mean length of the last 10 points is at least `growth` times that of the first 10, after 40 points or
-    more, while the reward has gained less than `climb` times the noise of one step: since the start, or, where the
-    length grew as much over the last 80 points, over these. Or completions grow into the limit: a share of `cut` or
-    more was truncated over the last 10 points, and that is `more` above the share of the first 3.
+    Either the mean length of the last 20 points is at least `growth` times that of the first 20 and `errors` standard
+    errors above it, still rises (Kendall's tau of 5 blocks of 10 points is at least `trend`), and the reward has gained
+    less than `climb` times the noise of one step: since the start, or, where the length grew as much over the last 80
+    points, over these. Or completions grow into the limit: a share of `cut` or more was truncated over the last 10
+    points, and that is `more` above the share of the first 3.
 
     ## Why it matters
     Length without reward is padding: it costs memory and time in proportion, and hides the answer. A policy that fills
@@ -75,30 +92,35 @@ def length_explosion(
     eighth of the learning rate. Otherwise a loss without division by length, or a reward that counts length.
 
     ## When this is wrong
-    Reasoning models need length to get better, and at times grow before they do: a reward that rises later clears them.
+    Reasoning models need length to get better, and at times grow before they do. Lengths that wander by a fifth and
+    more over hundreds of steps come by such growth by chance.
 
     ## References
     - `growth` = 1.5: rl-doctor reports growth of 50% (rlprobe 1.4 times) without gain in reward.
+    - `trend` = 0.5: house default; rl-doctor asks a rank correlation of 0.6.
+    - `errors` = 5.0: house default; of 2,000-step runs whose lengths scatter by half, less than 1% reach it by chance.
     - `climb` = 0.5: house default, the same as entropy_collapse's.
     - `cut` = 0.9: house default; axolotl's GRPO guide calls above 0.8 bad.
     - `more` = 0.2: house default; shares of tens of completions are known to a tenth.
     - Liu et al. 2025, Understanding R1-Zero-like training (arXiv 2503.20783): division by length favours long wrong
       answers.
     """
-    yield from _padding(run, growth, climb)
+    yield from _padding(run, growth, trend, errors, climb)
     yield from _into_the_limit(run, cut, more)
 
 
-def _padding(run: RunHistory, growth: float, climb: float) -> Iterator[Alarm]:
+def _padding(run: RunHistory, growth: float, trend: float, errors: float, climb: float) -> Iterator[Alarm]:
     length = run.get(LENGTH)
-    known = early(length, WARMUP)
+    known = early(length, WINDOW)
     if known is None or not known.level > 0:
         return
-    level = rolling_mean(length.values, RECENT)
+    level = rolling_mean(length.values, WINDOW)
     grew = level >= growth * known.level
-    grew[:PATIENCE] = False
     if not grew.any():
         return
+    grew &= block_trend(length.values, RECENT, BLOCKS) >= trend
+    # Of a difference of two means of 20 points, which is that of one mean of 10.
+    grew &= level - known.level > errors * wander(length.values, RECENT, SPAN, grew)
     reward, standing = progress(run)
     never = joined(reward, standing.gain, length.steps) <= climb
     lately = joined(reward, (standing.recent - lagged(standing.recent, SPAN)) / standing.scale, length.steps) <= climb
@@ -117,11 +139,11 @@ def _into_the_limit(run: RunHistory, cut: float, more: float) -> Iterator[Alarm]
 
 
 def _longer(run: RunHistory, length: MetricSeries, level: Values, start: float, growth: float, i: int) -> Told:
-    first, last = int(length.steps[i - RECENT + 1]), int(length.steps[i])
+    first, last = int(length.steps[i - WINDOW + 1]), int(length.steps[i])
     return Told(
         f"completions have grown from {start:.3g} to {level[i]:.3g} tokens by step {last}; the reward has not risen",
         first,
-        (Evidence(LENGTH, first, last, "mean of the last 10 points", float(level[i]), growth * start),),
+        (Evidence(LENGTH, first, last, "mean of the last 20 points", float(level[i]), growth * start),),
         _remedies(run, LENGTH, float(level[i]) - start, last),
         Confidence.MEDIUM,
         ("Read the longest samples: what repeats or hedges is padding, which a loss without division by the length of "

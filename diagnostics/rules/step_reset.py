@@ -55,6 +55,7 @@ def step_reset(run: RunHistory) -> Iterator[Alarm]:
             f"the steps went back from {before} to {first}: run {run.segment} of this log begins here",
             first,
             (Evidence("step", first, first, "went back by", float(before - first), 0.0),),
+            advice=("Give each run a file of its own; if it was meant to go on, resume from a checkpoint.",),
         )
 
     yield Alarm(Severity.INFO, np.array([first]), np.array([True]), tell)
