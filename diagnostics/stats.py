@@ -104,10 +104,10 @@ def block_trend(values: Values, width: int, blocks: int) -> Values:
 def wander(values: Values, width: int, span: int, where: Mask) -> Values:
     """Standard deviation of means of `width` values about their trend, at the points (n,) `where` holds, else NaN.
 
-    From the second differences of neighbouring means within the last `span` values and 3 `width` - 1 more: their
-    median size, so that neither a trend nor one step between two levels counts. It is the noise of one value over the
-    root of `width` where values are independent, and more where they are not: logs smooth, and rewards come in waves
-    (batch means: Law and Carson 1979). NaN too where fewer than `width` of the differences are known.
+    From the second differences of neighbouring means within the last `span` points, which reach 3 `width` - 1 values
+    further back: their median size, so that neither a trend nor one step between two levels counts. It is the noise of
+    one value over the root of `width` where values are independent, and more where they are not: logs smooth, and
+    rewards come in waves (batch means: Law and Carson 1979). NaN too where fewer than 5 differences are known.
     """
     means = rolling_mean(values, width)
     with np.errstate(invalid="ignore"):
@@ -117,11 +117,14 @@ def wander(values: Values, width: int, span: int, where: Mask) -> Values:
     if not len(at):
         return spread
     padded = np.concatenate([np.full(span - 1, np.nan), bends])
-    seen = np.sort(np.lib.stride_tricks.sliding_window_view(padded, span)[at], axis=1)  # NaN last
+    # Means that share most of their values say nearly the same, so that some of them suffice.
+    seen = np.lib.stride_tricks.sliding_window_view(padded, span)[:, :: -max(1, width // 5)][at]
     known = np.isfinite(seen).sum(axis=1)
-    enough = known >= width
-    middle = seen[np.arange(len(at)), np.maximum(known - 1, 0) // 2]
-    spread[at] = np.where(enough, MAD_TO_SIGMA * middle / math.sqrt(6), np.nan)
+    for count in np.unique(known[known >= 5]):  # NaN is sorted behind the others
+        of_so_many = known == count
+        middle = (count - 1) // 2
+        spread[at[of_so_many]] = np.partition(seen[of_so_many], middle, axis=1)[:, middle]
+    spread *= MAD_TO_SIGMA / math.sqrt(6)
     return spread
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from diagnostics.finding import Evidence, Severity
 from diagnostics.rule import Alarm, Case, Told, rule
-from diagnostics.series import MetricSeries, RunHistory, example
+from diagnostics.series import MetricSeries, RunHistory, Steps, example
 from diagnostics.stats import Mask, mean, sustained
 
 COMPONENT = "reward_component_mean"
@@ -66,11 +66,13 @@ def dead_reward_component(run: RunHistory, *, still: int = 40) -> Iterator[Alarm
     means = run.family(COMPONENT)
     if len(means) < 2:
         return
-    dead = {name: _dead(series, still) for name, series in means.items()}
+    still_at = {name: sustained(_same(series), still) for name, series in means.items()}
+    dead = {name: still_at[name] & ~_risen(series) for name, series in means.items()}
     for name, series in means.items():
-        others = [_moves(other, still, series) for o, other in means.items() if o != name]
-        holds = dead[name] & np.logical_or.reduce(others)
-        yield Alarm(Severity.INFO, series.steps, holds, partial(_told, means, dead, name, still))
+        if dead[name].any():
+            others = [_moves(other, still_at[o], series.steps) for o, other in means.items() if o != name]
+            holds = dead[name] & np.logical_or.reduce(others)
+            yield Alarm(Severity.INFO, series.steps, holds, partial(_told, means, dead, name, still))
 
 
 def _same(series: MetricSeries) -> Mask:
@@ -79,15 +81,14 @@ def _same(series: MetricSeries) -> Mask:
     return np.concatenate([[True], (before == now) | (np.isnan(before) & np.isnan(now))])
 
 
-def _dead(series: MetricSeries, still: int) -> Mask:
-    risen = series.values > mean(series.values[:EARLY])
-    return sustained(_same(series), still) & ~risen
+def _risen(series: MetricSeries) -> Mask:
+    risen: Mask = series.values > mean(series.values[:EARLY])
+    return risen
 
 
-def _moves(series: MetricSeries, still: int, at: MetricSeries) -> Mask:
-    """Whether `series` changed within its last points, at the points of another one."""
-    stands = MetricSeries(series.metric, series.steps, sustained(_same(series), still).astype(np.float64))
-    moves: Mask = stands.at(at.steps) == 0
+def _moves(series: MetricSeries, stands: Mask, steps: Steps) -> Mask:
+    """Whether `series`, which `stands` still at some of its points, changed lately at each of `steps` (n,)."""
+    moves: Mask = MetricSeries(series.metric, series.steps, stands.astype(np.float64)).at(steps) == 0
     return moves
 
 

@@ -100,15 +100,14 @@ def test_block_trend():
 
 
 def test_wander_of_means_about_their_trend():
-    # means of two 0, 3, 0, 3, ..: second differences of neighbours 6, or 3 between blocks where one value is of each
+    # means of two: 0, 1.5, 3, 1.5, ..; second differences of those two points apart, from the sixth value on: 6, 0, ..
     waves = np.repeat([0.0, 3.0] * 6, 2)
     everywhere = np.ones(len(waves), dtype=bool)
-    spread = stats.wander(waves, 2, 1, everywhere)
-    assert np.isnan(spread).all()  # one difference within the span, and a width of two asks for two
-    spread = stats.wander(waves, 2, 3, everywhere)
-    assert np.isnan(spread[:6]).all()
-    assert spread[6] == pytest.approx(1.4826 * 0 / math.sqrt(6))  # of 6 and 0 the lower
-    assert spread[7] == pytest.approx(1.4826 * 6 / math.sqrt(6))  # of 6, 0 and 6
+    assert np.isnan(stats.wander(waves, 2, 4, everywhere)).all()  # five differences are never within the span
+    spread = stats.wander(waves, 2, 5, everywhere)
+    assert np.isnan(spread[:9]).all()
+    assert spread[9] == pytest.approx(1.4826 * 6 / math.sqrt(6))  # of 6, 0, 6, 0 and 6
+    assert spread[10] == 0
     np.testing.assert_allclose(stats.wander(np.arange(40.0), 3, 9, np.ones(40, dtype=bool))[20:], 0, atol=1e-12)
 
 
@@ -118,8 +117,8 @@ def test_wander_is_told_only_where_it_is_asked_for_and_looks_back_no_further_tha
     where[[150, 299]] = True
     spread = stats.wander(values, 10, 100, where)
     assert np.flatnonzero(np.isfinite(spread)).tolist() == [150, 299]
-    assert spread[299] == stats.wander(values[-129:], 10, 100, where[-129:])[-1]
-    assert spread[299] != stats.wander(values[-128:], 10, 100, where[-128:])[-1]
+    assert spread[299] == stats.wander(values[-128:], 10, 100, where[-128:])[-1]
+    assert spread[299] != stats.wander(values[-127:], 10, 100, where[-127:])[-1]
 
 
 def test_wander_of_independent_values_is_their_noise_over_the_root_of_the_width():
