@@ -46,9 +46,11 @@ def _faults(judge: Rule | Lint) -> Iterator[str]:
     if not isinstance(judge.severity, Severity):
         yield f"has the severity {judge.severity!r}: write one of diagnostics.finding.Severity"
     headings = tuple(line[3:] for line in judge.page.splitlines() if line.startswith("## "))
-    if headings != HEADINGS or not judge.page.partition("\n## ")[0].strip():
-        missing = [heading for heading in HEADINGS if heading not in headings]
-        what = f"lacks ## {missing[0]}" if missing else "has its headings in another order"
+    lacks = [f"## {heading}" for heading in HEADINGS if heading not in headings]
+    if judge.page.startswith("## ") or not judge.page:
+        lacks.insert(0, "a first sentence")
+    if lacks or headings != HEADINGS:
+        what = f"lacks {lacks[0]}" if lacks else "has its headings in another order"
         yield f"{what} in its docstring, which is its page: one sentence, then ## {', ## '.join(HEADINGS)}"
     if not judge.needs:
         yield "needs nothing: name in needs= what it cannot do without"

@@ -14,21 +14,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Any
 
 from diagnostics.contract import broken
 from diagnostics.errors import UserError, described
 from diagnostics.project import GROUP
 from diagnostics.rule import Lint, Origin, Rule, judges
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 _START = "See CONTRIBUTING.md of autotune for how a rule is written."
 
@@ -50,7 +46,7 @@ def from_file(path: Path) -> list[Rule | Lint]:
     except (Exception, SystemExit) as error:  # it may do anything
         del sys.modules[name]
         raise UserError(f"{where} cannot be loaded: {described(error, str(path.absolute()))}", "Mend it.") from error
-    return _kept(module, Origin(where, digest))
+    return _kept(judges(module), Origin(where, digest))
 
 
 def installed() -> Iterator[Rule | Lint]:
@@ -61,13 +57,13 @@ def installed() -> Iterator[Rule | Lint]:
         where = f"the package {point.dist.name}" if point.dist is not None else f"the entry point {point.name}"
         try:
             module = importlib.import_module(point.module)
-            digest = _digest(module)
+            found, digest = judges(module), _digest(module)
         except (Exception, SystemExit) as error:
             raise UserError(
                 f"{where} has rules in {point.module}, which cannot be loaded: {described(error)}",
                 "Mend it, or uninstall it.",
             ) from error
-        yield from _kept(module, Origin(where, digest), point)
+        yield from _kept(found, Origin(where, digest))
 
 
 class _Fresh(SourceFileLoader):
@@ -77,11 +73,9 @@ class _Fresh(SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-def _kept(module: ModuleType, origin: Origin, point: EntryPoint | None = None) -> list[Rule | Lint]:
-    found: list[Any] = judges(module)
+def _kept(found: Sequence[Rule | Lint], origin: Origin) -> list[Rule | Lint]:
     if not found:
-        what = f"{origin.where} holds no rule" + (f" in {point.module}" if point else "")
-        raise UserError(what, f"Decorate a function with @rule or @lint. {_START}")
+        raise UserError(f"{origin.where} holds no rule", f"Decorate a function with @rule or @lint. {_START}")
     for judge in found:
         fault = broken(judge)
         if fault:

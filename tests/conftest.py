@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,3 +52,20 @@ def prompts_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [{"prompt": f"{a} {b} "} for a in LETTERS for b in LETTERS[:5]]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+@pytest.fixture
+def my_rules() -> Callable[..., Path]:
+    """Writes `my_rules.py` into a folder, as a person would have it, with changes: each text there is replaced."""
+    text = (Path(__file__).parent / "data" / "my_rules.py").read_text(encoding="utf-8")
+
+    def write(folder: Path, *changes: tuple[str, str], name: str = "my_rules.py") -> Path:
+        changed = text
+        for old, new in changes:
+            assert old in changed, old
+            changed = changed.replace(old, new)
+        path = folder / name
+        path.write_text(changed, encoding="utf-8")
+        return path
+
+    return write

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainingArguments
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-from diagnostics.engine import Watch
 from diagnostics.errors import UserError
 from diagnostics.events import CheckpointSaved, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
 from diagnostics.finding import Severity
@@ -93,7 +91,7 @@ def alarming(monkeypatch: pytest.MonkeyPatch) -> None:
             Severity.ERROR, steps, steps >= 2, lambda i: Told("it is the \x1b[31msecond step", int(steps[i]), ())
         )
 
-    monkeypatch.setattr("trainers.recorder.Watch", partial(Watch, rules={"TST001": second_step}))
+    monkeypatch.setattr("diagnostics.catalogue.here", lambda *_: {"TST001": second_step})
 
 
 def rows(folder: str | Path) -> list[MetricsLogged]:
@@ -367,7 +365,7 @@ def test_wandb_gets_alerts_and_a_summary(
 
 def test_a_clean_run_is_called_clean_on_wandb(stranger: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     wandb = pytest.importorskip("wandb")
-    monkeypatch.setattr("trainers.recorder.Watch", partial(Watch, rules={}))
+    monkeypatch.setattr("diagnostics.catalogue.here", lambda *_: {})
     with wandb.init(mode="offline", dir=".", settings=wandb.Settings(silent=True)) as run:
         stranger(AutotuneCallback("here"), max_steps=1).train()
         assert (run.summary["autotune/worst"], run.summary["autotune/findings"]) == ("none", 0)

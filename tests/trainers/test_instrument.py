@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from diagnostics.engine import Watch
 from diagnostics.events import Event, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
 from diagnostics.finding import Severity
 from diagnostics.metrics import is_metric
@@ -165,7 +163,7 @@ def test_a_finding_ends_the_run_at_the_step_that_raised_it(
         steps = run["reward_mean"].steps
         yield Alarm(Severity.ERROR, steps, steps >= 2, lambda i: Told("it is the second step", int(steps[i]), ()))
 
-    monkeypatch.setattr("trainers.recorder.Watch", partial(Watch, rules={"TST001": second_step}))
+    monkeypatch.setattr("trainers.recorder.here", lambda: {"TST001": second_step})
     seen = told(stranger(max_steps=8), stop_on=Severity.ERROR)
     assert [row.step for row in metrics(seen)] == [1, 2]
     raised = [event for event in seen if isinstance(event, FindingRaised) and event.finding.code == "TST001"]
