@@ -98,7 +98,7 @@ def length_explosion(
     ## References
     - `growth` = 1.5: rl-doctor reports growth of 50% (rlprobe 1.4 times) without gain in reward.
     - `trend` = 0.5: house default; rl-doctor asks a rank correlation of 0.6.
-    - `errors` = 5.0: house default; of 2,000-step runs whose lengths scatter by half, less than 1% reach it by chance.
+    - `errors` = 5.0: house default; of 2,000-step runs whose lengths scatter by half, 1% reach it by chance.
     - `climb` = 0.5: house default, the same as entropy_collapse's.
     - `cut` = 0.9: house default; axolotl's GRPO guide calls above 0.8 bad.
     - `more` = 0.2: house default; shares of tens of completions are known to a tenth.
@@ -119,15 +119,13 @@ def _padding(run: RunHistory, growth: float, trend: float, errors: float, climb:
     if not grew.any():
         return
     grew &= block_trend(length.values, RECENT, BLOCKS) >= trend
-    # Of a difference of two means of 20 points, which is that of one mean of 10.
-    grew &= level - known.level > errors * wander(length.values, RECENT, SPAN, grew)
     reward, standing = progress(run)
     never = joined(reward, standing.gain, length.steps) <= climb
     lately = joined(reward, (standing.recent - lagged(standing.recent, SPAN)) / standing.scale, length.steps) <= climb
-    padded = never | (lately & (level >= growth * lagged(level, SPAN)))
-    yield Alarm(
-        Severity.WARNING, length.steps, grew & padded, partial(_longer, run, length, level, known.level, growth)
-    )
+    grew &= never | (lately & (level >= growth * lagged(level, SPAN)))
+    # The standard error of a difference of two means of 20 points is that of one mean of 10.
+    grew &= level - known.level > errors * wander(length.values, RECENT, SPAN, grew)
+    yield Alarm(Severity.WARNING, length.steps, grew, partial(_longer, run, length, level, known.level, growth))
 
 
 def _into_the_limit(run: RunHistory, cut: float, more: float) -> Iterator[Alarm]:
