@@ -10,7 +10,7 @@ import numpy as np
 from diagnostics.finding import Evidence, Prescription, Severity
 from diagnostics.rule import Alarm, Told
 from diagnostics.series import MetricSeries, Values
-from diagnostics.stats import Mask, lagged, running_median, share
+from diagnostics.stats import Mask, lagged, rolling_max, running_median, share
 
 # Points that a metric needs before one of them can stand out: the first ones are its start, a critic's warm-up say.
 EARLIEST = 10
@@ -57,12 +57,17 @@ def spike_alarms(
     seen: Spikes,
     times: float,
     remedies: Callable[[float, int], tuple[Prescription, ...]],
+    *,
+    large: float,
     repeated: float = 0.0,
 ) -> Iterator[Alarm]:
-    """INFO at a spike, WARNING where several of at least `repeated` times the usual size come together.
+    """INFO at a spike; WARNING where several of at least `repeated` times the usual size come together, one of them of
+    at least `large` times: noise with long tails has many small ones.
 
     `remedies` are what helps against a spike of that size at that step.
     """
+    if not seen.found.any():
+        return
 
     def single(i: int) -> Told:
         return told_of_spike(series, seen, i, times, advice=(HARMLESS,))
@@ -70,11 +75,10 @@ def spike_alarms(
     def several(i: int) -> Told:
         return told_of_spike(series, seen, i, times, remedies(float(seen.size[i]), int(series.steps[i])))
 
-    if seen.found.any():
-        yield Alarm(Severity.INFO, series.steps, seen.found, single)
-        with np.errstate(invalid="ignore"):
-            large = seen.found & (seen.size >= repeated * seen.usual)
-        yield Alarm(Severity.WARNING, series.steps, crowded(large), several)
+    ratio = np.divide(seen.size, seen.usual, out=np.zeros(len(seen.size)), where=seen.found)
+    row = crowded(seen.found & (ratio >= repeated)) & (rolling_max(ratio, SPAN) >= large)
+    yield Alarm(Severity.INFO, series.steps, seen.found, single)
+    yield Alarm(Severity.WARNING, series.steps, row, several)
 
 
 def told_of_spike(

@@ -22,9 +22,10 @@ VALUE_LOSS = "value_loss"
     lookback=LOOKBACK,
     min_points=12,
     fires=[
-        Case(example({VALUE_LOSS: "0.5~0.02*40 3 0.5~0.02*8 2.9 2.9 0.5~0.02*40"}), "info@40 warning@50"),
+        Case(example({VALUE_LOSS: "0.5~0.02*40 3 0.5~0.02*8 2.9 4.6 0.5~0.02*40"}), "info@40 warning@50"),
         Case(example({VALUE_LOSS: "0.5~0.02*40 3 0.5~0.02*40 3 0.5~0.02*40"}), "info@40"),  # far apart
-        Case(example({VALUE_LOSS: "0.5~0.02*40 2.2 0.5~0.02*8 2.2 2.2 0.5~0.02*40"}), "info@40"),  # too small for that
+        Case(example({VALUE_LOSS: "0.5~0.02*40 3.5 0.5~0.02*8 3.5 3.5 0.5~0.02*40"}), "info@40"),
+        Case(example({VALUE_LOSS: "0.5~0.02*40 2.2 0.5~0.02*8 2.2 9 0.5~0.02*40"}), "info@40"),  # too small for that
         Case(example({VALUE_LOSS: "0.1~0.01*40 0.35 0.1~0.01*20"}), "info@40"),
         Case(example({VALUE_LOSS: "0.02 0.1 0.18 " * 14 + "0.8 " + "0.02 0.1 0.18 " * 9}), "info@42"),
         Case(example({VALUE_LOSS: "0.2 -0.1 " * 15 + "2 -1.5 1.8 " + "0.2 -0.1 " * 9}), "info@30 warning@32"),  # fp16
@@ -38,14 +39,14 @@ VALUE_LOSS = "value_loss"
     ],
 )
 def value_loss_spike(
-    run: RunHistory, *, times: float = 3.0, deviations: float = 8.0, repeated: float = 5.0
+    run: RunHistory, *, times: float = 3.0, deviations: float = 8.0, repeated: float = 5.0, large: float = 8.0
 ) -> Iterator[Alarm]:
     """The value loss jumps far above what it usually is.
 
     ## Meaning
     A spike is a point at least `times` the running median of the 27 points before it and more than `deviations` median
     absolute deviations above that. INFO: one. WARNING: a third one within 30 points of at least `repeated` times the
-    running median.
+    running median, one of them of at least `large` times.
 
     ## Why it matters
     The critic meets returns that it did not expect at all, so the advantages of those batches are mostly its error, and
@@ -66,10 +67,12 @@ def value_loss_spike(
     ## References
     - `times` = 3.0, `deviations` = 8.0: rl-doctor's rule for spikes (6 to 8 deviations, and three times the median),
       which asks for both because either alone fires on healthy runs.
-    - `repeated` = 5.0: house default; the losses of healthy runs with few completions a step scatter so much that some
-      of them are four times the median.
+    - `repeated` = 5.0, `large` = 8.0: house defaults; the losses of healthy runs with few completions a step scatter so
+      much that some of them are four times the median.
     - A third spike within 30 points, running medians of 27: house defaults.
     """
     series = run.get(VALUE_LOSS)
     seen = spikes(series, times=times, deviations=deviations)
-    yield from spike_alarms(series, seen, times, partial(calmer_critic, run, VALUE_LOSS), repeated)
+    yield from spike_alarms(
+        series, seen, times, partial(calmer_critic, run, VALUE_LOSS), repeated=repeated, large=large
+    )
