@@ -34,6 +34,7 @@ HEADINGS = ("What it is", "What speaks for it", "What speaks against it", "What 
 CUT = "truncated_share"
 CUT_SHARE, NEARLY_ALL = 0.3, 0.95  # the limit of LEN001; all but single completions
 OVERALL = ("RWD004", "RWD007")  # said of the whole run so far, so that their onset is its beginning
+RISEN = 2.0  # times its noise that a reward stands above its start when it has clearly risen: house default
 MOST = 3  # causes of one segment: more than three are no diagnosis
 
 
@@ -160,7 +161,7 @@ class Case:
     def early_kl(self) -> float:
         """The KL to the reference per token once the first updates took hold, 0 where it was not measured."""
         kl = self.kl()
-        level = math.nan if kl is None else median(kl.values[UNTOUCHED:WARMUP])
+        level = math.nan if kl is None else median(kl.values[:WARMUP][-UNTOUCHED:])
         return level if math.isfinite(level) else 0.0
 
     def highest_early(self, metric: str) -> float:

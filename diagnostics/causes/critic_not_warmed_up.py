@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
+from diagnostics.reasoning import RISEN, Argument, Case, Reason, Weight, against, cause, supports
 
 THROWN = 4.0  # times the mean square of the returns: more is no lack of knowledge
 
@@ -19,7 +19,7 @@ def critic_not_warmed_up(case: Case) -> Argument | None:
     The explained variance is below zero while the value loss is of the size of the returns and nothing spikes.
 
     ## What speaks against it
-    The value loss is many times the returns, or the KL exploded.
+    The reward rises all the same; the value loss is many times the returns, or the KL exploded.
 
     ## What to change
     Train the critic alone for some batches before the policy moves, or start it from the reward model.
@@ -32,6 +32,8 @@ def critic_not_warmed_up(case: Case) -> Argument | None:
 
 def _reasons(case: Case) -> Iterator[Reason]:
     yield supports(Weight.STRONG, "the explained variance is not above zero: the critic is no better than a constant")
+    if case.gain()[0] > RISEN:
+        yield against(Weight.STRONG, "the reward rises all the same")
     if case.highest_early("value_loss") > THROWN * case.mean_square_return() > 0:
         yield against(Weight.STRONG, "the value loss is many times what a critic that knows nothing has")
     if case.loud("VAL001", "VAL003", "KL002"):

@@ -13,7 +13,7 @@ HACKED = ("RWD009", "LEN002", "LEN003", "DIV001", "ENT001", "RWD010")
 
 
 @cause(
-    "The KL penalty is too weak",
+    "The KL penalty is too weak or absent",
     signs=(*ADRIFT, "RWD001", "RWD004", "RWD005", "GRD002", "UPD001", "UPD002", "VAL001", "VAL002"),
 )
 def kl_penalty_missing(case: Case) -> Argument | None:
@@ -36,7 +36,7 @@ def kl_penalty_missing(case: Case) -> Argument | None:
     The usual coefficient of 0.04 where there is none, else four times as much.
     """
     weak = case.setting("kl_coef")
-    if not case.loud(*ADRIFT) or (weak is not None and weak > USUAL):
+    if not case.loud(*ADRIFT) or (weak is not None and weak >= USUAL):
         return None
     if weak is None and case.unmeasured_kl():
         weak = 0.0
@@ -61,6 +61,6 @@ def _reasons(case: Case, weak: float) -> Iterator[Reason]:
     if case.early_kl() > FAR:
         yield against(Weight.STRONG, "the policy was far from the reference within the first steps")
     if weak > 0:
-        yield supports(Weight.STRONG, f"{case.is_set('kl_coef')}, and the policy went far from the reference")
+        yield supports(Weight.HINT, f"{case.is_set('kl_coef')}, and the policy went far from the reference")
     if case.cut_from_the_start() and not case.loud(*HACKED, "RWD002", "RWD003"):
         yield against(Weight.DECISIVE, "the completions were cut before anything was learned")

@@ -6,7 +6,7 @@ from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause
 from diagnostics.remedies import FAR, MOVED, STRONG, looser
 
 HELD = ("KL004", "RWD004", "RWD003", "RWD002", "RWD008")
-PENALTY = "CFG009"  # the coefficient is out of scale with the reward
+PENALTY = "CFG005"  # the coefficient is out of scale with the reward
 BACK = 0.5  # of its early level to which the KL falls when the policy is pulled back
 
 
@@ -39,7 +39,7 @@ def _reasons(case: Case) -> Iterator[Reason]:
     penalty = case.setting("kl_coef")
     if penalty == 0:
         yield against(Weight.DECISIVE, f"{case.is_set('kl_coef')}: there is no penalty")
-    elif penalty is not None and penalty >= STRONG:
+    elif PENALTY in case.found or (penalty is not None and penalty >= STRONG):
         yield supports(Weight.STRONG, f"{case.is_set('kl_coef')}, strong for a reward of unit size")
     risen = case.raised_before("kl_coef", *HELD)
     if risen is not None:

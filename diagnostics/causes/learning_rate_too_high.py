@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 from diagnostics.finding import Direction
 from diagnostics.progress import WARMUP
-from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
+from diagnostics.reasoning import RISEN, Argument, Case, Reason, Weight, against, cause, supports
 from diagnostics.remedies import FAR, slower
 
 CARRIED_OFF = ("KL002", "KL005", "UPD001", "UPD002", "UPD003", "GRD001", "NUM001", "VAL001", "VAL003")
 LOST = ("RWD002", "RWD003")
 PER_BATCH = ("kl.rollout.k1.token", "kl.rollout.k2.token", "kl.rollout.k3.token", "kl.rollout.unknown.token")
 WRECKED = 1.0  # nats per token within one batch of rollouts: the trust region is left by a factor of e
-RISEN = 2.0  # times its noise that a reward stands above its start when it has clearly risen
 HIGH = "CFG009"  # the settings alone say so
 
 
@@ -105,5 +104,7 @@ def _reasons(case: Case, early: float) -> Iterator[Reason]:
         yield against(many, f"{case.is_set('update_epochs')}: each batch is used as many times")
     if case.setting("kl_coef") == 0:
         yield against(Weight.STRONG, f"{case.is_set('kl_coef')}: nothing holds the policy at the reference")
-    if case.loud("KL001"):
-        yield against(Weight.HINT, "a KL below zero comes from what is sampled, not from the size of updates")
+    negative, carried_off = case.onset("KL001"), case.onset(*CARRIED_OFF)
+    if negative is not None and carried_off is not None:
+        weight = Weight.STRONG if negative < carried_off else Weight.HINT
+        yield against(weight, "a KL below zero comes from what is sampled, not from the size of updates")

@@ -42,7 +42,11 @@ def _reasons(case: Case) -> Iterator[Reason]:
     if case.setting("max_grad_norm") == 0:
         yield supports(Weight.STRONG, f"{case.is_set('max_grad_norm')}: gradients are not clipped")
     onset = case.onset("NUM001")
-    before = [c for c, f in case.found.items() if onset is not None and f.first_step < onset and case.loud(c)]
+    before = [
+        code
+        for code, finding in case.found.items()
+        if onset is not None and finding.first_step < onset and case.loud(code) and not code.startswith("CFG")
+    ]
     if not before:
         yield supports(Weight.STRONG, "nothing else was wrong before the first number that is not finite")
     else:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
+from diagnostics.remedies import FAR
 
 SUSPECT = ("RWD001", "RWD006", "RWD009")
 EVERY = 0.95  # of the groups
@@ -25,7 +26,7 @@ def reward_broken(case: Case) -> Argument | None:
     the reward rises while the text, or another component, gets worse.
 
     ## What speaks against it
-    The groups differed at first.
+    The groups differed at first; the policy was carried off before.
 
     ## What to change
     Read completions with their rewards, by hand.
@@ -48,5 +49,7 @@ def _reasons(case: Case) -> Iterator[Reason]:
         yield supports(Weight.STRONG, "the reward rises while what it stands for gets worse")
         if case.loud("LEN002", "LEN003"):
             yield supports(Weight.HINT, "the length of completions went to an extreme with it")
+    if case.early_kl() > FAR:
+        yield against(Weight.STRONG, "the policy was far from the reference within the first steps")
     if case.setting("kl_coef") == 0 and case.loud("RWD009"):
         yield against(Weight.HINT, f"{case.is_set('kl_coef')}: nothing keeps the policy from it")

@@ -10,7 +10,7 @@ PAID = (
     "KL002", "KL003", "KL005", "RWD002", "RWD003", "RWD004", "RWD008", "RWD009", "RWD010", "ENT001", "ENT002", "LEN002",
     "LEN003", "UPD001", "UPD002", "UPD003", "GRD001", "VAL001", "VAL002", "VAL003",
 )  # fmt: skip
-TRUNCATING = "CFG007"  # truncating sampling with a KL on the full distribution
+TRUNCATING = "CFG004"  # truncating sampling with a KL on the full distribution
 
 
 @cause("What is sampled is not what is scored", signs=("KL001", TRUNCATING), leads_to=PAID)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
 from diagnostics.remedies import HOT, cooler
 
-LOST_IN_NOISE = ("RWD004", "ENT002", "KL005", "RWD003")
+LOST_IN_NOISE = ("RWD004", "ENT002", "KL005", "RWD003", "GEN002")
 
 
 @cause("The sampling temperature is too high", signs=(*LOST_IN_NOISE, "RWD007", "GEN001"))

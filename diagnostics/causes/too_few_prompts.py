@@ -23,7 +23,8 @@ def too_few_prompts(case: Case) -> Argument | None:
     A gap between the reward in training and the held-out one that opens; few prompts, or many passes over them.
 
     ## What speaks against it
-    The policy collapsed or was carried off: then the training reward would not stand at the top.
+    The policy collapsed or was carried off: then the training reward would not stand at the top. Training samples
+    colder, hotter or from a nucleus: then its reward cannot be compared with the held-out one.
 
     ## What to change
     More prompts, or fewer passes over them; stop at the best held-out reward.
@@ -44,6 +45,11 @@ def _reasons(case: Case) -> Iterator[Reason]:
         if prompts is not None and prompts < FEW:
             yield supports(Weight.STRONG, f"there are {prompts:g} prompts")
             break
+    for name in ("temperature", "top_p"):
+        if case.setting(name) not in (None, 1.0):
+            yield against(
+                Weight.STRONG, f"{case.is_set(name)}: rewards in training are of other samples than held-out ones"
+            )
     if case.any("RWD005", "GRD002"):
         yield supports(Weight.HINT, "in training there is nothing left to learn")
     if case.loud("RWD002", "KL002"):

@@ -58,7 +58,8 @@ def _reasons(case: Case) -> Iterator[Reason]:
     if case.loud("UPD002") and end > LASTS * start:
         yield supports(Weight.STRONG, f"{end:.0%} of the tokens are clipped to the end")
     elif case.loud("UPD002"):
-        yield against(Weight.STRONG, f"the clip fraction fell from {start:.0%} to {end:.0%} by itself")
+        weight = Weight.STRONG if epochs is None else Weight.HINT
+        yield against(weight, f"the clip fraction fell from {start:.0%} to {end:.0%} by itself")
     kl = case.kl()
     per_batch, far = case.end(*PER_BATCH), case.end(kl.metric) if kl is not None else 0.0
     if per_batch > OF_THE_WAY * far > 0:
