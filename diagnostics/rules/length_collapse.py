@@ -13,6 +13,7 @@ from diagnostics.stats import mean, rolling_mean
 REWARD, LENGTH = "reward_mean", "completion_length_mean"
 
 FIRST = 3  # points of the baseline: updates that are far too large end it within a few
+ROSE = 1.0  # times its noise that a reward has gained when completions may be short because that is better
 
 
 @rule(
@@ -82,8 +83,7 @@ def length_collapse(run: RunHistory, *, gone: float = 0.2, shrunk: float = 0.5, 
 def _told(run: RunHistory, length: MetricSeries, level: Values, start: float, limit: float, i: int) -> Told:
     first, last = int(length.steps[i - RECENT + 1]), int(length.steps[i])
     reward, standing = progress(run)
-    gain = joined(reward, standing.gain, length.steps)[i]
-    rose = bool(gain > 1)
+    rose = joined(reward, standing.gain, length.steps)[i] > ROSE
     message = (
         f"completions have {level[i]:.3g} tokens at step {last}, {level[i] / start:.0%} of the {start:.3g} at first"
     )

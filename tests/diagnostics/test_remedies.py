@@ -32,6 +32,10 @@ CLIPPED = {"clip_fraction.token": "0.3*20"}
 JUMPS = {"value_loss": "0.5~0.02*40 9 0.5~0.02*5 9 9 0.5~0.02*20"}
 WORTHLESS = {"explained_variance": "-0.5*40"}
 FAR_OFF = {"kl.rollout.k2.token": "0.5*20"}
+SHRUNK, LONGER, FULL = "200*20 200-5*36 20*20", "100*20 100+1*100", {"truncated_share": "0.1*90 0.95*40"}
+# Rewards with a noise of sqrt(2) / 10 that gain 1.1 and 0.9 times as much.
+UP, AS_GOOD = "0.2 0.4 " * 5 + "0.356 0.556 " * 33, "0.2 0.4 " * 5 + "0.327 0.527 " * 33
+APART = {"sampler_logprob_diff_mean": "0.2*20"}
 BLOWN_UP = {"grad_norm": "1*5 nan*5"}
 
 TABLE = [
@@ -95,7 +99,14 @@ TABLE = [
     ("VAL002", WORTHLESS, {"learning_rate": 1e-5, "value_learning_rate": 1.1e-3}, ("value_learning_rate", "/ 10")),
     ("VAL002", WORTHLESS, {"value_learning_rate": 1e-4}, ("value_learning_rate", "x 10")),
     ("NUM001", BLOWN_UP, {}, ("learning_rate", "/ 10")),
+    # the completions
     ("LEN001", {"truncated_share": "0.5*20"}, {}, ("max_completion_length", "x 2")),
+    ("LEN002", {"completion_length_mean": SHRUNK}, {}, SLOWER),
+    ("LEN002", {"completion_length_mean": SHRUNK, "reward_mean": AS_GOOD}, {}, SLOWER),
+    ("LEN003", FULL | {KL: "0.51*130"}, {}, SLOWER),
+    ("LEN003", FULL | lost(4.1), {}, SLOWER),
+    ("LEN003", {"completion_length_mean": LONGER, "reward_mean": "0.3~0.05*120", KL: "0.51*120"}, {}, SLOWER),
+    ("OFF001", APART, {"top_p": 0.95}, ("top_p", "= 1")),
 ]
 
 
@@ -121,6 +132,8 @@ def test_the_first_prescription(code, metrics, settings, expected):
         ("RWD003", DECLINE, {"update_epochs": 2}, [("update_epochs", "/ 4")]),
         ("ENT001", UNSURE, {"kl_coef": 0.0}, [("kl_coef", "= 0.04")]),
         ("ENT001", UNSURE, {"kl_coef": 0.01}, []),
+        ("LEN002", {"completion_length_mean": SHRUNK}, {"kl_coef": 0.0}, [("kl_coef", "= 0.04")]),
+        ("LEN002", {"completion_length_mean": SHRUNK}, {"kl_coef": 0.01}, []),
         ("UPD001", FAR_OFF, {}, [("max_grad_norm", "= 1")]),
         ("UPD001", FAR_OFF, {"max_grad_norm": 1.0}, []),
         ("NUM001", BLOWN_UP, {}, [("max_grad_norm", "= 1")]),
@@ -133,6 +146,22 @@ def test_the_first_prescription(code, metrics, settings, expected):
 def test_the_other_prescriptions(code, metrics, settings, expected):
     for finding in found(code, example(metrics, settings=settings, reward_bounds=(-1, 1))):
         assert [(p.knob, str(p.change)) for p in finding.prescriptions[1:]] == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "metrics"),
+    [
+        ("LEN002", {"completion_length_mean": SHRUNK, "reward_mean": UP}),
+        ("LEN003", FULL | {KL: "0.49*130"}),
+        ("LEN003", FULL | lost(3.9)),
+        ("LEN003", {"completion_length_mean": LONGER, "reward_mean": "0.3~0.05*120", KL: "0.49*120"}),
+        ("OFF001", APART),
+    ],
+)
+def test_what_no_knob_mends_is_advice(code, metrics):
+    (finding,) = rises(all_rules()[code], example(metrics, settings={"top_p": 1.0}))
+    assert finding.advice
+    assert not finding.prescriptions
 
 
 def test_no_message_says_nan() -> None:
