@@ -44,6 +44,8 @@ class MetricSeries:
         """The last known value at each of `steps`, NaN before the first: an as-of join, so it is causal."""
         if not len(self.steps):
             return np.full(len(steps), np.nan)
+        if np.array_equal(steps, self.steps):  # most metrics are logged together: a hundredth of the time of a search
+            return self.values.copy()
         index = self.steps.searchsorted(steps, side="right") - 1
         return np.where(index >= 0, self.values[np.maximum(index, 0)], np.nan)
 
