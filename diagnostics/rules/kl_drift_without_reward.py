@@ -88,8 +88,6 @@ def kl_drift_without_reward(
     - `ceiling` = 0.1: house default, as for a plateau. `patience` = 30: house default, as for kl_explosion.
     - Gao et al. 2022, Scaling laws for reward model overoptimization (arXiv 2210.10760): reward against distance.
     """
-    reward, standing = progress(run)
-    average = rolling_mean(standing.gain, patience)
     for series in measured(run):
         known = early(series, WARMUP)
         if known is None:
@@ -98,8 +96,9 @@ def kl_drift_without_reward(
         above = series.values > limit
         if not above.any():
             continue
+        reward, standing = progress(run)
         drifted = sustained(share(above, WINDOW) >= MOST, patience)
-        gained = joined(reward, average, series.steps)
+        gained = joined(reward, rolling_mean(standing.gain, patience), series.steps)
         done = at_ceiling(run, joined(reward, standing.recent, series.steps), ceiling)
         told = partial(_told, run, series, limit, known.level, gained, patience)
         yield Alarm(Severity.WARNING, series.steps, drifted & (gained < gain) & ~done, told)

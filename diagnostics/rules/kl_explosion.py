@@ -130,17 +130,20 @@ def kl_explosion(
     - `patience` = 30: house default; runs that gain from their KL show it within so many steps.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
     """
-    reward, standing = progress(run)
     for series in measured(run):
+        per_token = series.metric in PER_TOKEN
+        if not (series.values > (token_limit if per_token else sequence_limit)).any():
+            continue
         limit, diverged = np.full(len(series), token_limit), np.full(len(series), token_diverged)
-        if series.metric not in PER_TOKEN:
+        if not per_token:
             long = tokens(run, series.steps)
             limit, diverged = np.fmax(sequence_limit, limit * long), np.fmax(sequence_diverged, diverged * long)
         above = np.isfinite(series.values) & (series.values > limit)
-        if not above.any():
-            continue
         far = share(above, WINDOW) >= MOST
+        if not far.any():
+            continue
         very_far = share(above & (series.values > diverged), WINDOW) >= MOST
+        reward, standing = progress(run)
         recent = joined(reward, standing.recent, series.steps)
         fruitless = far & (joined(reward, standing.gain, series.steps) < gain) & ~at_ceiling(run, recent, ceiling)
         lower = joined(reward, standing.loss, series.steps) > loss

@@ -92,16 +92,17 @@ def kl_pinned(
     present = measured(run)
     if np.isnan(coefficient(run, run.last_step)):
         raise NotApplicable("the KL coefficient is neither logged nor known as a setting")
-    reward, standing = progress(run)
-    average = rolling_mean(standing.gain, patience)
     for series in present:
         limit = near_sum if series.metric in SUMMED else near
-        level, weight = rolling_mean(series.values, WINDOW), coefficients(run, series.steps)
-        pinned = sustained((np.abs(level) < limit) & (weight >= strong), patience)
-        flat = joined(reward, average, series.steps) < gain
+        held = coefficients(run, series.steps) >= strong
+        if not held.any():
+            continue
+        reward, standing = progress(run)
+        level = rolling_mean(series.values, WINDOW)
+        flat = joined(reward, rolling_mean(standing.gain, patience), series.steps) < gain
         done = at_ceiling(run, joined(reward, standing.recent, series.steps), ceiling)
-        told = partial(_told, run, series, level, limit, patience)
-        yield Alarm(Severity.WARNING, series.steps, pinned & flat & ~done, told)
+        pinned = sustained(held & (np.abs(level) < limit), patience) & flat & ~done
+        yield Alarm(Severity.WARNING, series.steps, pinned, partial(_told, run, series, level, limit, patience))
 
 
 def _told(run: RunHistory, series: MetricSeries, level: Values, limit: float, patience: int, i: int) -> Told:

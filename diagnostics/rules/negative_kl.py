@@ -130,23 +130,25 @@ def negative_kl(
     """
     for series in measured(run):
         below = series.values < 0
-        if not below.any():
+        most, long_most = share(below, SHORT) >= MOST, share(below, LONG) >= MOST
+        told = partial(_told, run, series)
+        if series.metric in NEVER_NEGATIVE:
+            limit, impossible = np.full(len(series), rounding), series.values < -rounding
+            for_long = most & (rolling_mean(series.values, SHORT) < -rounding)
+            yield Alarm(Severity.WARNING, series.steps, for_long, partial(told, SHORT, limit))
+            yield Alarm(Severity.INFO, series.steps, impossible, partial(told, 1, limit))
+        if not (most.any() or long_most.any()):
             continue
         little, much = _limits(run, series, small, large, total)
-        mean, far = _surely_below(series.values, below, SHORT, errors)
-        long_mean, sure = _surely_below(series.values, below, LONG, errors)
-        far &= mean < -much
-        told = partial(_told, run, series)
+        mean, sure = _surely_below(series.values, SHORT, errors)
+        far = most & sure & (mean < -much)
+        long_mean, long_sure = _surely_below(series.values, LONG, errors)
+        long_sure &= long_most
+        slight = partial(_explained, series, little)
         yield Alarm(Severity.ERROR, series.steps, sustained(far, patience), partial(told, patience, much))
         yield Alarm(Severity.WARNING, series.steps, far, partial(told, SHORT, much))
-        yield Alarm(Severity.WARNING, series.steps, sure & (long_mean < -little), partial(told, LONG, little))
-        slight = partial(_explained, series, little)
-        yield Alarm(Severity.INFO, series.steps, sure & (long_mean < -SLIGHT * little), slight)
-        if series.metric in NEVER_NEGATIVE:
-            limit = np.full(len(series), rounding)
-            impossible = (mean < -rounding) & (share(below, SHORT) >= MOST)
-            yield Alarm(Severity.WARNING, series.steps, impossible, partial(told, SHORT, limit))
-            yield Alarm(Severity.INFO, series.steps, series.values < -rounding, partial(told, 1, limit))
+        yield Alarm(Severity.WARNING, series.steps, long_sure & (long_mean < -little), partial(told, LONG, little))
+        yield Alarm(Severity.INFO, series.steps, long_sure & (long_mean < -SLIGHT * little), slight)
 
 
 def _limits(run: RunHistory, series: MetricSeries, small: float, large: float, total: float) -> tuple[Values, Values]:
@@ -160,12 +162,12 @@ def _limits(run: RunHistory, series: MetricSeries, small: float, large: float, t
     return np.fmin(total, small * long), np.fmax(total, large * long)
 
 
-def _surely_below(values: Values, below: Mask, width: int, errors: float) -> tuple[Values, Mask]:
+def _surely_below(values: Values, width: int, errors: float) -> tuple[Values, Mask]:
     """Mean of the last `width` values at each point (n,), and whether it is below zero by so many times its error."""
     mean = rolling_mean(values, width)
     scatter = np.sqrt(np.maximum(rolling_mean(values * values, width) - mean * mean, 0))
     error = np.fmax(scatter, rolling_noise(values, STEADY)) / np.sqrt(width - 1)
-    return mean, (mean + errors * error < 0) & (share(below, width) >= MOST)
+    return mean, mean + errors * error < 0
 
 
 def _explained(series: MetricSeries, limit: Values, i: int) -> Told:
