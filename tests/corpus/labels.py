@@ -96,7 +96,8 @@ def _pathologies() -> Iterator[Run]:
 def _ours() -> Iterator[Run]:
     for name, data in tomllib.loads((DATA / "runs.toml").read_text(encoding="utf-8")).items():
         must, may = data.get("must", ()), frozenset(data.get("may", ()))
-        label = Label(tuple(Wanted(frozenset({code})) for code in must), may, None, healthy=not must and not may)
+        wanted = tuple(Wanted(frozenset(codes.split("/"))) for codes in must)
+        label = Label(wanted, may, None, healthy=not must and not may)
         yield _run(name, WE, label, DATA / "runs" / name)
 
 

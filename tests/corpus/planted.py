@@ -1,0 +1,282 @@
+"""Healthy runs of any length, made from recorded ones, and faults put into them at a known step.
+
+A recorded healthy run is taken apart into the slow course of each metric and what is left of each row. A longer run is
+its course, drawn out so that it learns quickly at first and then hardly moves, and blocks of rows of what was left,
+each drawn from near the same place of the course, all metrics of a row together, so that neighbours in time and metrics
+of one step stay related as they were (block bootstrap: Kunsch 1989).
+
+A fault changes some metrics from a known row on, by `strength` units. The units were fixed before any rule was run on
+them: the noise of the run's own step where a fault has no published size, else the part of it that `FAULTS` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.metrics import metrics
+from diagnostics.series import MetricSeries, RunHistory, Values
+from diagnostics.stats import noise
+
+Rows = dict[str, Values]  # a metric's value at each row (n,); NaN where it was not logged
+
+BLOCK = 10  # rows that stay together: as many as the rules' shortest windows look at
+NEAR = 0.25  # of the recorded run: from how far away a block may be taken
+COURSE = 15  # points that the slow course of a metric is a mean of
+LEARNS = 4.0  # how quickly a drawn-out run learns: it has gone 1 - exp(-4 t) of its course by the share t of its length
+KL_TOKEN = ("kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.unknown.token")
+
+
+# ---- healthy runs
+
+
+def healthy(recorded: RunHistory, length: int, seed: int) -> RunHistory:
+    """A healthy run of `length` rows with the metrics and settings of `recorded`, a healthy one."""
+    random = np.random.default_rng(seed)
+    steps = recorded["grad_norm"].steps
+    n = len(steps)
+    share = np.arange(length) / length
+    place = (n - 1) * (1 - np.exp(-LEARNS * share)) / (1 - math.exp(-LEARNS))
+    taken = _taken(place, n, random)
+    rows = {}
+    for name, series in recorded.series.items():
+        if len(series) < 4:
+            continue
+        at = np.searchsorted(steps, series.steps).clip(0, n - 1)
+        course = _course(series.values)
+        left = np.full(n, np.nan)
+        left[at] = series.values - course
+        values = np.interp(place, at, course) + left[taken]
+        rows[name] = _within(name, values, recorded.reward_bounds)
+    return _run(recorded, rows, steps=np.arange(1, length + 1))
+
+
+def _taken(place: Values, n: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """The recorded row whose rest is used at each row of the run, in blocks, each from near its place (length,)."""
+    starts = np.arange(0, len(place), BLOCK)
+    near = place[starts] + NEAR * n * random.uniform(-1, 1, len(starts))
+    first = near.round().astype(np.int64).clip(0, n - BLOCK)
+    return (first[:, None] + np.arange(BLOCK)).ravel()[: len(place)]
+
+
+def _course(values: Values) -> Values:
+    """The slow part: a running median, which an isolated spike does not move, and over that a mean; both centred."""
+    wide = min(COURSE, len(values)) // 2
+    for middle in (np.nanmedian, np.nanmean):
+        padded = np.concatenate([np.full(wide, np.nan), values, np.full(wide, np.nan)])
+        values = middle(np.lib.stride_tricks.sliding_window_view(padded, 2 * wide + 1), axis=1)
+    return values
+
+
+def _within(name: str, values: Values, bounds: tuple[float, float] | None) -> Values:
+    """`values` kept in the metric's range, and rewards in their bounds."""
+    low, high = metrics()[name.partition("[")[0]].range
+    if bounds is not None and name.startswith(("reward_mean", "reward_best", "reward_worst", "validation", "eval_re")):
+        low, high = bounds
+    return np.clip(values, low, high)
+
+
+def _run(recorded: RunHistory, rows: Rows, steps: NDArray[np.int64]) -> RunHistory:
+    series = {}
+    for name, values in rows.items():
+        logged = ~np.isnan(values)
+        series[name] = MetricSeries(name, steps[logged], values[logged])
+    settings = {**recorded.settings, "max_steps": len(steps)}
+    return replace(recorded.with_series(series), source="planted", settings=settings)
+
+
+def every(run: RunHistory, cadence: int) -> RunHistory:
+    """The run as a trainer logs it that writes a row every `cadence` steps."""
+    kept = {name: s.steps % cadence == 0 for name, s in run.series.items()}
+    return run.with_series({n: MetricSeries(n, s.steps[kept[n]], s.values[kept[n]]) for n, s in run.series.items()})
+
+
+# ---- faults
+
+
+class Unit(Enum):
+    """What one unit of a change is, where it is no number."""
+
+    NOISE = auto()  # of one step of the metric in this run, about its trend
+    MEDIAN = auto()  # half the median of the metric's size in this run, or its noise where that is more
+    LEVEL = auto()  # a quarter of the metric's level before the fault
+
+
+class Shape(Enum):
+    """How a change comes on: the share of it that is there so many rows after its onset."""
+
+    STEP = auto()  # within five rows, for good
+    RAMP = auto()  # evenly over fifty rows, for good
+    SPIKES = auto()  # three of ten rows, for thirty rows
+    WAVE = auto()  # up and down, a period of forty rows
+
+
+SHAPES: Mapping[Shape, Callable[[Values], Values]] = {
+    Shape.STEP: lambda t: np.clip((t + 1) / 5, 0, 1),
+    Shape.RAMP: lambda t: np.clip((t + 1) / 50, 0, 1),
+    Shape.SPIKES: lambda t: ((t % 10 < 3) & (t < 30)).astype(float),
+    Shape.WAVE: lambda t: np.sin(2 * np.pi * t / 40),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`metric`, a tuple for each of several, moves by `per_unit` units (a number, or one of this run's own)."""
+
+    metric: str | tuple[str, ...]
+    per_unit: float
+    unit: Unit | float = Unit.NOISE
+    shape: Shape = Shape.STEP
+
+
+@dataclass(frozen=True, slots=True)
+class Toward:
+    """`metric` goes a sixth of its way to `target` for each unit, and all of it at six; with its noise."""
+
+    metric: str
+    target: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong, found where any of `codes` is raised at WARNING or above after its onset."""
+
+    name: str
+    codes: frozenset[str]
+    changes: tuple[Change | Toward, ...]
+    ppo: bool = False  # whether it needs the metrics of a critic
+    notes: str = field(default="", compare=False)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The metrics of which a run must log all; of a tuple of names any will do."""
+        return tuple(c.metric if isinstance(c.metric, str) else c.metric[0] for c in self.changes)
+
+
+def fault(name: str, codes: str, *changes: Change | Toward, ppo: bool = False) -> Fault:
+    """A fault, its codes written in one string."""
+    return Fault(name, frozenset(codes.split()), changes, ppo)
+
+
+# Where a limit is published for the very unit, one unit is a fifth of it, so that the fault is there at five.
+FAULTS = (
+    fault("the reward falls at once", "RWD002 RWD003 RWD008", Change("reward_mean", -1)),
+    fault("the reward declines", "RWD002 RWD003 RWD008", Change("reward_mean", -1, shape=Shape.RAMP)),
+    fault("the reward swings", "RWD010 RWD003", Change("reward_mean", 1, shape=Shape.WAVE)),
+    # axolotl: above 0.5 nats per token is too far, here with a reward that suffers half as much as it may
+    fault("KL explodes", "KL002 KL005", Change(KL_TOKEN, 1, 0.1), Change("reward_mean", -0.5)),
+    # TRL: a summed KL below -1 is a fault
+    fault("KL is negative", "KL001", Change("kl.reference.k1.sequence", -1, 0.2),
+          Change("kl.reference.k1.token", -1, 0.02)),
+    fault("groups agree", "RWD001", Change("zero_std_share", 1, 0.1)),  # rl-doctor warns at 0.5
+    fault("entropy collapses", "ENT001", Toward("entropy.token", 0.005)),
+    fault("entropy explodes", "ENT002", Change("entropy.token", 2, Unit.LEVEL, Shape.RAMP)),  # four times at six
+    fault("the gradient spikes", "GRD001", Change("grad_norm", 1, Unit.MEDIAN, Shape.SPIKES)),
+    fault("the gradient dies", "GRD002", Toward("grad_norm", 0.0)),
+    fault("completions are cut", "LEN001 LEN004", Change("truncated_share", 1, 0.06)),  # axolotl: above 0.3
+    fault("completions grow", "LEN003", Change("completion_length_mean", 1, Unit.LEVEL)),  # rl-doctor: by half
+    fault("completions shrink", "LEN002", Toward("completion_length_mean", 1.0)),
+    fault("samples are alike", "DIV001", Toward("unique_share", 0.0)),
+    fault("validation falls", "GEN001 GEN002", Change("validation_reward", -1)),
+    fault("the updates are clipped", "UPD002", Change("clip_fraction.token", 1, 0.04), ppo=True),  # rl-doctor: 0.2
+    fault("old-to-new KL spikes", "UPD001", Change("kl.rollout.k2.token", 1, Unit.MEDIAN, Shape.SPIKES), ppo=True),
+    fault("the policy loss spikes", "UPD003", Change("policy_loss.token", 1, Unit.MEDIAN, Shape.SPIKES), ppo=True),
+    fault("the value loss spikes", "VAL001 VAL003", Change("value_loss", 1, Unit.MEDIAN, Shape.SPIKES), ppo=True),
+    fault("the value loss diverges", "VAL001 VAL003", Change("value_loss", 2, Unit.MEDIAN, Shape.RAMP), ppo=True),
+    fault("the critic explains less than nothing", "VAL002", Change("explained_variance", -1, 0.25), ppo=True),
+    fault("the loss is not finite", "NUM001", Change("total_loss", math.inf)),
+)  # fmt: skip
+
+
+def plant(run: RunHistory, what: Fault, at: int, strength: float) -> RunHistory:
+    """`run` with `what` in it from row `at` on, `strength` units strong."""
+    series = dict(run.series)
+    for change in what.changes:
+        for name in (change.metric,) if isinstance(change.metric, str) else change.metric:
+            if name in series:
+                series[name] = _changed(series[name], change, int(run["grad_norm"].steps[at]), strength, run)
+    return run.with_series(series)
+
+
+def _changed(
+    before: MetricSeries, change: Change | Toward, onset: int, strength: float, run: RunHistory
+) -> MetricSeries:
+    after = before.steps >= onset
+    elapsed = (before.steps - onset).astype(float)
+    values = before.values.copy()
+    recent = values[~after][-100:]
+    if isinstance(change, Toward):
+        part = min(1.0, strength / 6) * SHAPES[Shape.STEP](elapsed[after])
+        values[after] += part * (change.target - values[after])
+    else:
+        size = _unit(change.unit, recent) * change.per_unit * strength
+        values[after] += np.where((moved := SHAPES[change.shape](elapsed[after])) != 0, size * moved, 0.0)
+    return MetricSeries(before.metric, before.steps, _within(before.metric, values, run.reward_bounds))
+
+
+def _unit(unit: Unit | float, recent: Values) -> float:
+    match unit:
+        case Unit.NOISE:
+            return noise(recent)
+        case Unit.MEDIAN:
+            return max(noise(recent), float(np.median(np.abs(recent))) / 2)
+        case Unit.LEVEL:
+            return float(np.mean(recent)) / 4
+        case _:
+            return unit
+
+
+# ---- healthy runs that look ill
+
+
+def hard_cases(run: RunHistory, seed: int) -> Iterator[tuple[str, RunHistory]]:
+    """What a healthy run may do that looks like a fault; `run` is a healthy one of 500 rows or more."""
+    random = np.random.default_rng(seed)
+    n = len(run["grad_norm"])
+
+    def with_(name: str, values: Values) -> RunHistory:
+        before = run[name]
+        return run.with_series({**run.series, name: MetricSeries(name, before.steps, values)})
+
+    reward = run["reward_mean"]
+    start = float(np.mean(reward.values[:5]))
+    waits = np.where(np.arange(len(reward)) < 20, start, np.concatenate([np.full(20, start), reward.values[:-20]]))
+    yield "twenty steps without reward before it learns", with_("reward_mean", waits)
+    for kl in KL_TOKEN:
+        if kl in run:
+            spiked = run[kl].values.copy()
+            spiked[len(spiked) // 2] += 50 * max(float(np.median(np.abs(spiked))), 1e-3)
+            yield "an isolated spike of the KL", with_(kl, spiked)
+            break
+    grad = run["grad_norm"].values
+    yield "a heavy-tailed gradient norm", with_("grad_norm", grad * np.exp(0.4 * random.standard_normal(len(grad))))
+    single = grad.copy()
+    single[n // 3] *= 60
+    yield "one gradient sixty times the usual", with_("grad_norm", single)
+    share = np.arange(n) / n
+    entropy = run["entropy.token"].values
+    falls = entropy[0] * np.exp(-2.3 * share) * (entropy / _course(entropy))
+    climbs = reward.values - _course(reward.values) + start + 10 * noise(reward.values) * share
+    both = {"entropy.token": falls, "reward_mean": climbs}
+    yield (
+        "entropy falls by nine tenths while it learns",
+        run.with_series(
+            {**run.series, **{name: MetricSeries(name, run[name].steps, values) for name, values in both.items()}}
+        ),
+    )
+    if "value_loss" in run:
+        value = run["value_loss"].values.copy()
+        value[:2] = 30 * np.median(value)
+        yield "a critic that warms up", with_("value_loss", value)
+    length = run["completion_length_mean"].values
+    shorter = length * (1 - 0.35 * np.arange(len(length)) / len(length))
+    yield "completions a third shorter at the end", with_("completion_length_mean", shorter)
+    bounds = run.reward_bounds
+    if bounds is not None:
+        top = np.minimum(reward.values + (bounds[1] - float(np.max(_course(reward.values)))), bounds[1])
+        yield "learned to the top", with_("reward_mean", top)
