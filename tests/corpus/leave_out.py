@@ -2,17 +2,18 @@
 
 For each repository the thresholds without a published source are chosen anew on the runs of all others: each in turn is
 multiplied by what makes most of found - missed - 2 x false there, and stays what it is unless another is better. The
-repository that was left out is then judged with them.
+repository that was left out is then judged with them. Where nothing is better than what is, nothing moves; so beside
+it stands what each small change does to what is found and false on all of them: how near a threshold is to an edge.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from judge import Said, by_code, judged
 from labels import Run
@@ -21,8 +22,11 @@ from diagnostics.engine import diagnose
 from diagnostics.finding import Finding
 from diagnostics.rule import Rule
 
-FACTORS = (0.71, 1.41, 0.5, 2.0)  # the smaller change first, which stands where a larger one is no better
+SMALL = (0.71, 1.41)
+FACTORS = (*SMALL, 0.5, 2.0)  # the smaller change first, which stands where a larger one is no better
 Thresholds = Mapping[str, float]
+Counts = tuple[int, int, int]  # found, missed, false
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,18 @@ class Move:
     threshold: str
     default: float
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What is found and false, more or less, where a threshold is another."""
+
+    code: str
+    threshold: str
+    default: float
+    value: float
+    found: int
+    false: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +70,19 @@ def left_out(
     runs: Sequence[Run], said: Mapping[str, Said], rules: Mapping[str, Rule]
 ) -> tuple[Mapping[str, Said], list[Move]]:
     """What is said of each run with thresholds chosen without its repository, and which of them moved."""
-    with multiprocessing.get_context("fork").Pool(2, _begin, (runs, said, rules)) as pool:
-        chosen = [choice for of_rule in pool.imap_unordered(_choose, rules) for choice in of_rule]
+    chosen = _by_rule(_choose, runs, said, rules)
     without = {name: dict(of_run) for name, of_run in said.items()}
     for choice in chosen:
         for name, findings in choice.said.items():
             without[name][choice.code] = findings
     moves = [move for choice in chosen for move in choice.moves]
     return without, sorted(moves, key=lambda move: (move.code, move.threshold, move.left_out))
+
+
+def edges(runs: Sequence[Run], said: Mapping[str, Said], rules: Mapping[str, Rule]) -> list[Edge]:
+    """Every small change of one threshold without a published source that changes what is found or false on `runs`."""
+    found = _by_rule(_near, runs, said, rules)
+    return sorted(found, key=lambda edge: (edge.code, edge.threshold, edge.value))
 
 
 def house_defaults(rule: Rule) -> list[str]:
@@ -80,14 +101,22 @@ def house_defaults(rule: Rule) -> list[str]:
     return [name for name in rule.thresholds if name in found]
 
 
-def around(default: float) -> list[float]:
+def around(default: float, factors: Sequence[float] = FACTORS) -> list[float]:
     """What a threshold can be instead; whole numbers stay whole, and at least 1."""
     if isinstance(default, int):
-        return [n for n in dict.fromkeys(max(1, round(default * factor)) for factor in FACTORS) if n != default]
-    return [default * factor for factor in FACTORS]
+        return [n for n in dict.fromkeys(max(1, round(default * factor)) for factor in factors) if n != default]
+    return [default * factor for factor in factors]
 
 
-_given: tuple[Sequence[Run], Mapping[str, Said], Mapping[str, Rule]]  # to a process, once
+def _by_rule(
+    work: Callable[[str], list[T]], runs: Sequence[Run], said: Mapping[str, Said], rules: Mapping[str, Rule]
+) -> list[T]:
+    """`work` on each rule, two at a time; rules and runs are too much to send, so a process has them from its fork."""
+    with multiprocessing.get_context("fork").Pool(2, _begin, (runs, said, rules)) as pool:
+        return [one for of_rule in pool.imap_unordered(work, rules) for one in of_rule]
+
+
+_given: tuple[Sequence[Run], Mapping[str, Said], Mapping[str, Rule]]
 
 
 def _begin(*given: Any) -> None:
@@ -100,6 +129,11 @@ def _choose(code: str) -> list[Chosen]:
     return list(_Fit(rules[code], runs, said).chosen())
 
 
+def _near(code: str) -> list[Edge]:
+    runs, said, rules = _given
+    return list(_Fit(rules[code], runs, said).edges())
+
+
 class _Fit:
     """One rule, the others as they are."""
 
@@ -107,7 +141,7 @@ class _Fit:
         self._rule, self._runs, self._said = rule, runs, said
         self._free = house_defaults(rule)
         self._raised: dict[tuple[str, tuple[float, ...]], tuple[Finding, ...]] = {}
-        self._values: dict[tuple[str, tuple[float, ...]], int] = {}
+        self._counted: dict[tuple[str, tuple[float, ...]], Counts] = {}
 
     def chosen(self) -> Iterator[Chosen]:
         """For each repository without which a threshold moves."""
@@ -121,6 +155,16 @@ class _Fit:
             if moves:
                 mine = [run for run in self._runs if run.repository == repository]
                 yield Chosen(self._rule.code, moves, {run.name: self._says(run, thresholds) for run in mine})
+
+    def edges(self) -> Iterator[Edge]:
+        """Each small change of one threshold that changes what is found or false."""
+        defaults = {name: self._rule.thresholds[name] for name in self._free}
+        found, _, false = self._counts(self._runs, defaults)
+        for name, default in defaults.items():
+            for value in around(default, SMALL):
+                more, _, wrong = self._counts(self._runs, {**defaults, name: value})
+                if (more, wrong) != (found, false):
+                    yield Edge(self._rule.code, name, default, value, more - found, wrong - false)
 
     def _best(self, runs: Sequence[Run]) -> Thresholds:
         thresholds = {name: self._rule.thresholds[name] for name in self._free}
@@ -141,20 +185,26 @@ class _Fit:
         return any(code in missed.codes for missed in verdict.missed) or any(f.code == code for f in verdict.false)
 
     def _value(self, runs: Sequence[Run], thresholds: Thresholds) -> int:
-        return sum(self._value_of(run, thresholds) for run in runs)
+        found, missed, false = self._counts(runs, thresholds)
+        return found - missed - 2 * false
 
-    def _value_of(self, run: Run, thresholds: Thresholds) -> int:
+    def _counts(self, runs: Sequence[Run], thresholds: Thresholds) -> Counts:
+        found, missed, false = zip(*(self._counts_of(run, thresholds) for run in runs), strict=True)
+        return sum(found), sum(missed), sum(false)
+
+    def _counts_of(self, run: Run, thresholds: Thresholds) -> Counts:
         key = run.name, tuple(thresholds.values())
-        if key not in self._values:
+        if key not in self._counted:
             said = {**self._said[run.name], self._rule.code: self._says(run, thresholds)}
             verdict = judged(run.label, said)
-            self._values[key] = len(verdict.found) - len(verdict.missed) - 2 * len(verdict.false)
-        return self._values[key]
+            self._counted[key] = len(verdict.found), len(verdict.missed), len(verdict.false)
+        return self._counted[key]
 
     def _says(self, run: Run, thresholds: Thresholds) -> tuple[Finding, ...]:
         key = run.name, tuple(thresholds.values())
         if key not in self._raised:
             changed = replace(self._rule, check=partial(self._rule.check, **thresholds))
-            raised = diagnose(run.segments, {changed.code: changed}).raised if run.segments else ()
+            segments = [segment for segment in run.segments if changed.logged(segment)]
+            raised = diagnose(segments, {changed.code: changed}).raised if segments else ()
             self._raised[key] = tuple(f for f in raised if f.code == changed.code)
         return self._raised[key]

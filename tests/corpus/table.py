@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from judge import Said, Score, Verdict, by_rule, total, verdicts_on
+from judge import Said, Score, Verdict, by_rule, onset_of, total, verdicts_on
 from labels import SHARED, WE, Run, Wanted, corpora, ranges, runs
-from leave_out import house_defaults, left_out, said_by_default
+from leave_out import edges, house_defaults, left_out, said_by_default
 from reliability import Right, claims, reliability
 
 from diagnostics.finding import Confidence
@@ -46,12 +46,12 @@ def main() -> None:
     if SHARED not in corpora():
         print("AUTOTUNE_CORPUS is not set: the folder with the shared real runs. They are left out.")
     everything: list[Run] = []
-    said: dict[str, Said] = {}
+    said: Mapping[str, Said] = {}
     for corpus in corpora():
         begin = time.perf_counter()
         recorded = runs(corpus)
         read = time.perf_counter()
-        said |= said_by_default(recorded)
+        said = {**said, **said_by_default(recorded)}
         seconds = f"read in {read - begin:.1f} s, diagnosed in {time.perf_counter() - read:.1f} s"
         print(f"\n## {corpus}: {len(recorded)} runs, {seconds}\n\n{HEAD}")
         verdicts = verdicts_on(recorded, said)
@@ -61,6 +61,7 @@ def main() -> None:
         print(*remarks(recorded, verdicts), sep="\n")
         everything += recorded
     if not args.in_sample:
+        print(*changes(everything, said), sep="\n")
         said = without_one(everything, said)
     print(*confidences(everything, said, "" if args.in_sample else ", with thresholds chosen on others"), sep="\n")
 
@@ -85,10 +86,8 @@ def without_one(recorded: Sequence[Run], said: Mapping[str, Said]) -> Mapping[st
         scores = [total(verdicts, mine) for verdicts in (inside, outside)]
         counts = " | ".join(f"{score.found} | {score.missed} | {score.false}" for score in scores)
         print(f"| {repository} | {len(mine)} | {counts} |")
-    for who, mine in (
-        ("All repositories", recorded),
-        ("Those of other people", [run for run in recorded if run.repository != WE]),
-    ):
+    others = [run for run in recorded if run.repository != WE]
+    for who, mine in ("All repositories", [*recorded]), ("Those of other people", others):
         before, after = total(inside, mine), total(outside, mine)
         print(
             f"\n{who}: precision {before.precision:.3f}, recall {before.recall:.3f}; "
@@ -99,7 +98,20 @@ def without_one(recorded: Sequence[Run], said: Mapping[str, Said]) -> Mapping[st
     for (code, name, default), moved in groupby(moves, lambda move: (move.code, move.threshold, move.default)):
         to = ", ".join(f"{move.value:g} without {move.left_out}" for move in moved)
         print(f"- {called(code)} `{name}` = {default:g}: {to}")
+    if not moves:
+        print("- none")
     return anew
+
+
+def changes(recorded: Sequence[Run], said: Mapping[str, Said]) -> Iterator[str]:
+    """What another value of a threshold does in sample."""
+    begin = time.perf_counter()
+    near = edges(recorded, said, all_rules())
+    yield f"\n## One threshold changed, all repositories, in {time.perf_counter() - begin:.0f} s\n"
+    yield "| | threshold | default | changed to | found | false |\n|---|---|" + "---:|" * 4
+    for e in near:
+        counts = f"{e.found:+d} | {e.false:+d}"
+        yield f"| {called(e.code)} | `{e.threshold}` | {e.default:g} | {e.value:g} | {counts} |"
 
 
 def confidences(recorded: Sequence[Run], said: Mapping[str, Said], how: str) -> Iterator[str]:
@@ -123,15 +135,20 @@ def _line(name: str, confidence: Confidence, right: Right) -> str:
 
 def remarks(recorded: Sequence[Run], verdicts: Mapping[str, Verdict]) -> Iterator[str]:
     """What is wrong, run by run, and what could not be judged."""
-    wanted = [wanted for run in recorded for wanted in run.label.present]
-    unclear = sum(not ranges(w.steps) for w in wanted)
-    yield f"\nOnsets: {unclear} of {len(wanted)} labels do not say where, or not clearly."
+    present = [wanted for run in recorded for wanted in run.label.present]
+    unclear = sum(not ranges(wanted.steps) for wanted in present)
+    yield f"\nOnsets: {unclear} of {len(present)} labels do not say where, or not clearly."
     for run in recorded:
         verdict = verdicts[run.name]
         if run.unread:
             yield f"- {run.name}: UNREAD {run.unread}"
         for missed in verdict.missed:
             yield f"- {run.name}: MISSED {missed}{_why(missed)}"
+        for wanted, findings in verdict.found:
+            onset = onset_of(run, wanted, findings)
+            if onset is not None and not onset.right:
+                said = ", ".join(f"{f.code} from {f.first_step}, raised at {f.raised_at}" for f in findings)
+                yield f"- {run.name}: ONSET of {wanted}{_why(wanted)}: {said}"
         for false in verdict.false:
             at = f"{false.severity.name.lower()}@{false.raised_at}"
             kind = "healthy" if run.label.healthy else "labelled absent" if run.label.absent else "not labelled"

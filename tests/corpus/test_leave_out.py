@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from judge import Said, by_code
 from labels import Label, Run, Wanted
-from leave_out import Move, around, house_defaults, left_out
+from leave_out import Edge, Move, around, edges, house_defaults, left_out
 from reliability import Right, claims, reliability
 
 from diagnostics.engine import diagnose
@@ -88,6 +88,14 @@ def test_what_a_threshold_can_be_instead(default, others):
 def test_a_tie_changes_nothing():
     runs = [run("low", "a", SICK, 0.8), run("fine", "a", HEALTHY, 0.9), run("other", "b", HEALTHY, 0.0)]
     assert left_out(runs, said(runs), RULES)[1] == []
+
+
+def test_a_change_of_a_threshold_is_told_by_what_it_does():
+    runs = [run("high", "a", SICK, 1.2), run("fine", "b", HEALTHY, 0.8)]
+    assert edges(runs, said(runs), RULES) == [
+        Edge("TST001", "limit", 1.0, 0.71, 0, 1),
+        Edge("TST001", "limit", 1.0, 1.41, -1, 0),
+    ]
 
 
 # ---- confidence
