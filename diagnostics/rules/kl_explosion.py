@@ -11,16 +11,18 @@ from diagnostics.progress import CEILING, NOISE, REWARDS, at_ceiling, bounds_of,
 from diagnostics.remedies import FAR, LOST, fewer_epochs, slower, tighter
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, example
-from diagnostics.stats import Mask, rolling_mean, share, sustained
+from diagnostics.stats import Mask, lagged, rolling_mean, share, sustained
 
 ZERO_STD, GOOD = "zero_std_share", "zero_std_share_ceiling"
 
 # k3 is heavy-tailed: one step of 13 between steps of 0.9 says nothing, so most of the last points must be high.
 WINDOW = 10
 MOST = 0.8
+AGO = 30  # points before which a KL that leaps and a reward that pays for it stood elsewhere
 
 FALLS = "-0.2~0.1*3 -0.4~0.1*2 -0.65~0.1*75"
 SLIDES = "-0.2~0.1*20 -0.2-0.01~0.1*60"
+LEARNED = "0.2 0.4 " * 10 + "0.9 1.1 " * 20
 AGREED = {
     PER_TOKEN[0]: "0 0.3 0.9~0.1*98",
     "reward_mean": "-0.5~0.1*100",
@@ -48,6 +50,7 @@ AWAY = {PER_TOKEN[0]: "0.6~0.02*80"}
             example({PER_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.327 0.527 " * 30}),
             "warning@66",
         ),  # a gain too small for the distance
+        Case(example({PER_TOKEN[0]: "0.3*60 0.66*20", "reward_mean": LEARNED + "0.66 0.86 " * 10}), "warning@69"),
         Case(example({PER_TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": FALLS}), "error@19"),
         Case(example({PER_TOKEN[0]: "0 0.3 0.9~0.1*78", "reward_mean": SLIDES}), "warning@48 error@55"),
         Case(example(AGREED, reward_bounds=(-1, 1)), "error@30 fatal@59"),  # groups that agree on bad answers
@@ -58,6 +61,8 @@ AWAY = {PER_TOKEN[0]: "0.6~0.02*80"}
         example(
             AWAY | {"reward_mean": "0.82~0.02*80", ZERO_STD: "0.8*80"}, reward_bounds=(-1, 1)
         ),  # resumed, at the top
+        example({PER_TOKEN[0]: "0.3*60 0.56*20", "reward_mean": LEARNED + "0.66 0.86 " * 10}),  # nearly as far before
+        example({PER_TOKEN[0]: "0.3*60 0.66*20", "reward_mean": LEARNED + "0.73 0.93 " * 10}),  # paid little for it
         example({PER_TOKEN[0]: "0+0.006*100", "reward_mean": "-0.3+0.007~0.1*100"}),  # distance that bought reward
         example(
             {PER_TOKEN[0]: "0.02*30 0.9*60", "reward_mean": "0.2 0.4 " * 15 + "0.356 0.556 " * 30}
@@ -80,6 +85,8 @@ def kl_explosion(
     patience: int = 30,
     loss: float = LOST,
     dead: float = 0.6,
+    rise: float = 2.0,
+    cost: float = 1.5,
     ceiling: float = CEILING,
 ) -> Iterator[Alarm]:
     """The policy has left the reference far behind without a better reward to show for it.
@@ -91,12 +98,13 @@ def kl_explosion(
     mean reward of the last 10 points stands less than `gain` times the noise of one step above the mean of the first
     10, and is not within `ceiling` of the top of its range.
 
-    WARNING: far and fruitless for `patience` points, or above the published divergence (`token_diverged`,
-    `sequence_diverged`) whatever the reward does. ERROR: far, and the reward lies more than `loss` times the noise
-    below the best of its first 5 points; or far and fruitless, while in a share of `dead` of the groups all completions
-    get the same reward and it is not the highest. FATAL: the latter for `patience` points. The policy then repeats bad
-    answers, and nothing is left to learn from. Where the groups at the highest reward are not counted, the mean reward
-    has to lie in the lower half of its range or, without bounds, to have fallen as for ERROR.
+    WARNING: far and fruitless for `patience` points; or far, and within 30 points the KL rose to more than `rise` times
+    itself while the reward fell by more than `cost` times its noise; or above the published divergence
+    (`token_diverged`, `sequence_diverged`) whatever the reward does. ERROR: far, and the reward lies more than `loss`
+    times the noise below the best of its first 5 points; or far and fruitless, while in a share of `dead` of the groups
+    all completions get the same reward and it is not the highest. FATAL: the latter for `patience` points. The policy
+    then repeats bad answers, and nothing is left to learn from. Where the groups at the highest reward are not counted,
+    the mean reward has to lie in the lower half of its range or, without bounds, to have fallen as for ERROR.
 
     ## Why it matters
     A policy far from the reference without a better reward was carried off by noise: its text degrades, and the KL
@@ -126,6 +134,8 @@ def kl_explosion(
       below the best of their first five points, with a standard deviation of 0.74; 0.17 % of 10,000 runs of 100 steps
       raised an ERROR, and 0.75 % of 4,000 runs of 1,000 steps.
     - `dead` = 0.6: house default, between the 0.5 and 0.75 at which public dashboards warn.
+    - `rise` = 2.0: house default. `cost` = 1.5: house default; the difference of two means of ten points has a standard
+      error of 0.45.
     - `ceiling` = 0.1: house default, as for a plateau.
     - `patience` = 30: house default; runs that gain from their KL show it within so many steps.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
@@ -149,9 +159,13 @@ def kl_explosion(
         lower = joined(reward, standing.loss, series.steps) > loss
         wrecked = fruitless & (_agree_on_bad(run, recent, lower, series.steps) >= dead)
         harmful = wrecked | (far & lower)
+        level = rolling_mean(series.values, WINDOW)
+        leapt = level > rise * lagged(level, AGO)
+        fell = joined(reward, (lagged(standing.recent, AGO) - standing.recent) / standing.scale, series.steps) > cost
         yield Alarm(
             Severity.WARNING, series.steps, sustained(fruitless, patience), partial(_told, run, series, limit, patience)
         )
+        yield Alarm(Severity.WARNING, series.steps, far & leapt & fell, partial(_told, run, series, limit, WINDOW))
         yield Alarm(Severity.WARNING, series.steps, very_far, partial(_told, run, series, diverged, WINDOW))
         yield Alarm(Severity.ERROR, series.steps, harmful, partial(_told, run, series, limit, WINDOW))
         yield Alarm(

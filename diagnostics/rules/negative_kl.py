@@ -190,9 +190,10 @@ def _told(run: RunHistory, series: MetricSeries, points: int, limit: Values, i: 
     first, last = int(series.steps[max(0, i - points + 1)]), int(series.steps[i])
     level, below = float(np.mean(recent)), int(np.count_nonzero(recent < 0))
     found = _causes(run, series, i, level)
-    message = (
-        f"{series.metric} averages {level:.3g} from step {first} to {last}, {below} of {len(recent)} points below zero"
-    )
+    message = f"{series.metric} is {level:.3g} at step {last}"
+    if points > 1:
+        message = f"{series.metric} averages {level:.3g} from step {first} to {last}"
+        message += f", {below} of {len(recent)} points below zero"
     message += "; likely " + "; or ".join(cause.what for cause in found[:2])
     advice = [sentence for cause in found for sentence in cause.advice]
     if coefficient(run, last) > 0:
