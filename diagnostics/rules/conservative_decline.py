@@ -35,14 +35,14 @@ WAVES = " ".join(
         Case(example({REWARD: "0.5~0.1*30 0.5-0.0043~0.1*50", LOSS: FASTER}), "warning@69"),
         Case(example({REWARD: "1~0.1*40 0.8~0.1*10 0.6~0.1*10 0.7~0.1*10 0.65~0.1*10", LOSS: FASTER}), "warning@51"),
         Case(example({REWARD: FALLS, "policy_loss": "0.5-0.0003~0.03*80"}), "warning@61"),
-        Case(example({REWARD: "0+0.02~0.02*50 1~0.02*30 1-0.00625~0.02*50", LOSS: LONG}), "warning@122"),
+        Case(example({REWARD: "0+0.02~0.02*50 1~0.02*30 1-0.0081~0.02*50", LOSS: LONG}), "warning@121"),
     ],
     quiet=[
         example({REWARD: FALLS, LOSS: "0.5+0.004~0.03*80"}),  # the loss rises: a decline, but no misleading one
         example({REWARD: FALLS, LOSS: "0.001~0.001*80"}),  # a loss near 0 that says nothing, as of GRPO
         example({REWARD: "0.5+0.002~0.1*80", LOSS: FASTER}),  # what it should do
         example({REWARD: "0.5~0.1*80", LOSS: FASTER}),
-        example({REWARD: "0+0.02~0.02*50 1~0.02*30 1-0.0049~0.02*50", LOSS: LONG}),  # a fifth of what was gained
+        example({REWARD: "0+0.02~0.02*50 1~0.02*30 1-0.0065~0.02*50", LOSS: LONG}),  # a quarter of what was gained
         example({REWARD: WAVES, LOSS: LONG}),  # lower than it has been, as often before
     ],
 )
@@ -52,7 +52,7 @@ def conservative_decline(
     trend: float = 0.5,
     drop: float = 1.5,
     errors: float = 3.5,
-    part: float = 0.25,
+    part: float = 0.33,
     loss_drop: float = 0.5,
 ) -> Iterator[Alarm]:
     """The loss falls as it should, and the reward falls with it.
@@ -82,7 +82,7 @@ def conservative_decline(
     ## References
     - `trend` = 0.5, `drop` = 1.5: house defaults, each weaker than for a decline of the reward alone.
     - `loss_drop` = 0.5: the standard error of a difference of two blocks of 10, 0.45 times the noise.
-    - `errors` = 3.5, `part` = 0.25: as for a decline of the reward alone.
+    - `errors` = 3.5, `part` = 0.33: as for a decline of the reward alone.
     - Mann 1945, Nonparametric tests against trend; Kendall 1975, Rank correlation methods.
     """
     falling = fall(run)

@@ -44,9 +44,9 @@ def reward_instability(run: RunHistory, *, swing: float = 4.0, part: float = 0.5
 
     ## Meaning
     Within the last 70 points swings that go the other way than the one before came `turns` times. A swing is a change
-    of the mean of 5 points within 10, by `swing` times the noise of one step and by the share `part` of the range that
-    the reward has had: from the lowest such mean of these points, or the early mean where that is lower, to the
-    highest.
+    of the mean of 5 points within 10, by `swing` times the noise of one step, the early one about its trend included,
+    and by the share `part` of the range that the reward has had: from the lowest such mean of these points, or the
+    early mean where that is lower, to the highest.
 
     ## Why it matters
     A policy that loses and finds its skill by turns is thrown about by updates that are too large. Such a run often
@@ -77,9 +77,22 @@ def reward_instability(run: RunHistory, *, swing: float = 4.0, part: float = 0.5
     low = np.fmin(-rolling_max(-level, LAST), known.level)
     size = np.fmax(rolling_max(level, LAST) - low, 0)
     with np.errstate(invalid="ignore"):
-        swings = (np.abs(jump) > swing * step_noise(reward)) & (np.abs(jump) >= part * size)
+        scale = np.fmax(step_noise(reward), _about_a_line(reward.values[:NOISE]))
+        swings = (np.abs(jump) > swing * scale) & (np.abs(jump) >= part * size)
     within = _turns(np.where(swings, np.sign(jump), 0.0))
     yield Alarm(Severity.WARNING, reward.steps, within >= turns, partial(_told, run, reward, level, within, turns))
+
+
+def _about_a_line(values: Values) -> float:
+    """Standard deviation of `values` about a straight line, NaN where some are not finite.
+
+    Unlike the differences of neighbours it also sees noise that is smooth, and an early life has no swings in it.
+    """
+    if len(values) < NOISE or not np.isfinite(values).all():
+        return np.nan
+    at = np.arange(NOISE) - (NOISE - 1) / 2
+    centred = values - values.mean()
+    return float(np.std(centred - at * (at @ centred) / (at @ at)))
 
 
 def _turns(signs: Values) -> NDArray[np.int64]:
