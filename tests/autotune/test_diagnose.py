@@ -240,11 +240,23 @@ def test_what_is_ignored_is_no_finding_and_is_said(sick: Path, tmp_path: Path) -
     assert not run["findings"] and "NUM001" in {skip["code"] for skip in run["skips"]}
 
 
+def test_what_looks_wrong_and_is_not_is_explained_when_asked(tmp_path: Path) -> None:
+    noise = [{"step": step, "kl.reference.k1.token": 0.02 if step % 7 else -0.001} for step in range(60)]
+    write(tmp_path / "noise.jsonl", noise)
+    brief, told = diagnose("noise.jsonl", cwd=tmp_path), diagnose("noise.jsonl", "--verbose", cwd=tmp_path)
+    assert (brief.returncode, told.returncode) == (0, 0)
+    assert "1 thing in this run looks wrong and is not: autotune diagnose --verbose" in words(brief.stdout)
+    assert "is below zero at 9 of 60 points" in words(told.stdout)
+    followed = diagnose("-", "--follow", "--verbose", cwd=tmp_path, stdin=(tmp_path / "noise.jsonl").read_text())
+    assert "is below zero at 9 of 60 points" in words(followed.stdout)
+    assert "is below zero at 9 of 60 points" in diagnose("noise.jsonl", "--format=json", cwd=tmp_path).stdout
+
+
 def test_only_some_rules(sick: Path, tmp_path: Path) -> None:
     assert diagnose("sick.jsonl", "--only", "GRD002", "--only", "ENT001", cwd=tmp_path).returncode == 0
     done = diagnose("sick.jsonl", "--only", "non_finite", cwd=tmp_path)
     assert done.returncode == 1
-    assert "left out as asked" in done.stdout
+    assert "left out as asked" in words(done.stdout)
 
 
 @pytest.mark.slow

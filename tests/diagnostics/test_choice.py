@@ -24,7 +24,7 @@ def test_nothing_chosen_is_no_choice() -> None:
     [
         (["KL002"], [], {"KL002"}),
         (["kl_explosion, rwd004"], [], {"KL002", "RWD004"}),
-        ([], ["KL002", "Zero_Reward_Std"], {"RWD004"}),
+        ([], ["KL002", "Zero_Reward_Std"], {f.code for f in REPORT.findings} - {"KL002", "RWD001"}),
         (["KL002,RWD004"], ["KL002"], {"RWD004"}),
         (["NUM001"], [], set()),
     ],
@@ -38,6 +38,16 @@ def test_findings_left(only: list[str], ignore: list[str], left: set[str]) -> No
     wanted = ALL - chosen.left_out
     assert {s.code for s in report.skips} == (ALL - wanted) | {s.code for s in REPORT.skips}
     assert report.rules == REPORT.rules
+
+
+def test_causes_are_told_without_what_was_left_out() -> None:
+    assert [link.code for cause in REPORT.causes for link in cause.chain if link.code == "KL002"] == ["KL002"]
+    chosen, none_left = choice([], ["KL002"]), choice(["NUM001"], [])
+    assert chosen is not None and none_left is not None
+    (cause,) = chosen.of(REPORT).causes
+    assert cause.title == REPORT.causes[0].title
+    assert [link.code for link in cause.chain] == [c.code for c in REPORT.causes[0].chain if c.code != "KL002"]
+    assert none_left.of(REPORT).causes == ()
 
 
 def test_what_was_left_out_says_what_it_found() -> None:

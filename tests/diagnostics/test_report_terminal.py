@@ -6,6 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from diagnostics.cause import Cause, Explained, Link
 from diagnostics.excerpt import Excerpt
 from diagnostics.finding import (
     Add,
@@ -50,6 +51,17 @@ FINDING = Finding(
         Prescription("temperature", Add(-0.1), BECAUSE),
     ),
 )
+CAUSE = Cause(
+    "learning_rate_too_high",
+    "The learning rate is too high",
+    (Link("KL002", "kl_explosion", 22), Link("RWD003", "reward_decline", 31)),
+    ("the reward fell", "the policy was carried off before all that else went wrong"),
+    ("num_iterations is 4",),
+    Confidence.MEDIUM,
+    Prescription("learning_rate", Scale(1 / 8), BECAUSE),
+    "start from a checkpoint before step 22",
+)
+EXPLAINED = Explained("policy_loss_near_zero", "The policy loss is about zero", "policy_loss is 0.01.", "loss", 1, 39)
 REPORT = Report(
     "runs/3",
     "trl-grpo",
@@ -65,12 +77,14 @@ REPORT = Report(
     suggestions={"avg return": ("reward_mean", "return_mean")},
     rules=RULES,
     excerpts=(CURVE,),
+    causes=(CAUSE,),
+    explained=(EXPLAINED,),
 )
 
 
-def shown(report: Report, width: int = 80) -> str:
+def shown(report: Report, width: int = 80, *, verbose: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(render(report))
+    console.print(render(report, verbose=verbose))
     return console.file.getvalue()
 
 
@@ -80,10 +94,17 @@ def words(text: str) -> str:
 
 @pytest.mark.parametrize("width", [80, 40, 20])
 def test_nothing_is_lost_and_no_line_is_longer_than_the_terminal(width):
-    text = shown(REPORT, width)
+    text = shown(REPORT, width, verbose=True)
     assert all(cell_len(line) <= width for line in text.splitlines())
     letters = "".join(text.split())
     for part in (
+        "CAUSE 1 The learning rate is too high medium confidence",
+        "KL002 kl_explosion at 22 -> RWD003 reward_decline at 31",
+        "for: the reward fell",
+        "against: num_iterations is 4",
+        "Try: divide learning_rate by 8, because the pull",
+        "Consider: start from a checkpoint before step 22",
+        "Looks wrong and is not The policy loss is about zero steps 1 to 39 policy_loss is 0.01.",
         "runs/3",
         "wandb run file, trl-grpo 0.17.0 or newer, by clip_ratio/region_mean, last step 39",
         "ERROR KL002 kl_explosion",
@@ -116,10 +137,37 @@ def test_a_framework_without_a_vocabulary_gets_canonical_names():
     assert "Try: multiply kl_coef by 2" in words(shown(replace(REPORT, framework="autotune")))
 
 
-def test_the_worst_comes_first_and_is_counted():
+def test_causes_come_first_and_then_the_worst_finding():
     text = shown(REPORT)
-    assert text.index("KL002") < text.index("RWD003")
+    assert text.index(CAUSE.title) < text.index("ERROR  KL002") < text.index("WARNING  RWD003")
     assert "1 error, 1 warning;" in text
+
+
+def test_what_no_cause_explains_is_named_below_them():
+    assert "not explained by" not in shown(REPORT)
+    alone = replace(FINDING, code="VAL001", name="value_loss_spike", severity=Severity.WARNING)
+    text = shown(replace(REPORT, findings=(*REPORT.findings, alone)))
+    assert "1 finding not explained by a common cause: VAL001" in text
+    assert text.index("not explained by") < text.index("ERROR  KL002")
+    assert "not explained by" not in shown(replace(REPORT, causes=()))  # where there is none, there is nothing to add
+
+
+def test_what_looks_wrong_and_is_not_is_told_when_asked():
+    assert words(shown(REPORT)).endswith(
+        "1 thing in this run looks wrong and is not: autotune diagnose --verbose explains."
+    )
+    two = replace(REPORT, explained=(EXPLAINED, EXPLAINED))
+    assert "2 things in this run look wrong and are not:" in words(shown(two))
+    assert EXPLAINED.text not in shown(REPORT) and EXPLAINED.text in shown(REPORT, verbose=True)
+    nothing = replace(REPORT, explained=())
+    assert "--verbose" not in shown(nothing) and "Looks wrong" not in shown(nothing, verbose=True)
+
+
+def test_a_notebook_is_told_all():
+    assert EXPLAINED.text in REPORT._repr_html_() and CAUSE.title in REPORT._repr_html_()
+    assert repr(REPORT).splitlines()[1] == (
+        "The learning rate is too high: KL002 kl_explosion at 22 -> RWD003 reward_decline at 31"
+    )
 
 
 def test_a_clean_report_says_what_was_not_checked():
@@ -161,6 +209,8 @@ def test_of_a_log_with_segments_each_finding_says_in_which_it_is():
     text = words(shown(report, 200))
     assert "2 segments, of the last one the last step 39" in text
     assert "segment 2, steps 22 to 39, warning at 23, raised at 25" in text
+    text = words(shown(replace(report, causes=(replace(CAUSE, segment=2),)), 200))
+    assert "CAUSE 1 The learning rate is too high segment 2, medium confidence" in text
 
 
 def test_of_hundreds_of_names_without_a_meaning_some_are_listed():
@@ -178,10 +228,12 @@ def test_text_of_others_neither_colours_nor_moves_the_cursor_nor_is_markup():
     report = Report(
         evil, evil, 39, (finding,), (finding,), (Skip("VAL001", evil),), (evil, f"{evil}2"), (evil,), format=evil,
         recognised=evil, names={evidence[0].metric: evil}, suggestions={evil: ("reward_mean",)},
+        causes=(replace(CAUSE, title=evil, speaks_for=(evil,), speaks_against=(evil,), advice=evil),),
+        explained=(replace(EXPLAINED, title=evil, text=evil),),
     )  # fmt: skip
-    text = shown(report, width=2000)
+    text = shown(report, width=2000, verbose=True)
     assert not controls(text)
-    assert text.count(ESCAPED) == 13
+    assert text.count(ESCAPED) == 19
     console = Console(file=io.StringIO(), width=200, color_system=None)
     console.print(overview([report, report], {evil: evil}, [Path(evil.replace("/", ""))]))
     assert not controls(console.file.getvalue())
@@ -201,9 +253,10 @@ def test_overview_of_several_runs():
     clean = replace(REPORT, findings=(), source="runs/4")
     text = seen(overview([clean, REPORT, REPORT], {"runs/5.csv": "empty"}, [Path("a.md"), Path("b.txt")]), 100)
     assert text.startswith("below runs/\n")
-    assert [line.split()[0] for line in text.splitlines()[2:6]] == ["4", "3", "3", "5.csv"]
+    assert [line.split()[0] for line in text.splitlines()[2:8] if line[0] != " "] == ["4", "3", "3", "5.csv"]
     assert "wandb run file     39" in text
     assert "ERROR  KL002 kl_explosion +1" in text
+    assert text.splitlines()[4].strip() == "The learning rate is too high"
     assert "not read" in text and "empty" in text
     assert "3 runs by their worst finding: 2 error, 1 none. 1 could not be read." in text
     assert "No logs: 2 files (a.md, b.txt)." in text
@@ -230,4 +283,5 @@ def test_sources_that_lie_in_no_folder_together_are_told_in_full():
     for other in ("standard input", "/srv/b.csv", "/home/me/runs/a"):
         text = seen(overview([report, replace(REPORT, source=other)]), 100)
         assert "below" not in text
-        assert [line.split("  ")[0] for line in text.splitlines()[1:3]] == ["/home/me/runs/a/log.csv", other]
+        named = [line.split("  ")[0] for line in text.splitlines()[1:5] if line[0] != " "]
+        assert named == ["/home/me/runs/a/log.csv", other]
