@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
 from diagnostics.finding import Confidence, Direction, Evidence, Severity
 from diagnostics.kl import ALL, COEFFICIENT, OF_SOMETHING, PER_TOKEN, SUMMED
 from diagnostics.remedies import FAR, setting, slower, tighter
@@ -21,6 +19,7 @@ MOST = 0.8  # share of a window's points that must be away from the target
 MOVED = 2.0  # times itself that a coefficient must have grown to have answered at all
 TARGET_SUM = 6.0  # where no target is known, but the coefficient rises: that of Ziegler and TRL
 
+ADAPTIVE = "kl_controller_adaptive"
 TARGET = {"kl_controller_target": 6.0}
 RISES = {COEFFICIENT: "0.2+0.0001*80"}
 
@@ -35,7 +34,9 @@ RISES = {COEFFICIENT: "0.2+0.0001*80"}
     fires=[
         Case(example({K1_SUM: "6 10 13.5~0.1*78"} | RISES, settings=TARGET), "warning@38"),
         Case(example({K1_SUM: "25-0.15*80"} | RISES, settings=TARGET), "warning@38"),  # falls too slowly to get there
-        Case(example({K1_SUM: "40*80", COEFFICIENT: "0.2*80"}, settings=TARGET), "warning@38"),  # at its bound
+        Case(
+            example({K1_SUM: "40*80", COEFFICIENT: "0.2*80"}, settings=TARGET | {ADAPTIVE: True}), "warning@38"
+        ),  # at its bound
         Case(example({K3: "1.3*80"} | RISES), "warning@38"),  # no target is known, and the coefficient rises
         Case(example({K1_SUM: "2.7~0.01*80", COEFFICIENT: "0.2-0.0025*80"}, settings=TARGET), "info@73"),
     ],
@@ -44,9 +45,9 @@ RISES = {COEFFICIENT: "0.2+0.0001*80"}
         example({K1_SUM: "6 10 11.5~0.1*78"} | RISES, settings=TARGET),  # not far from its target
         example({K1_SUM: "13.5~0.1*31 6.2~0.1*49"} | RISES, settings=TARGET),  # the controller got it back
         example({K1_SUM: "25-0.2*80"} | RISES, settings=TARGET),  # and here it is about to
-        example({K1_SUM: "40*80", COEFFICIENT: "0.2*80"}),  # nobody says that it is to adapt
+        example({K1_SUM: "40*80", COEFFICIENT: "0.2*80"}, settings=TARGET),  # nobody says that it is to adapt
         example({K1_SUM: "0.1~0.01*80", COEFFICIENT: "0.2-0.0021*80"}, settings=TARGET),  # the penalty is still there
-        example({K1_SUM: "40*80"} | RISES, settings={"kl_controller_adaptive": False}),  # somebody's schedule
+        example({K1_SUM: "40*80"} | RISES, settings={ADAPTIVE: False}),  # somebody's schedule
     ],
 )
 def kl_controller_failing(
@@ -61,7 +62,7 @@ def kl_controller_failing(
     """An adaptive KL coefficient does not bring the KL to the target that it is there to hold.
 
     ## Meaning
-    The coefficient adapts: a target is set, or the coefficient is logged and rises. WARNING: in 8 of the last 10 points
+    The coefficient adapts: the settings say so, or it is higher than it was. WARNING: in 8 of the last 10 points
     the KL was above `over` times its target, for `patience` points, and fell by less than a share of `answer` over
     them. INFO: it was below `under` times its target for as long, and the coefficient has fallen to a share of `gone`
     of the first one: there is no penalty left, and none is needed. Where no target is known it is taken as 6 nats for a
@@ -93,14 +94,16 @@ def kl_controller_failing(
     """
     target, coefficient = setting(run, "kl_controller_target"), run.get(COEFFICIENT)
     series = next((run[metric] for metric in OBSERVED if run.points(metric)), run.get(OF_SOMETHING))
-    if run.settings.get("kl_controller_adaptive") is False:
+    if run.settings.get(ADAPTIVE) is False:
         raise NotApplicable("the KL coefficient is not adapted")
     if not len(coefficient) or not len(series):
         return
     aim = target or (FAR if series.metric in PER_TOKEN else TARGET_SUM)
     level, weight = rolling_mean(series.values, WINDOW), coefficient.at(series.steps)
     before = lagged(weight, patience - 1)
-    adapts = np.full(len(series), bool(target)) | (weight > before)
+    adapts = (run.settings.get(ADAPTIVE) is True) | (weight > before)
+    if not adapts.any() and not target:
+        return
     above = sustained(share(series.values > over * aim, WINDOW) >= MOST, patience)
     stays = level > (1 - answer) * lagged(level, patience - 1)
     told = partial(_told, run, series, level, weight, aim, patience)
