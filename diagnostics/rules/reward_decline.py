@@ -72,8 +72,8 @@ def reward_decline(
     ## References
     - `drop` = 2.0: house default; the difference of two blocks of 10 has a standard error of 0.45 times the noise.
     - `trend` = 0.8: house default; of 120 orders of five blocks five are as monotone as that.
-    - `errors` = 3.5: of 4,000 flat runs of 1,000 steps of Gaussian noise 0.3 % raised this. Smoothed and wavy rewards of
-      runs that learn nothing fell by up to 3.3 within 600 steps, those of runs in decline by 4.4 and more.
+    - `errors` = 3.5: of 4,000 flat runs of 1,000 steps of Gaussian noise 0.3 % raised this. Smoothed and wavy rewards
+      of runs that learn nothing fell by up to 3.3 within 600 steps, those of runs in decline by 4.4 and more.
     - `part` = 0.33: house default; a run that keeps two thirds of its gain is past its best, not in decline.
     - Mann 1945, Nonparametric tests against trend; Kendall 1975, Rank correlation methods.
     - Law and Carson 1979, A sequential procedure for determining the length of a steady-state simulation: batch means.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diagnostics import stats
-from diagnostics.progress import early, progress
+from diagnostics.progress import at_ceiling, bounds_of, early, fall, progress, reward_of
 from diagnostics.series import MetricSeries, example
 
 NAN = math.nan
@@ -151,6 +151,35 @@ def test_progress_in_units_of_noise():
     assert standing.gain[19] == pytest.approx(0)
     assert standing.loss[19] == pytest.approx(0.1 / scale)
     assert standing.gain[39] == pytest.approx(0.3 / scale)
+
+
+def test_what_stands_for_a_reward_that_is_not_logged():
+    solved, less_penalty = {"success_share": "0 0.5 1"}, {"reward_total": "0 -1 -2"}
+    assert reward_of(example({"reward_mean": "0 1 2"} | solved | less_penalty)).values.tolist() == [0, 1, 2]
+    assert reward_of(example(solved | less_penalty)).metric == "success_share"
+    assert reward_of(example(less_penalty)).metric == "reward_total"
+    assert reward_of(example({"reward_mean": "_*3"} | solved)).metric == "success_share"  # a column without a number
+    assert len(reward_of(example({}))) == 0
+    assert progress(example(solved))[0].metric == "success_share"
+
+
+def test_a_share_knows_its_bounds_and_a_reward_those_that_are_declared():
+    assert bounds_of(example({"reward_mean": "0*3"}, reward_bounds=(-1, 3))) == (-1, 3)
+    assert bounds_of(example({"reward_mean": "0*3"})) is None
+    assert bounds_of(example({"success_share": "0*3"}, reward_bounds=(-1, 3))) == (0, 1)
+    assert bounds_of(example({"reward_total": "0*3"}, reward_bounds=(-1, 3))) is None  # the penalty has none
+    assert at_ceiling(example({"success_share": "0*3"}), v(0.89, 0.91), 0.1).tolist() == [False, True]
+
+
+def test_a_steady_fall():
+    falling = fall(example({"reward_mean": "1~0.02*30 1-0.02~0.02*50"}))
+    assert falling.before[79] == pytest.approx(1 - 0.02 * 4.5, abs=0.02)
+    assert falling.level[79] == pytest.approx(1 - 0.02 * 44.5, abs=0.02)
+    assert falling.trend[79] == -1
+    assert falling.steady(0.8, 2.0, 3.5, 0.33)[79]
+    assert not falling.steady(0.8, 100.0, 3.5, 0.33).any()  # 0.8 is forty times the noise
+    waves = fall(example({"reward_mean": "1 0.99 0.98 0.97 0.96 0.97 0.98 0.99 " * 40}))
+    assert not waves.steady(0.0, 0.0, 3.5, 0.0).any()
 
 
 def test_progress_of_a_constant_reward_is_none():
