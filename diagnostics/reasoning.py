@@ -88,11 +88,12 @@ class Argument:
 class Case:
     """One segment of a run and what was found in it, the worst finding of each code.
 
-    What the log says of a setting at each step is among the run's settings where they are not known otherwise.
+    `informed` is the same run with what it logged of its settings among them, such as its learning rate.
     """
 
     run: RunHistory
     found: Mapping[str, Finding]
+    informed: RunHistory
 
     def any(self, *codes: str) -> bool:
         """Whether any of `codes` was found, whatever its severity."""
@@ -118,7 +119,7 @@ class Case:
 
     def raised_before(self, knob: str, *codes: str) -> tuple[int, float] | None:
         """The step and the value of the last rise of `knob` before the onset of `codes`, None where there was none."""
-        onset, value = self.onset(*codes), self.run.settings.get(knob)
+        onset, value = self.onset(*codes), self.informed.settings.get(knob)
         last = None
         for step, name, new in self.run.knobs:
             if name == knob and onset is not None and step <= onset:
@@ -127,7 +128,7 @@ class Case:
 
     def setting(self, name: str) -> float | None:
         """A setting as a number, None where it is not known or no number."""
-        return setting(self.run, name)
+        return setting(self.informed, name)
 
     def called(self, name: str) -> str:
         """What the framework of this run calls a setting."""
@@ -148,15 +149,12 @@ class Case:
 
     def kl(self) -> MetricSeries | None:
         """The KL to the reference per token by its best estimate, None where none was measured."""
-        known = (self.run.get(metric) for metric in KL_TOKEN)
-        return next((series for series in known if np.nan_to_num(series.values).any()), None)
+        return self.run.once(_measured_kl)
 
     def unmeasured_kl(self) -> bool:
         """Whether a KL to the reference was logged and is 0 throughout."""
-        logged = [
-            series for name, series in self.run.series.items() if name.startswith("kl.reference.") and len(series)
-        ]
-        return bool(logged) and not any(np.nan_to_num(series.values).any() for series in logged)
+        logged = [s for name, s in self.run.series.items() if name.startswith("kl.reference.") and len(s)]
+        return bool(logged) and not any(map(_measures, logged))
 
     def early_kl(self) -> float:
         """The KL to the reference per token once the first updates took hold, 0 where it was not measured."""
@@ -183,9 +181,7 @@ class Case:
 
     def gain(self) -> tuple[float, float]:
         """How far the reward ended above its early mean, and its highest level, in units of its noise; 0 if unknown."""
-        known = progress(self.run)[1].gain
-        finite = known[np.isfinite(known)]
-        return (float(finite[-1]), float(finite.max())) if len(finite) else (0.0, 0.0)
+        return self.run.once(_gain)
 
     def cut_from_the_start(self) -> bool:
         """Whether a good part of the completions was cut at the first step already, before anything was learned."""
@@ -194,7 +190,7 @@ class Case:
     def all_cut(self) -> bool:
         """Whether nearly no completion ever ended by itself."""
         shares = self.run.get(CUT).values
-        return bool(len(shares)) and bool((np.nan_to_num(shares) >= NEARLY_ALL).all())
+        return len(shares) > 0 and bool((shares >= NEARLY_ALL).all())
 
     def mean_square_return(self) -> float:
         """The mean square of the early returns: the value loss of a critic that knows nothing. 0 where not known."""
@@ -240,7 +236,10 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
 
     A later cause is told where it explains what none before it does.
     """
-    case = Case(_with_logged_settings(run), {finding.code: finding for finding in findings})
+    found = {finding.code: finding for finding in findings}
+    if not any(finding.severity > Severity.INFO for finding in found.values()):
+        return ()
+    case = Case(run, found, _with_logged_settings(run))
     arguments = [(theory, argument) for theory in all_theories().values() if (argument := theory.check(case))]
     likely = [(theory, argument) for theory, argument in arguments if argument.weight >= min(SURE)]
     told: list[Cause] = []
@@ -288,6 +287,21 @@ def _told(theory: Theory, argument: Argument, chain: tuple[Link, ...], segment: 
         argument.advice,
         segment,
     )
+
+
+def _measured_kl(run: RunHistory) -> MetricSeries | None:
+    return next((series for metric in KL_TOKEN if _measures(series := run.get(metric))), None)
+
+
+def _measures(series: MetricSeries) -> bool:
+    """Whether any of its points is finite and not 0."""
+    return bool((np.isfinite(series.values) & (series.values != 0)).any())
+
+
+def _gain(run: RunHistory) -> tuple[float, float]:
+    known = progress(run)[1].gain
+    finite = known[np.isfinite(known)]
+    return (float(finite[-1]), float(finite.max())) if len(finite) else (0.0, 0.0)
 
 
 def _with_logged_settings(run: RunHistory) -> RunHistory:

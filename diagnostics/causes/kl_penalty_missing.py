@@ -43,7 +43,7 @@ def kl_penalty_missing(case: Case) -> Argument | None:
     if weak is None or (weak > 0 and not case.loud("KL002", "KL005")):
         return None
     metric, _, amount = case.target(*ADRIFT)
-    return Argument(tuple(_reasons(case, weak)), tighter(case.run, metric, amount))
+    return Argument(tuple(_reasons(case, weak)), tighter(case.informed, metric, amount))
 
 
 def _reasons(case: Case, weak: float) -> Iterator[Reason]:

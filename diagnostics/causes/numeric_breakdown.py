@@ -30,14 +30,14 @@ def numeric_breakdown(case: Case) -> Argument | None:
     because = "a gradient of bounded norm cannot throw the weights out of range in one step"
     unclipped = not case.setting("max_grad_norm")
     change = Prescription("max_grad_norm", Set(CLIPPED), Hypothesis(metric, Direction.DOWN, 0.0, 0.5, because))
-    advice = "train in bf16 or fp32" if case.run.settings.get("precision") == "fp16" else ""
+    advice = "train in bf16 or fp32" if case.informed.settings.get("precision") == "fp16" else ""
     return Argument(
         tuple(_reasons(case)), change if unclipped else None, advice or "look at the batch before the first NaN"
     )
 
 
 def _reasons(case: Case) -> Iterator[Reason]:
-    if case.run.settings.get("precision") == "fp16":
+    if case.informed.settings.get("precision") == "fp16":
         yield supports(Weight.STRONG, "the forward pass is in fp16")
     if case.setting("max_grad_norm") == 0:
         yield supports(Weight.STRONG, f"{case.is_set('max_grad_norm')}: gradients are not clipped")

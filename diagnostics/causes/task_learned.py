@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from diagnostics.progress import at_ceiling, progress
+from diagnostics.progress import CEILING, at_ceiling, progress
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
 
 STILL = ("RWD001", "ENT001", "GRD002", "RWD004", "DIV001")
@@ -33,7 +33,7 @@ def task_learned(case: Case) -> Argument | None:
 
 def _reasons(case: Case) -> Iterator[Reason]:
     _, standing = progress(case.run)
-    if case.any("RWD005") or at_ceiling(case.run, standing.recent[-1:], 0.1).any():
+    if case.any("RWD005") or at_ceiling(case.run, standing.recent[-1:], CEILING).any():
         yield supports(Weight.STRONG, "the reward is at the top of its range")
         if case.gain()[0] > 1:
             yield supports(Weight.HINT, "the reward rose to where it is")

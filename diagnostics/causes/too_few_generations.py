@@ -29,7 +29,7 @@ def too_few_generations(case: Case) -> Argument | None:
     if not case.loud("RWD001"):
         return None
     metric, direction, amount = case.target("RWD001")
-    return Argument(tuple(_reasons(case)), larger_groups(case.run, metric, direction, amount))
+    return Argument(tuple(_reasons(case)), larger_groups(case.informed, metric, direction, amount))
 
 
 def _reasons(case: Case) -> Iterator[Reason]:

@@ -38,7 +38,7 @@ def too_many_epochs(case: Case) -> Argument | None:
     if not case.loud(*CLIPPED) and not (case.loud("KL002", "KL005") and epochs is not None and epochs >= MANY):
         return None
     metric, direction, amount = case.target(*CLIPPED, "KL002", "KL005")
-    fewer = fewer_epochs(case.run, metric, amount)
+    fewer = fewer_epochs(case.informed, metric, amount)
     because = "smaller updates stay within the trust region"
     change = fewer if fewer is not None or epochs is None else slower(metric, direction, amount, because)
     advice = "" if fewer is not None else f"use each batch of rollouts less often: lower {case.called('update_epochs')}"
