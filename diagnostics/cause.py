@@ -27,7 +27,8 @@ class Cause:
 
     `chain` are the findings that it explains, in the order of their onset. `recommendation` is the one change that
     repairs it, None where no knob does; `advice` is a sentence for a person in either case, "" where the
-    recommendation says it all. Sentences name settings as the run's own framework does.
+    recommendation says it all. `settled_by` are settings and metrics that are not known of the run and would make sure
+    of it, none where the confidence is high. Sentences name settings as the run's own framework does.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Cause:
     confidence: Confidence
     recommendation: Prescription | None = None
     advice: str = ""
+    settled_by: tuple[str, ...] = ()
     segment: int = 1
 
 
@@ -66,6 +68,7 @@ def cause_to_json(cause: Cause) -> Json:
         "speaks_against": list(cause.speaks_against),
         "recommendation": None if cause.recommendation is None else prescription_to_json(cause.recommendation),
         "advice": cause.advice,
+        "settled_by": list(cause.settled_by),
     }
 
 
@@ -81,6 +84,7 @@ def cause_from_json(data: Mapping[str, Any]) -> Cause:
         confidence=Confidence[data["confidence"].upper()],
         recommendation=None if change is None else prescription_from_json(change),
         advice=data["advice"],
+        settled_by=tuple(data["settled_by"]),
         segment=data["segment"],
     )
 

@@ -130,6 +130,10 @@ class Case:
         """A setting as a number, None where it is not known or no number."""
         return setting(self.informed, name)
 
+    def knows(self, name: str) -> bool:
+        """Whether a setting or a metric is known of the run."""
+        return self.informed.settings.get(name) is not None or self.run.points(name) > 0
+
     def called(self, name: str) -> str:
         """What the framework of this run calls a setting."""
         return spoken(name, self.run.framework)
@@ -207,13 +211,14 @@ class Theory:
     """A cause that runs can have.
 
     `signs` are the codes of findings that show it, `leads_to` those of what it brings about where they set in after the
-    first sign.
+    first sign. `settled_by` are settings and metrics that make sure of it where they are known.
     """
 
     name: str
     title: str
     signs: frozenset[str]
     leads_to: frozenset[str]
+    settled_by: tuple[str, ...]
     check: Check
 
     @property
@@ -222,11 +227,13 @@ class Theory:
         return inspect.getdoc(self.check) or ""
 
 
-def cause(title: str, *, signs: Iterable[str], leads_to: Iterable[str] = ()) -> Callable[[Check], Theory]:
+def cause(
+    title: str, *, signs: Iterable[str], leads_to: Iterable[str] = (), settled_by: Sequence[str]
+) -> Callable[[Check], Theory]:
     """Make a function `(case) -> Argument | None` a cause, called like the function."""
 
     def make(check: Check) -> Theory:
-        return Theory(check.__name__, title, frozenset(signs), frozenset(leads_to), check)
+        return Theory(check.__name__, title, frozenset(signs), frozenset(leads_to), tuple(settled_by), check)
 
     return make
 
@@ -248,7 +255,7 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
         chain = _chain(case, theory)
         codes = {link.code for link in chain if case.loud(link.code)}
         if len(told) < MOST and (codes - explained):
-            told.append(_told(theory, argument, chain, run.segment))
+            told.append(_told(theory, argument, chain, case))
             explained |= codes
     return tuple(told)
 
@@ -275,17 +282,20 @@ def _since(finding: Finding) -> int:
     return finding.raised_at if finding.code in OVERALL else finding.first_step
 
 
-def _told(theory: Theory, argument: Argument, chain: tuple[Link, ...], segment: int) -> Cause:
+def _told(theory: Theory, argument: Argument, chain: tuple[Link, ...], case: Case) -> Cause:
+    confidence = next(sure for least, sure in SURE.items() if argument.weight >= least)
+    unknown = [case.called(name) for name in theory.settled_by if not case.knows(name)]
     return Cause(
         theory.name,
         theory.title,
         chain,
         tuple(reason.text for reason in argument.reasons if not reason.against),
         tuple(reason.text for reason in argument.reasons if reason.against),
-        next(sure for least, sure in SURE.items() if argument.weight >= least),
+        confidence,
         argument.recommendation,
         argument.advice,
-        segment,
+        tuple(unknown) if confidence < Confidence.HIGH else (),
+        case.run.segment,
     )
 
 

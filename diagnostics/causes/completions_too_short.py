@@ -9,7 +9,11 @@ from diagnostics.remedies import FAR
 CUT = ("LEN001", "LEN004")
 
 
-@cause("The length limit is too short", signs=(*CUT, "RWD001", "RWD004", "ENT001", "RWD007"))
+@cause(
+    "The length limit is too short",
+    signs=(*CUT, "RWD001", "RWD004", "ENT001", "RWD007"),
+    settled_by=("max_completion_length", "completion_length_terminated_mean"),
+)
 def completions_too_short(case: Case) -> Argument | None:
     """The limit on the length of completions cuts off what the model has to say.
 

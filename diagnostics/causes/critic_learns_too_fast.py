@@ -11,7 +11,12 @@ THROWN = 4.0  # times the mean square of the returns, which is the loss of a cri
 FASTER = 100.0  # times the policy's learning rate
 
 
-@cause("The critic learns too fast", signs=VALUE, leads_to=("GRD001", "LEN002"))
+@cause(
+    "The critic learns too fast",
+    signs=VALUE,
+    leads_to=("GRD001", "LEN002"),
+    settled_by=("value_learning_rate", "vf_coef", "return_var"),
+)
 def critic_learns_too_fast(case: Case) -> Argument | None:
     """The updates of the critic are so large that its values overshoot the returns.
 

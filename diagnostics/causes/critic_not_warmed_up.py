@@ -7,7 +7,11 @@ from diagnostics.reasoning import RISEN, Argument, Case, Reason, Weight, against
 THROWN = 4.0  # times the mean square of the returns: more is no lack of knowledge
 
 
-@cause("The critic is no better than a constant", signs=("VAL002", "VAL001"))
+@cause(
+    "The critic is no better than a constant",
+    signs=("VAL002", "VAL001"),
+    settled_by=("value_learning_rate", "value_loss"),
+)
 def critic_not_warmed_up(case: Case) -> Argument | None:
     """The critic explains nothing of the returns.
 

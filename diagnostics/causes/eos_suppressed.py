@@ -7,7 +7,12 @@ from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause
 CUT = ("LEN001", "LEN004")
 
 
-@cause("The end of text is suppressed or never learned", signs=(*CUT, "KL001"), leads_to=("LEN003", "RWD004", "RWD003"))
+@cause(
+    "The end of text is suppressed or never learned",
+    signs=(*CUT, "KL001"),
+    leads_to=("LEN003", "RWD004", "RWD003"),
+    settled_by=("min_completion_length", "completion_length_terminated_mean"),
+)
 def eos_suppressed(case: Case) -> Argument | None:
     """Every completion runs to the limit because none may or can end.
 

@@ -15,6 +15,7 @@ HACKED = ("RWD009", "LEN002", "LEN003", "DIV001", "ENT001", "RWD010")
 @cause(
     "The KL penalty is too weak or absent",
     signs=(*ADRIFT, "RWD001", "RWD004", "RWD005", "GRD002", "UPD001", "UPD002", "VAL001", "VAL002"),
+    settled_by=("kl_coef", "kl.reference.k3.token"),
 )
 def kl_penalty_missing(case: Case) -> Argument | None:
     """Nothing, or too little, holds the policy at the reference.

@@ -10,7 +10,11 @@ PENALTY = "CFG005"  # the coefficient is out of scale with the reward
 BACK = 0.5  # of its early level to which the KL falls when the policy is pulled back
 
 
-@cause("The KL penalty is too strong", signs=(*HELD, "RWD007", "ENT002", PENALTY))
+@cause(
+    "The KL penalty is too strong",
+    signs=(*HELD, "RWD007", "ENT002", PENALTY),
+    settled_by=("kl_coef", "kl.reference.k3.token"),
+)
 def kl_penalty_too_strong(case: Case) -> Argument | None:
     """The KL penalty outweighs the reward, so the policy stays at the reference or is pulled back to it.
 

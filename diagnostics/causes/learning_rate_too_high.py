@@ -40,6 +40,7 @@ HIGH = "CFG009"  # the settings alone say so
         "GEN002",
         "UPD004",
     ),
+    settled_by=("update_epochs", "kl_coef", "kl.reference.k3.token"),
 )
 def learning_rate_too_high(case: Case) -> Argument | None:
     """The updates are so large that they carry the policy off before the reward can guide it.

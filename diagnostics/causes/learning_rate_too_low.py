@@ -12,7 +12,11 @@ GROWS = 3.0  # times its early level that the KL of a slow policy grows, while t
 LOW = "CFG009"
 
 
-@cause("The learning rate is too low", signs=(*STANDS_STILL, LOW))
+@cause(
+    "The learning rate is too low",
+    signs=(*STANDS_STILL, LOW),
+    settled_by=("kl_coef", "temperature", "kl.reference.k3.token"),
+)
 def learning_rate_too_low(case: Case) -> Argument | None:
     """The updates are so small that the policy hardly moves within the budget.
 

@@ -7,7 +7,12 @@ from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause
 from diagnostics.remedies import CLIPPED, FAR
 
 
-@cause("Numbers overflow", signs=("NUM001", "GRD001", "UPD003"), leads_to=("RWD002", "RWD001", "GRD002"))
+@cause(
+    "Numbers overflow",
+    signs=("NUM001", "GRD001", "UPD003"),
+    leads_to=("RWD002", "RWD001", "GRD002"),
+    settled_by=("precision", "max_grad_norm", "grad_norm"),
+)
 def numeric_breakdown(case: Case) -> Argument | None:
     """A number overflows or is undefined, and everything after it is NaN.
 

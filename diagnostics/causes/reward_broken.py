@@ -13,6 +13,7 @@ EVERY = 0.95  # of the groups
     "The reward function is dead or is played",
     signs=SUSPECT,
     leads_to=("GRD002", "RWD004", "RWD007", "LEN002", "LEN003", "DIV001"),
+    settled_by=("zero_std_share", "eval_success_share"),
 )
 def reward_broken(case: Case) -> Argument | None:
     """The reward is the same for everything, or is had without doing what is wanted.

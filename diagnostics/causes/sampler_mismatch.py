@@ -9,6 +9,7 @@ MISMATCH = "OFF001"
     "The sampler is not the policy that is trained",
     signs=(MISMATCH,),
     leads_to=("KL001", "KL002", "UPD001", "UPD004", "GRD001", "RWD002", "RWD003", "ENT001", "ENT002"),
+    settled_by=("sampler_logprob_diff_mean", "completion_length_mean"),
 )
 def sampler_mismatch(case: Case) -> Argument | None:
     """The engine that samples gives other probabilities to the same tokens than the trainer.

@@ -8,7 +8,7 @@ from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause
 STILL = ("RWD001", "ENT001", "GRD002", "RWD004", "DIV001")
 
 
-@cause("The task is learned", signs=(*STILL, "RWD005", "RWD007"))
+@cause("The task is learned", signs=(*STILL, "RWD005", "RWD007"), settled_by=("eval_reward", "zero_std_share_ceiling"))
 def task_learned(case: Case) -> Argument | None:
     """The reward is at its highest, and what is left of the run has nothing to teach.
 

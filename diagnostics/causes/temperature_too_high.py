@@ -8,7 +8,9 @@ from diagnostics.remedies import HOT, cooler
 LOST_IN_NOISE = ("RWD004", "ENT002", "KL005", "RWD003", "GEN002")
 
 
-@cause("The sampling temperature is too high", signs=(*LOST_IN_NOISE, "RWD007", "GEN001"))
+@cause(
+    "The sampling temperature is too high", signs=(*LOST_IN_NOISE, "RWD007", "GEN001"), settled_by=("entropy.token",)
+)
 def temperature_too_high(case: Case) -> Argument | None:
     """Sampling is so hot that completions are mostly noise.
 

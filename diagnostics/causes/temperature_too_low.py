@@ -12,6 +12,7 @@ FEW = 1 / 3  # of the completions of a step are distinct: a group of 8 has fewer
 @cause(
     "The sampling temperature is too low",
     signs=(*AGREES, "CFG007", "GRD002", "RWD004", "ENT001", "GEN001", "RWD005"),
+    settled_by=("temperature", "unique_share"),
 )
 def temperature_too_low(case: Case) -> Argument | None:
     """Sampling is so cold that the completions of a group are all the same.

@@ -8,7 +8,11 @@ from diagnostics.remedies import AGREED, COLD, FAR, GROUP, larger_groups
 DISTINCT = 2 / 3  # of the completions of a step: groups of 8 then have more than five answers
 
 
-@cause("Too few generations for each prompt", signs=("RWD001", "RWD004", "RWD007", "GRD002", "CFG006"))
+@cause(
+    "Too few generations for each prompt",
+    signs=("RWD001", "RWD004", "RWD007", "GRD002", "CFG006"),
+    settled_by=("num_generations", "unique_share"),
+)
 def too_few_generations(case: Case) -> Argument | None:
     """Groups are so small that mostly all completions of one get the same reward.
 

@@ -11,6 +11,7 @@ FEW = 64  # prompts, fewer than one usual batch
 @cause(
     "The training prompts are learned by heart",
     signs=(*HELD_OUT, "RWD001", "RWD005", "ENT001", "GRD002", "DIV001", "CFG003"),
+    settled_by=("unique_prompts", "dataset_size", "num_train_epochs"),
 )
 def too_few_prompts(case: Case) -> Argument | None:
     """The policy learns its few prompts by heart, and nothing that holds for others.

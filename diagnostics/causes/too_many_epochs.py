@@ -16,6 +16,7 @@ LASTS = 1 / 3  # of its early level at which a clip fraction lasts
     "Too many updates on each batch",
     signs=(*CLIPPED, "UPD003"),
     leads_to=("KL002", "KL005", "KL006", "RWD003", "RWD004", "RWD010", "ENT001", "RWD001", "VAL001"),
+    settled_by=("update_epochs", "kl.rollout.k3.token"),
 )
 def too_many_epochs(case: Case) -> Argument | None:
     """The policy is updated so often on one batch of rollouts that it leaves the policy that sampled it.

@@ -82,6 +82,8 @@ def _cause(place: int, cause: Cause, report: Report) -> Iterator[RenderableType]
         yield _indented(_prescription(cause.recommendation, report.framework))
     if cause.advice:
         yield _indented(Text.assemble(("Consider: ", "bold green"), visible(cause.advice)))
+    if cause.settled_by:
+        yield _indented(Text(f"what would settle it: {visible(', '.join(cause.settled_by))}", "dim"))
 
 
 def _explained(report: Report, *, verbose: bool) -> Iterator[RenderableType]:

@@ -11,7 +11,7 @@ import pytest
 from diagnostics.cause import Link, cause_from_json, cause_to_json
 from diagnostics.engine import Watch, diagnose
 from diagnostics.finding import Add, Confidence, Evidence, Finding, Scale, Set, Severity
-from diagnostics.metrics import is_metric, knobs
+from diagnostics.metrics import is_metric, knobs, settings
 from diagnostics.reasoning import HEADINGS, Weight, against, all_theories, causes, supports
 from diagnostics.rule import all_lints, all_rules
 from diagnostics.series import RunHistory, example
@@ -126,6 +126,7 @@ def test_a_cause_has_its_page_and_knows_the_codes_that_it_names(theory):
     assert lines[0].endswith(".") and all(len(line) <= 116 for line in lines)
     assert theory.signs and theory.signs.isdisjoint(theory.leads_to)
     assert theory.signs | theory.leads_to <= CATALOGUE
+    assert theory.settled_by and all(is_metric(name) or name in settings() for name in theory.settled_by)
     assert theory.title[0].isupper() and not theory.title.endswith(".")
 
 
@@ -183,6 +184,14 @@ def test_confidence_is_what_the_reasons_weigh_together():
     assert (by_setting.confidence, by_curve.confidence) == (Confidence.HIGH, Confidence.LOW)
     assert by_setting.recommendation is not None and by_setting.recommendation.knob == "update_epochs"
     assert by_curve.recommendation is None and "num_iterations" not in by_curve.advice  # its framework is not known
+
+
+def test_a_cause_that_is_not_sure_says_what_would_settle_it():
+    run = replace(example({CLIPPED: "0.3~0.01*100"}), framework="trl-grpo")
+    assert causes(found("UPD002@4"), run)[0].settled_by == ("num_iterations", "kl.rollout.k3.token")
+    logged = example({CLIPPED: "0.3~0.01*100", "kl.rollout.k3.token": "0.01*100"})
+    assert causes(found("UPD002@4"), logged)[0].settled_by == ("update_epochs",)
+    assert causes(found("UPD002@4"), replace(run, settings={"update_epochs": 16}))[0].settled_by == ()
 
 
 def test_reasons_weigh_for_and_against():

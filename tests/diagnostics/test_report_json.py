@@ -67,6 +67,7 @@ REPORT = Report(
             Confidence.MEDIUM,
             Prescription("learning_rate", Scale(0.1), BECAUSE),
             "start anew",
+            ("kl_coef",),
             2,
         ),
     ),
@@ -111,6 +112,7 @@ def test_the_document_is_a_contract():
                             "safety": "unsafe",
                         },
                         "advice": "start anew",
+                        "settled_by": ["kl_coef"],
                     }
                 ],
                 "findings": [

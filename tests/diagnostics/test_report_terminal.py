@@ -60,6 +60,7 @@ CAUSE = Cause(
     Confidence.MEDIUM,
     Prescription("learning_rate", Scale(1 / 8), BECAUSE),
     "start from a checkpoint before step 22",
+    ("temperature", "entropy.token"),
 )
 EXPLAINED = Explained("policy_loss_near_zero", "The policy loss is about zero", "policy_loss is 0.01.", "loss", 1, 39)
 REPORT = Report(
@@ -104,6 +105,7 @@ def test_nothing_is_lost_and_no_line_is_longer_than_the_terminal(width):
         "against: num_iterations is 4",
         "Try: divide learning_rate by 8, because the pull",
         "Consider: start from a checkpoint before step 22",
+        "what would settle it: temperature, entropy.token",
         "Looks wrong and is not The policy loss is about zero steps 1 to 39 policy_loss is 0.01.",
         "runs/3",
         "wandb run file, trl-grpo 0.17.0 or newer, by clip_ratio/region_mean, last step 39",
@@ -228,12 +230,14 @@ def test_text_of_others_neither_colours_nor_moves_the_cursor_nor_is_markup():
     report = Report(
         evil, evil, 39, (finding,), (finding,), (Skip("VAL001", evil),), (evil, f"{evil}2"), (evil,), format=evil,
         recognised=evil, names={evidence[0].metric: evil}, suggestions={evil: ("reward_mean",)},
-        causes=(replace(CAUSE, title=evil, speaks_for=(evil,), speaks_against=(evil,), advice=evil),),
+        causes=(
+            replace(CAUSE, title=evil, speaks_for=(evil,), speaks_against=(evil,), advice=evil, settled_by=(evil,)),
+        ),
         explained=(replace(EXPLAINED, title=evil, text=evil),),
     )  # fmt: skip
     text = shown(report, width=2000, verbose=True)
     assert not controls(text)
-    assert text.count(ESCAPED) == 19
+    assert text.count(ESCAPED) == 20
     console = Console(file=io.StringIO(), width=200, color_system=None)
     console.print(overview([report, report], {evil: evil}, [Path(evil.replace("/", ""))]))
     assert not controls(console.file.getvalue())
