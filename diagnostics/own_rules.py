@@ -23,7 +23,7 @@ from types import CodeType, ModuleType
 
 from diagnostics.contract import broken
 from diagnostics.errors import UserError, described
-from diagnostics.project import GROUP
+from diagnostics.project import GROUP, called
 from diagnostics.rule import Lint, Origin, Rule, judges
 
 _START = "See CONTRIBUTING.md of autotune for how a rule is written."
@@ -31,7 +31,7 @@ _START = "See CONTRIBUTING.md of autotune for how a rule is written."
 
 def from_file(path: Path) -> list[Rule | Lint]:
     """The rules in a Python file. UserError where it cannot be run, holds no rule, or one breaks its contract."""
-    where = str(path)
+    where = called(path)
     try:
         digest = blake2b(path.read_bytes(), digest_size=16).hexdigest()
     except OSError as error:

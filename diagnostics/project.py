@@ -41,10 +41,13 @@ class Project:
     @property
     def where(self) -> str:
         """The file, as it is called from the current folder."""
-        if self.file is None:
-            return ""
-        here = Path.cwd()
-        return str(self.file.relative_to(here) if self.file.is_relative_to(here) else self.file)
+        return called(self.file) if self.file is not None else ""
+
+
+def called(path: Path) -> str:
+    """What `path` is called from the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def plain() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from diagnostics.catalogue import catalogue, digest, notes
-from diagnostics.engine import Watch, diagnose
+from diagnostics.engine import Watch, diagnose, rises
 from diagnostics.errors import UserError
 from diagnostics.own_rules import from_file
 from diagnostics.project import Project
@@ -38,6 +38,16 @@ def test_a_rule_in_a_file_is_one_of_all(tmp_path: Path, my_rules: Rules) -> None
     assert {("ACME001", 30), ("ACME002", 0)} <= {(f.code, f.raised_at) for f in report.findings}
     assert report.rules == len(shipped()) + 2
     assert report.notes[-1] == f"rules from {tmp_path / 'my_rules.py'}: ACME001, ACME002"
+
+
+def test_the_example_that_the_readme_shows_keeps_to_its_own_examples(tmp_path: Path, my_rules: Rules) -> None:
+    rule, lint = from_file(my_rules(tmp_path))
+    assert [[f"{f.severity.name.lower()}@{f.raised_at}" for f in rises(rule, case.run)] for case in rule.fires] == [
+        [case.raises] for case in rule.fires
+    ]
+    assert not any(rises(rule, run) for run in rule.quiet)
+    assert all(list(lint.check(s)) for s in lint.fires)
+    assert not any(list(lint.check(s)) for s in lint.quiet)
 
 
 def test_it_says_the_same_of_a_growing_run(tmp_path: Path, my_rules: Rules) -> None:

@@ -428,3 +428,32 @@ def test_several_processes_have_one_writer_and_stop_together(tiny_model: Path) -
     }
     assert done.stderr.count("events in here") == 1
     assert [e.seq for e in envelopes(Path("here"))] == list(range(len(envelopes(Path("here")))))
+
+
+def test_rules_of_ones_own_judge_the_run_and_their_faults_are_told_once(
+    stranger: Callable[..., Any], my_rules: Callable[..., Path], capsys: pytest.CaptureFixture
+) -> None:
+    path = my_rules(Path(), ("limit: float = 100.0", "limit: float = -5.0"))
+    broken = my_rules(
+        Path(),
+        ("    yield", "    1 / 0\n    yield"),
+        ("ACME", "ABC"),
+        ("_too_", "_to_"),
+        ("_of_", "_off_"),
+        name="b.py",
+    )
+    Path("autotune.toml").write_text("[rules.ACME001]\nseverity = 'warning'\n")
+    stranger(AutotuneCallback("here", rules=[path, broken]), max_steps=3).train()
+    seen = events(Path("here"))
+    raised = [e.finding for e in seen if isinstance(e, FindingRaised) and e.finding.code == "ACME001"]
+    assert [(f.raised_at, f.severity) for f in raised] == [(1, Severity.WARNING)]
+    faults = [line for line in lines(capsys.readouterr().err) if "ABC001" in line]
+    assert len(faults) == 1
+    assert faults[0].startswith("autotune: ABC001 at step 1: the rule of b.py failed: line ")
+    start = next(event for event in seen if isinstance(event, RunStarted))
+    assert "while it ran, rules from my_rules.py: ACME001, ACME002" in start.notes
+
+
+def test_a_file_of_rules_that_is_not_there_is_told_at_once() -> None:
+    with pytest.raises(UserError, match=r"gone\.py cannot be read"):
+        AutotuneCallback(rules="gone.py")
