@@ -87,7 +87,10 @@ def sampler_mismatch(
 
 def _told(run: RunHistory, series: MetricSeries, limit: float, i: int) -> Told:
     first, last = int(series.steps[i - WINDOW + 1]), int(series.steps[i])
-    level = float(np.median(series.values[i - WINDOW + 1 : i + 1]))
+    known = np.sort(series.values[i - WINDOW + 1 : i + 1])
+    level = float(
+        known[np.count_nonzero(~np.isnan(known)) // 2]
+    )  # NaN sort last; one of the values, as they may be inf
     if series.metric == CORRELATION:
         limit = 1 - limit
     remedies: tuple[Prescription, ...] = ()
