@@ -49,6 +49,7 @@ WAVES = " ".join(f"{level}~0.02*10" for level in (1, 1.06, 0.94, 1.06, 1.06, 0.9
         example({REWARD: "0.3~0.3*200"}),  # noise alone
         example({REWARD: WAVES}),  # lower than it has been, as often before
         example({REWARD: "-0.65 -0.6 -0.55 -0.5 -0.42 -0.2 -0.2 -0.65*60"}),  # good from the sixth point on only
+        example({REWARD: "1~0.02*10 1.1~0.02*10 0.98~0.02*10 1.08~0.02*10 1~0.02*10"}),  # waves, not known for it yet
         example({REWARD: "0.5 0*80"}),  # a lucky first step
         example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.3~0.1*105 0~0.1*30"}),  # good 115 points ago
     ],

@@ -34,6 +34,8 @@ CHAOS = "0.5~0.02*40 0.9~0.05*20 0.1~0.05*20 0.8~0.05*20 0.2~0.05*20"
     quiet=[
         example({REWARD: "0.5~0.1*40 1~0.1*20 0.5~0.1*60"}),  # up and down once
         example({REWARD: "0.5~0.05*40 1~0.05*20 0.4~0.05*20 1~0.05*60"}),  # lost once, and found again
+        example({REWARD: "0.5~0.05*40 " + "1~0.05*80 0.4~0.05*80 " * 3}),  # rarely
+        example({REWARD: "0.4+0.02*10 0.6-0.02*10 " * 8}),  # waves, as from the beginning
         example({REWARD: "0.5~0.5*300"}),  # noise, however large
         example({REWARD: "0.5~0.1*40 0.9~0.1*20 0.4~0.1*20 0.85~0.1*20 0.4~0.1*20 0.9~0.1*20"}),  # hardly more
         example({REWARD: "0~0.02*20 0+0.05~0.05*40 " + "2~0.05*20 1.1~0.05*20 " * 2 + "2~0.05*20"}),  # of what it has
@@ -99,7 +101,7 @@ def _turns(signs: Values) -> NDArray[np.int64]:
     """How often a swing went against the one before it, both among the last points, at each point (n,)."""
     at = np.flatnonzero(signs)
     first, second = at[:-1], at[1:]
-    turn = (signs[first] != signs[second]) & (second - first < LAST)
+    turn = signs[first] != signs[second]
     begun, ended = np.zeros((2, len(signs)), dtype=np.int64)
     begun[second[turn]] = 1
     ended[first[turn]] = 1

@@ -64,7 +64,9 @@ NARROW = "-2~0.1*10 -1.4~0.1*50 -1.2~0.028*80"
         example(
             {REWARD: "-2~0.1*10 -1.4~0.1*50 1~0.02*80", GRADIENT: "4~0.5*60 0*80"}
         ),  # its noise is gone too: learned
+        example({REWARD: GAINED, GRADIENT: "4~0.5*60 0*80"}, reward_bounds=(-2.2, -1.2)),  # at the ceiling
         example({"success_share": "0.05~0.01*20 0.05+0.001~0.01*100"}),  # few successes, but ever more
+        example({"success_share": "0.05~0.01*20 0.05+0.001~0.01*100"}, reward_bounds=(-1, 1)),  # of something else
     ],
 )
 def reward_plateau(

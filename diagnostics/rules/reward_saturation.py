@@ -55,6 +55,7 @@ DECLARE = "Declare the bounds of the reward, so that its top need not be guessed
         example({REWARD: "0.2+0.02*30 0.77~0.01*60"}, reward_bounds=(-1, 1)),
         example({REWARD: "0.6+0.01~0.02*35 0.97~0.01*40", STD: "0.4*35 0.15*40"}),  # completions still differ
         example({REWARD: "-0.3 0 -0.1 " * 30}),  # as often as not below
+        example({REWARD: "20~5*20 20+1.6*20 52~0.3*50"}),  # the next round number is 60
         example({REWARD: "0*80"}),  # at its own top, and never anywhere else: nothing is learned
         example({REWARD: "1~0.1*20 0*80"}),  # lost
         example({REWARD: "0+0.01~0.001*90"}),  # at a new best each time

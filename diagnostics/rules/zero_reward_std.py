@@ -39,6 +39,7 @@ ONE_OF_FOUR = "0 0.4 0 0 " * 20
         Case(example({"reward_std": ONE_OF_FOUR, "reward_mean": "0.2 0.4 " * 10 + "0.32 0.52 " * 30}), "warning@39"),
         Case(example({SHARE: "1*80"}), "warning@29 error@49"),
         Case(example({SHARE: "0.7*60", "reward_mean": "0.82~0.01*60"}, reward_bounds=(-1, 1)), "info@29"),  # learned
+        Case(example({SHARE: "0.7*60", "success_share": "0.95~0.01*60"}), "info@29"),  # no reward is logged
         Case(example({SHARE: "0.7*60", "reward_mean": "0.78~0.01*60"}, reward_bounds=(-1, 1)), "warning@29"),
         Case(example({SHARE: "0.3*30 0.7*60", "reward_mean": "0.1~0.1*30 0.37~0.1*60"}), "info@45 warning@48"),
         Case(example({SHARE: "0.7*60", GOOD: "0.4*60"}), "info@29"),
