@@ -25,6 +25,7 @@ CADENCE = 5  # points that tell how often a run logs
         Case(example({REWARD: "0.1+0.01*9"}, settings={"max_steps": 15}), "info@1"),
     ],
     quiet=[
+        example({REWARD: "0.1 _*9 0.2 _*9 0.3 _*9 0.4"}, settings={"max_steps": 5}),  # its steps count something else
         example({REWARD: "0.1+0.01*9"}, settings={"max_steps": 100}),  # young, and will be long
         example({REWARD: "_*4 0.1 _*4 0.2 _*4 0.3"}, settings={"max_steps": 120}),
         example({REWARD: "0.1+0.01*60"}, settings={"max_steps": 60}),
@@ -60,12 +61,13 @@ def too_little_history(run: RunHistory, *, enough: int = NOISE) -> Iterator[Alar
     if planned is None:
         raise NotApplicable("needs the setting max_steps, to know how many points the run will log")
     first = reward.steps[:CADENCE]
-    seen = np.arange(len(first))
-    if len(first) < 2 or planned < first[-1]:
+    if len(first) < 2:
         return
+    before = np.arange(1, len(first))
     points = np.full(len(reward), np.inf)
-    points[1 : len(first)] = seen[1:] + 1 + (planned - first[1:]) * seen[1:] / (first[1:] - first[0])
-    yield Alarm(Severity.INFO, reward.steps, points < enough, partial(_told, reward, planned, points, enough))
+    points[1 : len(first)] = before + 1 + (planned - first[1:]) * before / (first[1:] - first[0])
+    too_few = (points < enough) & (reward.steps <= planned)  # steps beyond the last count something else
+    yield Alarm(Severity.INFO, reward.steps, too_few, partial(_told, reward, planned, points, enough))
 
 
 def _told(reward: MetricSeries, planned: float, points: np.ndarray, enough: int, i: int) -> Told:
