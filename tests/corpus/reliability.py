@@ -33,8 +33,12 @@ class Right:
     @property
     def share(self) -> float:
         """Of those that are known to be right or wrong; NaN where none is."""
-        known = self.present + self.maybe + self.wrong
-        return (self.present + self.maybe) / known if known else math.nan
+        return (self.present + self.maybe) / self.known if self.known else math.nan
+
+    @property
+    def known(self) -> int:
+        """How many are known to be right or wrong."""
+        return self.present + self.maybe + self.wrong
 
     def __add__(self, other: Right) -> Right:
         return Right(
@@ -64,6 +68,10 @@ def reliability(runs: Sequence[Run], said: Mapping[str, Said]) -> Mapping[tuple[
 
 
 def claims(confidence: Confidence, right: Right) -> str:
-    """Whether a confidence promises too much, or less than it could."""
+    """Whether a confidence promises too much, or less than it could, where that is not by chance (one in twenty)."""
     least, most = PROMISED[confidence]
-    return "too much" if right.share < least else "too little" if right.share > most else ""
+    known, good = right.known, right.present + right.maybe
+    if known and good < least * known:
+        return "too much"
+    chance = sum(math.comb(known, n) * most**n * (1 - most) ** (known - n) for n in range(good, known + 1))
+    return "too little" if chance < 0.05 else ""

@@ -134,9 +134,14 @@ def test_what_is_said_is_right_wrong_or_not_known():
         (HIGH, Right(unknown=5), ""),
         (MEDIUM, Right(present=3, wrong=2), ""),
         (MEDIUM, Right(present=1, wrong=1, unknown=8), "too much"),
-        (MEDIUM, Right(present=5, maybe=5), "too little"),
+        (MEDIUM, Right(present=14, maybe=14), ""),  # 0.9 ** 28 is still above 0.05
+        (MEDIUM, Right(present=15, maybe=14), "too little"),
+        (MEDIUM, Right(), ""),
         (LOW, Right(wrong=5), ""),
-        (LOW, Right(present=4, wrong=1), "too little"),
+        (LOW, Right(present=5), ""),
+        (LOW, Right(present=6), "too little"),
+        (LOW, Right(present=8, wrong=1), ""),  # by chance in 7 of 100
+        (LOW, Right(present=10, wrong=1), "too little"),
     ],
 )
 def test_what_a_confidence_promises(confidence, right, expected):
