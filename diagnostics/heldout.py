@@ -5,7 +5,7 @@ Evaluations are rare, so everything counts in evaluations: the reward in trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from diagnostics.finding import Direction, Hypothesis, Prescription, Safety, Sca
 from diagnostics.progress import REWARD, SUCCESS, UNTOUCHED, early, joined, step_noise
 from diagnostics.remedies import USUAL, setting
 from diagnostics.series import MetricSeries, RunHistory, Values
+from diagnostics.stats import Mask
 
 SETS = "eval_set_reward"
 OF_REWARD = ("validation_reward", "validation_reward_greedy", "eval_reward", SETS)
@@ -27,9 +28,24 @@ LEVEL = 3
 def evaluations(run: RunHistory) -> Iterator[list[MetricSeries]]:
     """The held-out rewards of a run. Several evaluation sets are one entry: what is said has to hold on all of them."""
     for metric in HELD_OUT:
-        alike = [run[metric]] if metric in run else [series for _, series in sorted(run.family(metric).items())]
+        own = run.get(metric)
+        alike = [own] if len(own) else sorted(run.family(metric).values(), key=_begin)
         if alike:
             yield alike
+
+
+def on_all(alike: Sequence[MetricSeries], masks: Sequence[Mask]) -> Mask:
+    """Whether each mask, of as many evaluation sets, holds at the steps of the first one (n,).
+
+    A set that begins later does not count before that.
+    """
+    steps = alike[0].steps
+    held = [joined(series, mask.astype(float), steps) != 0 for series, mask in zip(alike, masks, strict=True)]
+    return np.asarray(np.logical_and.reduce(held))
+
+
+def _begin(evaluation: MetricSeries) -> tuple[int, str]:
+    return int(evaluation.steps[0]), evaluation.metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +61,13 @@ class Training:
     known: int
 
 
-def training(run: RunHistory, evaluation: MetricSeries) -> Training | None:
-    """The reward in training of what `evaluation` measures, None where it was not logged or has hardly begun."""
+def training(run: RunHistory, evaluation: MetricSeries) -> Training:
+    """The reward in training of what `evaluation` measures; NaN where it was not logged or has hardly begun."""
     reward = run.get(SUCCESS if evaluation.metric == OF_SUCCESS else REWARD)
     first = early(reward, UNTOUCHED)
     if first is None or not len(evaluation):
-        return None
+        unknown = np.full(len(evaluation), np.nan)
+        return Training(unknown, unknown, np.nan, len(evaluation))
     end = reward.steps.searchsorted(evaluation.steps, side="right")
     begin = np.concatenate([[0], end[:-1]])
     count = end - begin

@@ -6,11 +6,10 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Evidence, Severity
-from diagnostics.heldout import HELD_OUT, LEVEL, OF_REWARD, OF_SUCCESS, evaluations, shorter
-from diagnostics.progress import joined
+from diagnostics.heldout import HELD_OUT, LEVEL, OF_REWARD, OF_SUCCESS, evaluations, on_all, shorter
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.stats import lagged, rolling_max, rolling_mean, rolling_noise
+from diagnostics.stats import Mask, lagged, rolling_max, rolling_mean, rolling_noise
 
 MEMORY = 20  # evaluations among which the best is looked for
 NOISE = 2 * LEVEL  # evaluations whose scatter is the noise
@@ -77,22 +76,18 @@ def eval_decline(run: RunHistory, *, errors: float = 3.5, lost: float = 0.25) ->
     - Gao et al. 2022, Scaling laws for reward model overoptimization (arXiv 2210.10760).
     """
     for alike in evaluations(run):
-        steps = alike[0].steps
         levels = [rolling_mean(one.values, LEVEL) for one in alike]
         bests = [rolling_max(level, MEMORY) for level in levels]
-        fallen = [
-            (one, _fallen(one, level, best, errors, lost))
-            for one, level, best in zip(alike, levels, bests, strict=True)
-        ]
-        holds = np.logical_and.reduce([joined(one, mask.astype(float), steps) == 1 for one, mask in fallen])
-        yield Alarm(Severity.WARNING, steps, holds, partial(_told, run, alike[0], levels[0], bests[0], lost))
+        fallen = [_fallen(*of, errors, lost) for of in zip(alike, levels, bests, strict=True)]
+        told = partial(_told, run, alike[0], levels[0], bests[0], lost)
+        yield Alarm(Severity.WARNING, alike[0].steps, on_all(alike, fallen), told)
 
 
-def _fallen(evaluation: MetricSeries, level: Values, best: Values, errors: float, lost: float) -> Values:
+def _fallen(evaluation: MetricSeries, level: Values, best: Values, errors: float, lost: float) -> Mask:
     noise = rolling_noise(evaluation.values, NOISE)
     noise = np.fmax(noise, lagged(noise, LEVEL))  # six evaluations may be still by chance
     drop = best - level
-    gained = np.maximum(best - evaluation.values[:1], 0.0)
+    gained = np.fmax(best - evaluation.values[:1], 0.0)
     return np.asarray((drop > errors * noise * np.sqrt(2 / LEVEL)) & (drop >= lost * gained) & (drop > 0))
 
 

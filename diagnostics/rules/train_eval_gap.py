@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Evidence, Severity
-from diagnostics.heldout import HELD_OUT, LEVEL, OF_REWARD, OF_SUCCESS, evaluations, shorter, training
-from diagnostics.progress import NOISE, REWARD, SUCCESS, joined
+from diagnostics.heldout import HELD_OUT, LEVEL, OF_REWARD, OF_SUCCESS, Training, evaluations, on_all, shorter, training
+from diagnostics.progress import NOISE, REWARD, SUCCESS
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
 from diagnostics.stats import Mask, lagged, rolling_mean, rolling_noise
@@ -93,33 +93,29 @@ def train_eval_gap(run: RunHistory, *, errors: float = 3.0, gap: float = 0.15, s
     - Cobbe et al. 2019, Quantifying generalization in reinforcement learning (arXiv 1812.02341).
     """
     for alike in evaluations(run):
-        steps = alike[0].steps
+        trained = [training(run, one) for one in alike]
         for width in (LEVEL, LONG):
-            parted = [(one, _parted(run, one, width, errors, gap, share)) for one in alike]
-            holds = np.logical_and.reduce([joined(one, mask.astype(float), steps) == 1 for one, mask in parted])
-            yield Alarm(Severity.WARNING, steps, holds, partial(_told, run, alike[0], width, gap))
+            parted = [_parted(one, of, width, errors, gap, share) for one, of in zip(alike, trained, strict=True)]
+            told = partial(_told, run, alike[0], trained[0], width, gap)
+            yield Alarm(Severity.WARNING, alike[0].steps, on_all(alike, parted), told)
 
 
-def _parted(run: RunHistory, evaluation: MetricSeries, width: int, errors: float, gap: float, share: float) -> Mask:
+def _parted(evaluation: MetricSeries, trained: Training, width: int, errors: float, gap: float, share: float) -> Mask:
     """Whether training and `evaluation` part at each evaluation (n,), by the last two stretches of `width` of them."""
-    trained = training(run, evaluation)
-    if trained is None:
-        return np.zeros(len(evaluation), dtype=bool)
     train, held = rolling_mean(trained.level, width), rolling_mean(evaluation.values, width)
     train_rise, held_rise = train - lagged(train, width), held - lagged(held, width)
     error = np.hypot(rolling_noise(evaluation.values, 2 * width), trained.noise) * np.sqrt(2 / width)
     from_the_start = max(0.0, trained.start - float(evaluation.values[0]))
     below = train - held - from_the_start
     holds = (held_rise + error <= share * train_rise) & (train_rise - held_rise > errors * error)
-    holds &= (below > errors * error) & (below >= gap * (train - trained.start))
+    gained = train - trained.start
+    holds &= (below > errors * error) & (below >= gap * gained) & (gained > 0)
     holds &= np.arange(len(holds)) >= trained.known
     return np.asarray(holds)
 
 
-def _told(run: RunHistory, evaluation: MetricSeries, width: int, gap: float, i: int) -> Told:
+def _told(run: RunHistory, evaluation: MetricSeries, trained: Training, width: int, gap: float, i: int) -> Told:
     first, last = int(evaluation.steps[i - width + 1]), int(evaluation.steps[i])
-    trained = training(run, evaluation)
-    assert trained is not None
     held = float(rolling_mean(evaluation.values, width)[i])
     train = float(rolling_mean(trained.level, width)[i])
     below = train - held

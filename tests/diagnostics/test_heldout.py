@@ -1,0 +1,60 @@
+"""The reward in training at each evaluation, worked out by hand."""
+
+import numpy as np
+
+from diagnostics.heldout import evaluations, on_all, training
+from diagnostics.series import RunHistory, example
+
+REWARD = "1 2 3 4 5 6 7 8 9 10"
+
+
+def level(run: RunHistory) -> list[float]:
+    ((evaluation,),) = evaluations(run)
+    return training(run, evaluation).level.tolist()
+
+
+def test_training_is_its_mean_since_the_evaluation_before() -> None:
+    run = example({"reward_mean": REWARD, "eval_reward": "_*2 0.5 _ 0.5 _*4 0.5"})
+    assert level(run) == [2.0, 4.5, 8.0]  # of 1, 2, 3; of 4, 5; of 6 to 10
+
+
+def test_before_the_first_point_of_training_stands_its_start() -> None:
+    run = example({"reward_mean": f"_*3 {REWARD}", "eval_reward": "0.5 _*4 0.5"})
+    assert level(run) == [3.0, 2.0]  # the mean of 1 to 5; of 1, 2, 3
+
+
+def test_without_a_point_in_between_the_last_one_stands() -> None:
+    run = example({"reward_mean": "1 2 3 4 5 _*3 9", "eval_reward": "_*4 0.5 _ 0.5 0.5"})
+    assert level(run) == [3.0, 5.0, 5.0]
+
+
+def test_successes_are_compared_with_successes() -> None:
+    run = example({"reward_mean": "70*10", "success_share": "0.5*10", "eval_success_share": "_*9 0.4"})
+    assert level(run) == [0.5]
+
+
+def test_without_training_nothing_is_known() -> None:
+    run = example({"eval_reward": "0.5*5"})
+    assert np.isnan(level(run)).all()
+
+
+def test_training_is_known_from_its_fifth_point_on() -> None:
+    run = example({"reward_mean": f"_*3 {REWARD}", "eval_reward": "0.5*12"})
+    ((evaluation,),) = evaluations(run)
+    assert training(run, evaluation).known == 7
+
+
+def test_several_sets_are_one_entry() -> None:
+    run = example({"eval_set_reward[b]": "0.5*5", "eval_set_reward[a]": "0.5*5", "validation_reward": "0.5*5"})
+    assert [[one.metric for one in alike] for alike in evaluations(run)] == [
+        ["validation_reward"],
+        ["eval_set_reward[a]", "eval_set_reward[b]"],
+    ]
+
+
+def test_what_is_said_holds_on_all_sets_that_have_begun() -> None:
+    run = example({"eval_set_reward[a]": "_*2 0.5*3", "eval_set_reward[b]": "0.5*5"})
+    ((first, late),) = evaluations(run)
+    assert (first.metric, late.metric) == ("eval_set_reward[b]", "eval_set_reward[a]")
+    masks = [np.array([True, False, True, True, True]), np.array([True, True, False])]
+    assert on_all([first, late], masks).tolist() == [True, False, True, True, False]
