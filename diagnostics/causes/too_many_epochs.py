@@ -52,6 +52,10 @@ def _reasons(case: Case) -> Iterator[Reason]:
         yield supports(Weight.DECISIVE if epochs >= 2 * MANY else Weight.STRONG, case.is_set("update_epochs"))
     elif epochs == 1 and not case.loud("UPD004"):
         yield against(Weight.DECISIVE, case.is_set("update_epochs"))
+    if case.loud("UPD002") and epochs != 1:
+        yield supports(
+            Weight.HINT, "the policy wants to leave the trust region, as it does on a batch it has seen before"
+        )
     if case.loud("UPD004"):
         yield supports(Weight.STRONG, "tokens are clipped where the first pass over a batch can clip none")
     clipped = ("clip_fraction.token", "clip_fraction", "clip_fraction.action")

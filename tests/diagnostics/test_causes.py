@@ -181,7 +181,7 @@ def test_confidence_is_what_the_reasons_weigh_together():
     epochs = {"update_epochs": 16}
     by_setting = causes(found("UPD002@4"), example({CLIPPED: "0.3~0.01*100"}, settings=epochs))[0]
     by_curve = causes(found("UPD002@4"), example({CLIPPED: "0.3~0.01*100"}))[0]
-    assert (by_setting.confidence, by_curve.confidence) == (Confidence.HIGH, Confidence.LOW)
+    assert (by_setting.confidence, by_curve.confidence) == (Confidence.HIGH, Confidence.MEDIUM)
     assert by_setting.recommendation is not None and by_setting.recommendation.knob == "update_epochs"
     assert by_curve.recommendation is None and "num_iterations" not in by_curve.advice  # its framework is not known
 
