@@ -95,15 +95,14 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5, memory: int = 100) ->
         return
     began = np.full(len(reward), _second_best(reward.values[:UNTOUCHED]))
     peak = rolling_max(standing.recent, memory)
-    back = standing.recent <= known.level
+    back = (standing.recent <= known.level) & (np.fmax(began, peak) - standing.recent >= drop * standing.scale)
+    # Noise that is not independent from step to step moves whole means, which the noise of one step hides.
+    waves = np.sqrt(BLOCK) * np.nan_to_num(wander(reward.values, BLOCK, MEMORY, back))
+    scale = np.maximum(standing.scale, waves)
     for severity, best, points, since in ((Severity.WARNING, began, LASTING, 0), (Severity.ERROR, peak, 1, SURE - 1)):
-        lost = best - standing.recent
-        holds = back & (lost >= drop * standing.scale) & (np.arange(len(reward)) >= since)
-        # Noise that is not independent from step to step moves whole means, which the noise of one step hides.
-        waves = np.sqrt(BLOCK) * np.nan_to_num(wander(reward.values, BLOCK, MEMORY, holds))
-        scale = np.maximum(standing.scale, waves)
+        lost = back & (best - standing.recent >= drop * scale) & (np.arange(len(reward)) >= since)
         told = partial(_told, run, reward, standing.recent, best, scale, known.level, drop)
-        yield Alarm(severity, reward.steps, sustained(holds & (lost >= drop * scale), points), told)
+        yield Alarm(severity, reward.steps, sustained(lost, points), told)
 
 
 def _second_best(values: Values) -> float:

@@ -27,6 +27,8 @@ STILL = {"grad_norm": "1*60 0*90"}
 FLAT = {"reward_mean": "-0.33~0.1*120", "reward_best_of_n": "0.85~0.1*120"}
 COLLAPSED = {KL: "0 0.3 0.9~0.1*98", "reward_mean": "-0.2~0.05*2 -0.65~0.05*98"}
 DECLINE = {"reward_mean": "0.5~0.05*30 0.5-0.01~0.05*80"}
+FALLING_LOSS = {"total_loss": "0.5-0.004~0.03*110"}
+SWINGS = "0.5~0.02*40 0.9~0.05*20 0.1~0.05*20 0.8~0.05*20 0.2~0.05*20"
 UNSURE = {"entropy.token": "1*20 0.005*20"}
 CLIPPED = {"clip_fraction.token": "0.3*20"}
 JUMPS = {"value_loss": "0.5~0.02*40 9 0.5~0.02*5 9 9 0.5~0.02*20"}
@@ -80,6 +82,10 @@ TABLE = [
     ("RWD003", DECLINE, {}, SLOWER),
     ("RWD003", DECLINE, {"kl_coef": 0.5}, LOOSER),
     ("RWD003", DECLINE, {"kl_coef": 0.49}, SLOWER),
+    ("RWD008", DECLINE | FALLING_LOSS, {}, SLOWER),
+    ("RWD008", DECLINE | FALLING_LOSS, {"kl_coef": 0.05}, LOOSER),
+    ("RWD008", DECLINE | FALLING_LOSS, {"kl_coef": 0.04}, SLOWER),
+    ("RWD010", {"reward_mean": SWINGS}, {}, SLOWER),
     ("KL002", COLLAPSED, {}, SLOWER),
     # the policy
     ("ENT001", UNSURE, {}, SLOWER),
@@ -130,6 +136,8 @@ def test_the_first_prescription(code, metrics, settings, expected):
         ("KL002", COLLAPSED, {"kl_coef": 0.0, "update_epochs": 1}, []),
         ("RWD002", COLLAPSED, {"update_epochs": 2}, [("update_epochs", "/ 4")]),
         ("RWD003", DECLINE, {"update_epochs": 2}, [("update_epochs", "/ 4")]),
+        ("RWD010", {"reward_mean": SWINGS}, {"update_epochs": 2}, [("update_epochs", "/ 4")]),
+        ("RWD010", {"reward_mean": SWINGS}, {"update_epochs": 1}, []),
         ("ENT001", UNSURE, {"kl_coef": 0.0}, [("kl_coef", "= 0.04")]),
         ("ENT001", UNSURE, {"kl_coef": 0.01}, []),
         ("LEN002", {"completion_length_mean": SHRUNK}, {"kl_coef": 0.0}, [("kl_coef", "= 0.04")]),
