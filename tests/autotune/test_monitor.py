@@ -8,6 +8,7 @@ import pytest
 from autotune.cli import ExitStatus, main
 from autotune.folders import RUNS
 from diagnostics.sources import Found
+from diagnostics.rule import Catalogue
 from diagnostics.user_map import UserMap
 from studies.log import StudyLog
 from studies.record import Search
@@ -29,14 +30,21 @@ def test_what_is_no_study_is_looked_at_for_logs(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     Path("log.jsonl").write_text(LOG)
     watched: list[tuple[Path, tuple[Path, ...], Mapping[str, str]]] = []
+    judged: list[Catalogue | None] = []
 
-    def run_monitor(path: Path, *, found: Found, mine: UserMap) -> None:
+    def run_monitor(path: Path, *, found: Found, mine: UserMap, rules: Catalogue | None) -> None:
         (source,) = found.sources
         watched.append((path, source.paths, mine.metrics))
+        judged.append(rules)
 
     monkeypatch.setattr("tui.app.run_monitor", run_monitor)
     assert main(["monitor", "log.jsonl", "--map", "score=reward_mean"]) is ExitStatus.CLEAN
     assert watched == [(Path("log.jsonl"), (Path("log.jsonl"),), {"score": "reward_mean"})]
+    Path("autotune.toml").write_text("[rules.KL002]\ntoken_limit = 2\n")
+    assert main(["monitor", "log.jsonl"]) is ExitStatus.CLEAN
+    assert judged[0] is None
+    assert judged[1] is not None
+    assert judged[1]["KL002"].thresholds["token_limit"] == 2.0
 
 
 @pytest.mark.parametrize("args", [[], ["elsewhere"]])

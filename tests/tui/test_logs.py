@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ import pytest
 
 from diagnostics.engine import diagnose
 from diagnostics.logs import TableLog, read
+from diagnostics.rule import Tuning, shipped
 from diagnostics.sources import find
 from diagnostics.user_map import from_arguments
 from tui import log_feed
@@ -119,6 +121,21 @@ def test_any_format_is_opened_and_judged_as_diagnose_does(format: str, samples: 
             assert names(app).index("my_own_score") > names(app).index("reward_mean")
             assert f"step {wanted.steps}" in text
             assert {(p.first, p.last) for p in screen(app).query_one(Curves).plots} == {(1, 40)}
+
+    run(go())
+
+
+def test_a_log_is_judged_by_the_rules_it_is_given(run) -> None:
+    write("log.jsonl", [row(step) for step in range(1, 60)])
+    lower = replace(shipped()["KL002"], tuning=Tuning("autotune.toml", {"token_limit": 0.001, "sequence_limit": 0.001}))
+
+    async def go() -> None:
+        app = watching("log.jsonl", rules={"KL002": lower})
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: was_read(app))
+            report = screen(app).run.log.report
+            assert report.rules == 1
+            assert report.notes[-1].startswith("KL002 is changed by autotune.toml: token_limit = 0.001 instead of 0.5")
 
     run(go())
 
