@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from diagnostics.finding import Evidence, Prescription, Severity
 from diagnostics.rule import Alarm, Told
 from diagnostics.series import MetricSeries, Values
-from diagnostics.stats import Mask, lagged, rolling_max, running_median, share
+from diagnostics.stats import Mask, lagged, running_median, share
 
 # Points that a metric needs before one of them can stand out: the first ones are its start, a critic's warm-up say.
 EARLIEST = 10
@@ -18,7 +19,10 @@ EARLIEST = 10
 USUAL = 27
 # Spikes that come together are no accident: so many of them within so many points (house defaults).
 CLUSTER, SPAN = 3, 30
-LOOKBACK = 2 * USUAL + SPAN
+# Points before these that tell what a run's own noise reaches, the fewest that can, and the share of them that reach it
+# by chance: noise with long tails has spikes, and they come together at times (house defaults).
+PAST, FEWEST, CHANCE = 100, 10, 0.03
+LOOKBACK = 2 * USUAL + SPAN + PAST
 HARMLESS = "A spike that is gone at the next step did no harm: do nothing, unless more of them come."
 
 
@@ -52,17 +56,35 @@ def crowded(found: Mask) -> Mask:
     return found & (together >= CLUSTER / SPAN)
 
 
+def in_a_row(size: Values, found: Mask, beyond: float) -> Mask:
+    """Which of the points `found` (n,) have two others at least shortly before them, the third largest of which is
+    `beyond` times what the run's own noise reaches: what a share of `CHANCE` of the points before had exceeded.
+    """
+    row = crowded(found)
+    at = np.flatnonzero(row)
+    if len(at):
+        padded = np.concatenate([np.full(PAST + SPAN - 1, np.nan), np.where(np.isfinite(size), size, np.nan)])
+        before = np.lib.stride_tricks.sliding_window_view(padded, PAST)[at]
+        known = np.isfinite(before).sum(axis=1)
+        top = math.ceil(CHANCE * PAST)
+        highest = np.partition(np.nan_to_num(before, nan=-1.0), range(PAST - top, PAST), axis=1)
+        reached = highest[np.arange(len(at)), PAST - np.ceil(CHANCE * known).astype(int).clip(1)]
+        padded = np.concatenate([np.zeros(SPAN - 1), np.where(found, size, 0.0)])
+        here = np.lib.stride_tricks.sliding_window_view(padded, SPAN)[at]
+        third = np.partition(here, SPAN - CLUSTER, axis=1)[:, SPAN - CLUSTER]
+        row[at] = (third >= beyond * reached) & (known >= FEWEST)
+    return row
+
+
 def spike_alarms(
     series: MetricSeries,
     seen: Spikes,
     times: float,
     remedies: Callable[[float, int], tuple[Prescription, ...]],
     *,
-    large: float,
-    repeated: float = 0.0,
+    beyond: float,
 ) -> Iterator[Alarm]:
-    """INFO at a spike; WARNING where several of at least `repeated` times the usual size come together, one of them of
-    at least `large` times: noise with long tails has many small ones.
+    """INFO at a spike; WARNING where several come together that are `beyond` what the run's own noise reaches.
 
     `remedies` are what helps against a spike of that size at that step.
     """
@@ -75,10 +97,8 @@ def spike_alarms(
     def several(i: int) -> Told:
         return told_of_spike(series, seen, i, times, remedies(float(seen.size[i]), int(series.steps[i])))
 
-    ratio = np.divide(seen.size, seen.usual, out=np.zeros(len(seen.size)), where=seen.found)
-    row = crowded(seen.found & (ratio >= repeated)) & (rolling_max(ratio, SPAN) >= large)
     yield Alarm(Severity.INFO, series.steps, seen.found, single)
-    yield Alarm(Severity.WARNING, series.steps, row, several)
+    yield Alarm(Severity.WARNING, series.steps, in_a_row(seen.size, seen.found, beyond), several)
 
 
 def told_of_spike(

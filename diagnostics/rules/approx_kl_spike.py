@@ -30,9 +30,9 @@ RECENT = 9  # points of one level, a running median
     lookback=LOOKBACK,
     min_points=RECENT,
     fires=[
-        Case(example({EACH[1]: "0.01~0.002*30 0.5 0.01~0.002*5 0.4 0.6 0.01~0.002*20"}), "info@30 warning@37"),
-        Case(example({EACH[1]: "0.04*30 0.36 0.04*9 0.36 0.36 0.04*9"}), "info@30 warning@41"),
-        Case(example({EACH[1]: "0.04*30 0.28 0.04*9 0.28 0.28 0.04*9"}), "info@30"),  # none of them large
+        Case(example({EACH[1]: "0.01~0.002*40 0.5 0.01~0.002*5 0.4 0.6 0.01~0.002*20"}), "info@40 warning@47"),
+        Case(example({EACH[1]: "0.04*10 0.1 0.04*29 0.23 0.04*9 0.23 0.23 0.04*9"}), "info@40 warning@51"),
+        Case(example({EACH[1]: "0.04*10 0.1 0.04*29 0.18 0.04*9 0.18 0.18 0.04*9"}), "info@40"),  # it has reached 0.1
         Case(example({EACH[2]: "0.01 -0.01 " * 15 + "-0.5 " + "0.01 -0.01 " * 9}), "info@30"),  # k1: its size
         Case(example({EACH[0]: "0.04~0.005*30 0.13 0.04~0.005*9"}), "info@30"),
         Case(example({EACH[0]: "0.02 0.04 0.06 " * 10 + "0.22 " + "0.02 0.04 0.06 " * 9}), "info@30"),
@@ -62,7 +62,7 @@ def approx_kl_spike(
     *,
     times: float = 3.0,
     deviations: float = 8.0,
-    large: float = 8.0,
+    beyond: float = 2.0,
     limit: float = 0.1,
     severe: float = 1.0,
     sequence_limit: float = 1.0,
@@ -74,9 +74,9 @@ def approx_kl_spike(
     Of the KL between the policy that sampled and the policy after its updates, by its size: k1 may well be negative. A
     spike is a point above `limit` nats (`sequence_limit` for a sum over a completion, or where the log does not say
     which), at least `times` the running median of the 27 points before it and more than `deviations` median absolute
-    deviations above that. INFO: one. WARNING: a third one within 30 points, one of them of at least `large` times the
-    running median; or a running median of 9 points above the limit. ERROR: such a median above `severe` or
-    `sequence_severe`.
+    deviations above that. INFO: one. WARNING: a third one within 30 points, the three largest of which are at least
+    `beyond` times what three in a hundred of the points before had exceeded; or a running median of 9 points above the
+    limit. ERROR: such a median above `severe` or `sequence_severe`.
 
     ## Why it matters
     The surrogate is true only near the policy that sampled. Far from it the clip has stopped most tokens and the rest
@@ -100,7 +100,7 @@ def approx_kl_spike(
     - `severe` = 1.0, `sequence_limit` = 1.0: the target of classic TRL's early stopping.
     - `sequence_severe` = 10.0: house default, the same ratio.
     - `times` = 3.0, `deviations` = 8.0: rl-doctor's rule for spikes (8 deviations, and three times the median).
-    - `large` = 8.0: house default, as for the losses.
+    - `beyond` = 2.0: house default, as for the value loss, whose page has the measurements.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
     """
     for name in EACH + SUMMED:
@@ -112,7 +112,7 @@ def approx_kl_spike(
             if not (np.abs(series.values) > low).any():
                 continue
         seen = spikes(series, times=times, deviations=deviations, floor=low)
-        yield from spike_alarms(series, seen, times, partial(smaller_updates, run, name), large=large)
+        yield from spike_alarms(series, seen, times, partial(smaller_updates, run, name), beyond=beyond)
         level = running_median(np.abs(series.values), threes=2)
         level[: RECENT - 1] = np.nan
         yield Alarm(Severity.WARNING, series.steps, level > low, partial(_told, run, series, level, low))

@@ -10,7 +10,7 @@ from diagnostics.progress import NOISE, REWARD, joined
 from diagnostics.remedies import smaller_updates
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.spikes import HARMLESS, LOOKBACK, USUAL, Spikes, crowded, spikes, told_of_spike
+from diagnostics.spikes import HARMLESS, LOOKBACK, USUAL, Spikes, in_a_row, spikes, told_of_spike
 from diagnostics.stats import MAD_TO_SIGMA, lagged, noise, running_median
 
 GRAD = "grad_norm"
@@ -39,6 +39,8 @@ CALM = "1~0.1*40"
         Case(example({GRAD: "1.2~0.1*40 10.5 1.2~0.1*5 10.5 10.5 1.2~0.1*9"}), "info@40"),
         Case(example({GRAD: "0.5~0.01*40 9 0.5~0.01*5 9 9 0.5~0.01*9"}), "info@40"),
         Case(example({GRAD: "5~0.1*40 60 5~0.1*5 60 60 5~0.1*40"}), "info@40 warning@47"),
+        Case(example({GRAD: "2*10 16 2*29 36 2*9 36 36 2*9"}), "info@10 warning@51"),
+        Case(example({GRAD: "2*10 16 2*29 28 2*9 28 28 2*9"}), "info@10"),  # it has reached 16
         Case(example({GRAD: "1 2 3 " * 14 + "11 " + "1 2 3 " * 9}), "info@42"),
         Case(example({GRAD: "0.3~0.01*40 1.1 0.3~0.01*20"}), "info@40"),
     ],
@@ -59,6 +61,7 @@ def grad_norm_spike(
     harm: float = 3.0,
     exploding: float = 10.0,
     unstable: float = 10.0,
+    beyond: float = 2.0,
 ) -> Iterator[Alarm]:
     """The gradient norm jumps far above what it usually is.
 
@@ -66,7 +69,8 @@ def grad_norm_spike(
     A spike is a point above `floor`, at least `times` the running median of the 27 points before it and more than
     `deviations` median absolute deviations above that. INFO: one. WARNING: 10 points after it the reward has fallen
     by more than `harm` times its noise, as running medians of 9 points; or a third one within 30 points of at
-    least `exploding` times the usual norm and above `unstable`.
+    least `exploding` times the usual norm and above `unstable`, the three largest of which are at least `beyond` times
+    what three in a hundred of the points before had exceeded.
 
     ## Why it matters
     Where gradients are clipped, one odd batch costs one step. Where they are not, or where the batch is odd because the
@@ -87,6 +91,7 @@ def grad_norm_spike(
     - `times` = 3.0, `deviations` = 8.0: rl-doctor's rule for spikes (8 deviations, and three times the median).
     - `floor` = 1.0: axolotl's GRPO guide (0.001 to 1 is healthy), and the norm at which transformers clips.
     - `unstable` = 10.0: axolotl's guide (above 10 unstable). `exploding` = 10.0: rlprobe (ten times the median).
+    - `beyond` = 2.0: house default, as for the value loss, whose page has the measurements.
     - `harm` = 3.0: house default; the difference of two such medians has a standard error of 0.6 times the noise.
     """
     grad = run.get(GRAD)
@@ -95,8 +100,9 @@ def grad_norm_spike(
         return
     with np.errstate(invalid="ignore"):
         huge = seen.found & (seen.size > unstable) & (seen.size >= exploding * seen.usual)
+    row = in_a_row(seen.size, huge, beyond)
     yield Alarm(Severity.INFO, grad.steps, seen.found, partial(_told, run, grad, seen, times, Severity.INFO))
-    yield Alarm(Severity.WARNING, grad.steps, crowded(huge), partial(_told, run, grad, seen, times, Severity.WARNING))
+    yield Alarm(Severity.WARNING, grad.steps, row, partial(_told, run, grad, seen, times, Severity.WARNING))
     harmful = lagged(seen.found.astype(float), AFTER) * _fell(run, grad) > harm
     yield Alarm(Severity.WARNING, grad.steps, harmful, partial(_harm, run, grad, seen, times))
 

@@ -6,7 +6,7 @@ import pytest
 from diagnostics.engine import rises
 from diagnostics.rule import all_rules
 from diagnostics.series import example
-from diagnostics.spikes import crowded, spikes
+from diagnostics.spikes import crowded, in_a_row, spikes
 from diagnostics.stats import running_median
 
 
@@ -65,6 +65,38 @@ def test_three_within_thirty_points_are_crowded(gap, together):
     mask[[20, 30, 20 + gap]] = True
     expected = [20 + gap] if together else []
     assert np.flatnonzero(crowded(mask)).tolist() == expected  # the third one, and no calm point after it
+
+
+def rows(notation: str, at: list[int], beyond: float = 2.0) -> list[int]:
+    """Which of the points `at` are the last of a row."""
+    size = example({"m": notation})["m"].values
+    mask = np.zeros(len(size), dtype=bool)
+    mask[at] = True
+    return np.flatnonzero(in_a_row(size, mask, beyond)).tolist()
+
+
+def test_a_row_is_of_spikes_beyond_what_the_noise_of_the_run_reaches():
+    # of the 33 points before the last 30 the highest was exceeded by chance
+    assert rows("1*20 3 1*39 6 7 8", [60, 61, 62]) == [62]
+    assert rows("1*20 3 1*39 5.9 7 8", [60, 61, 62]) == []  # the third largest counts
+    assert rows("1*20 3 1*39 6 7 8", [60, 61, 62], beyond=2.01) == []
+    assert rows("1*20 3 1*39 6 7 8", [60, 61]) == []
+
+
+def test_the_noise_of_a_run_is_what_three_of_a_hundred_points_exceed():
+    tail = "1*40 6 7 8"
+    assert rows(f"1*60 90 80 3 1*20 {tail}", [123, 124, 125]) == [125]  # 96 points before: the third highest of them
+    assert rows(f"1*60 90 80 3.1 1*20 {tail}", [123, 124, 125]) == []
+    assert rows(f"1*3 90 80 3 1*20 {tail}", [66, 67, 68]) == []  # 39 points before: the second highest
+    assert rows(f"1*3 90 3 1*20 {tail}", [65, 66, 67]) == [67]
+    assert rows(f"90*20 1*120 {tail}", [180, 181, 182]) == [182]  # more than a hundred points ago
+
+
+def test_no_row_is_told_before_ten_points_tell_what_is_usual():
+    assert rows("1*36 6 7 8", [36, 37, 38]) == []
+    assert rows("1*37 6 7 8", [37, 38, 39]) == [39]
+    assert rows("nan*9 1*37 6 7 8", [46, 47, 48]) == [48]
+    assert rows("nan*10 1*36 6 7 8", [46, 47, 48]) == []
 
 
 # ---- harm after a spike of the gradient
