@@ -89,7 +89,7 @@ def train_eval_gap(run: RunHistory, *, errors: float = 3.0, gap: float = 0.15, s
     ## References
     - `gap` = 0.15: rl-doctor, the lower of its limits 0.15 and 0.30 for a normalised gap.
     - `errors` = 3.0, `share` = 0.25: house defaults; of simulated runs whose held-out reward follows with noise, scaled
-      by a half or with a tenth less gain, at most 5 % were told.
+      by a half or with a tenth less gain, about 5 % were told at most.
     - Cobbe et al. 2019, Quantifying generalization in reinforcement learning (arXiv 1812.02341).
     """
     for alike in evaluations(run):

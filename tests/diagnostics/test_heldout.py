@@ -10,7 +10,7 @@ REWARD = "1 2 3 4 5 6 7 8 9 10"
 
 def level(run: RunHistory) -> list[float]:
     ((evaluation,),) = evaluations(run)
-    return training(run, evaluation).level.tolist()
+    return [float(mean) for mean in training(run, evaluation).level]
 
 
 def test_training_is_its_mean_since_the_evaluation_before() -> None:
