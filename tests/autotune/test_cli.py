@@ -137,7 +137,8 @@ def test_rules_lists_every_rule_and_shows_a_page(capsys, monkeypatch):
     assert all(code in table for code in [*all_rules(), *all_lints()])
     assert main(["rules", "non_finite"]) == 0
     shown = capsys.readouterr().out
-    assert "NUM001 non_finite (fatal)" in shown
+    assert "NUM001 non_finite\n" in shown
+    assert "Highest severity: fatal" in shown
     assert "fatal_after = 3" in shown
     assert "grad_norm" in shown
 

@@ -7,8 +7,8 @@ import pytest
 
 from autotune.cli import ExitStatus, main
 from autotune.folders import RUNS
-from diagnostics.sources import Found
 from diagnostics.rule import Catalogue
+from diagnostics.sources import Found
 from diagnostics.user_map import UserMap
 from studies.log import StudyLog
 from studies.record import Search
