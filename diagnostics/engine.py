@@ -433,6 +433,7 @@ def _order(finding: Finding) -> tuple[float, str, int]:
     return (finding.raised_at, finding.code, finding.severity)
 
 
+@np.errstate(all="ignore")  # causes and explanations read the same numbers as the rules
 def _report(run: RunHistory, judges: _Judges, raised: Iterable[Finding], skips: Iterable[Skip]) -> Report:
     ordered = sorted(raised, key=_order)
     worst: dict[str, Finding] = {}

@@ -210,7 +210,7 @@ def test_skips_say_why():
     rules = {"TST001": _rule(not_for_this_run), "RWD004": RULES["RWD004"]}
     skips = {s.code: s.reason for s in diagnose(run, rules).skips}
     assert skips["TST001"] == "not this one"
-    assert skips["RWD004"] == "needs reward_mean, which this run did not log"
+    assert skips["RWD004"] == "needs reward_mean or success_share or reward_total, which this run did not log"
     watch = followed(run, rules=rules)
     assert {s.code: s.reason for s in watch.report().skips} == skips
     short = diagnose(example({"reward_mean": "1*5"}), {"RWD004": RULES["RWD004"]}).skips
