@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,7 @@ import numpy as np
 from diagnostics.engine import Watch, diagnose
 from diagnostics.metrics import metrics
 from diagnostics.readers import events
+from diagnostics.rule import all_rules
 from diagnostics.series import MetricSeries, RunHistory
 
 ROWS = 100_000
@@ -45,10 +47,13 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 def long_run(rows: int) -> RunHistory:
     """A run of `rows` steps with METRICS metrics, healthy, so that no rule can stop early at a finding."""
     random = np.random.default_rng(0)
-    names = [name for name, metric in metrics().items() if not metric.family][:METRICS]
+    read = Counter(metric for rule in all_rules().values() for metric in rule.metrics if not metrics()[metric].family)
     steps = np.arange(rows, dtype=np.int64)
-    rising = 0.5 * (1 - np.exp(-steps / rows * 3))
-    series = {name: MetricSeries(name, steps, rising + 0.05 * random.standard_normal(rows) + 0.5) for name in names}
+    rising = 0.2 * (1 - np.exp(-steps / rows * 3))
+    series = {}
+    for name, _ in read.most_common(METRICS):  # those that most rules read
+        values = 0.1 + rising + 0.01 * random.standard_normal(rows)
+        series[name] = MetricSeries(name, steps, values if name.startswith("reward") else values[::-1])
     return RunHistory(series, SETTINGS, reward_bounds=(-5.0, 5.0), source="made")
 
 
