@@ -49,11 +49,11 @@ def long_run(rows: int) -> RunHistory:
     random = np.random.default_rng(0)
     read = Counter(metric for rule in all_rules().values() for metric in rule.metrics if not metrics()[metric].family)
     steps = np.arange(rows, dtype=np.int64)
-    rising = 0.2 * (1 - np.exp(-steps / rows * 3))
+    rising = 1 - np.exp(-steps / 50)
     series = {}
     for name, _ in read.most_common(METRICS):  # those that most rules read
-        values = 0.1 + rising + 0.01 * random.standard_normal(rows)
-        series[name] = MetricSeries(name, steps, values if name.startswith("reward") else values[::-1])
+        values = 0.1 + 0.01 * random.standard_normal(rows)
+        series[name] = MetricSeries(name, steps, values + rising if "reward" in name else values)
     return RunHistory(series, SETTINGS, reward_bounds=(-5.0, 5.0), source="made")
 
 
