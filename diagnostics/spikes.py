@@ -21,7 +21,9 @@ USUAL = 27
 CLUSTER, SPAN = 3, 30
 # Points before these that tell what a run's own noise reaches, the fewest that can, and the share of them that reach it
 # by chance: noise with long tails has spikes, and they come together at times (house defaults).
-PAST, FEWEST, CHANCE = 100, 10, 0.03
+PAST, FEWEST, CHANCE = 200, 20, 0.02
+# So many spikes are no chance either, whatever their size, where these points had a third of that share at most.
+MANY, RARER = 7, 3
 LOOKBACK = 2 * USUAL + SPAN + PAST
 HARMLESS = "A spike that is gone at the next step did no harm: do nothing, unless more of them come."
 
@@ -57,8 +59,9 @@ def crowded(found: Mask) -> Mask:
 
 
 def in_a_row(size: Values, found: Mask, beyond: float) -> Mask:
-    """Which of the points `found` (n,) have two others at least shortly before them, the third largest of which is
-    `beyond` times what the run's own noise reaches: what a share of `CHANCE` of the points before had exceeded.
+    """Which of the points `found` (n,) have two others at least shortly before them, and more or larger ones than the
+    run's own noise has: the third largest is `beyond` times what a share of `CHANCE` of the points before had exceeded,
+    or they are `MANY`, and were rare.
     """
     row = crowded(found)
     at = np.flatnonzero(row)
@@ -69,10 +72,12 @@ def in_a_row(size: Values, found: Mask, beyond: float) -> Mask:
         top = math.ceil(CHANCE * PAST)
         highest = np.partition(np.nan_to_num(before, nan=-1.0), range(PAST - top, PAST), axis=1)
         reached = highest[np.arange(len(at)), PAST - np.ceil(CHANCE * known).astype(int).clip(1)]
-        padded = np.concatenate([np.zeros(SPAN - 1), np.where(found, size, 0.0)])
-        here = np.lib.stride_tricks.sliding_window_view(padded, SPAN)[at]
-        third = np.partition(here, SPAN - CLUSTER, axis=1)[:, SPAN - CLUSTER]
-        row[at] = (third >= beyond * reached) & (known >= FEWEST)
+        padded = np.concatenate([np.zeros(PAST + SPAN - 1), np.where(found, size, 0.0)])
+        spiked = np.lib.stride_tricks.sliding_window_view(padded, PAST + SPAN)[at]
+        third = np.partition(spiked[:, PAST:], SPAN - CLUSTER, axis=1)[:, SPAN - CLUSTER]
+        now, then = (spiked[:, PAST:] > 0).sum(axis=1), (spiked[:, :PAST] > 0).sum(axis=1)
+        many = (now >= MANY) & (now / SPAN >= RARER * then / known.clip(1))
+        row[at] = ((third >= beyond * reached) | many) & (known >= FEWEST)
     return row
 
 

@@ -30,9 +30,9 @@ RECENT = 9  # points of one level, a running median
     lookback=LOOKBACK,
     min_points=RECENT,
     fires=[
-        Case(example({EACH[1]: "0.01~0.002*40 0.5 0.01~0.002*5 0.4 0.6 0.01~0.002*20"}), "info@40 warning@47"),
-        Case(example({EACH[1]: "0.04*10 0.1 0.04*29 0.23 0.04*9 0.23 0.23 0.04*9"}), "info@40 warning@51"),
-        Case(example({EACH[1]: "0.04*10 0.1 0.04*29 0.18 0.04*9 0.18 0.18 0.04*9"}), "info@40"),  # it has reached 0.1
+        Case(example({EACH[1]: "0.01~0.002*40 0.5 0.01~0.002*9 0.4 0.6 0.01~0.002*20"}), "info@40 warning@51"),
+        Case(example({EACH[1]: "0.04*10 0.1 0.04*29 0.2 0.04*9 0.2 0.2 0.04*9"}), "info@40 warning@51"),
+        Case(example({EACH[1]: "0.04*10 0.1 0.04*29 0.15 0.04*9 0.15 0.15 0.04*9"}), "info@40"),  # it has reached 0.1
         Case(example({EACH[2]: "0.01 -0.01 " * 15 + "-0.5 " + "0.01 -0.01 " * 9}), "info@30"),  # k1: its size
         Case(example({EACH[0]: "0.04~0.005*30 0.13 0.04~0.005*9"}), "info@30"),
         Case(example({EACH[0]: "0.02 0.04 0.06 " * 10 + "0.22 " + "0.02 0.04 0.06 " * 9}), "info@30"),
@@ -62,7 +62,7 @@ def approx_kl_spike(
     *,
     times: float = 3.0,
     deviations: float = 8.0,
-    beyond: float = 2.0,
+    beyond: float = 1.75,
     limit: float = 0.1,
     severe: float = 1.0,
     sequence_limit: float = 1.0,
@@ -75,8 +75,9 @@ def approx_kl_spike(
     spike is a point above `limit` nats (`sequence_limit` for a sum over a completion, or where the log does not say
     which), at least `times` the running median of the 27 points before it and more than `deviations` median absolute
     deviations above that. INFO: one. WARNING: a third one within 30 points, the three largest of which are at least
-    `beyond` times what three in a hundred of the points before had exceeded; or a running median of 9 points above the
-    limit. ERROR: such a median above `severe` or `sequence_severe`.
+    `beyond` times what one in fifty of the 200 points before had exceeded; or a seventh one, where these had a third of
+    that share at most; or a running median of 9 points above the limit. ERROR: such a median above `severe` or
+    `sequence_severe`.
 
     ## Why it matters
     The surrogate is true only near the policy that sampled. Far from it the clip has stopped most tokens and the rest
@@ -100,7 +101,7 @@ def approx_kl_spike(
     - `severe` = 1.0, `sequence_limit` = 1.0: the target of classic TRL's early stopping.
     - `sequence_severe` = 10.0: house default, the same ratio.
     - `times` = 3.0, `deviations` = 8.0: rl-doctor's rule for spikes (8 deviations, and three times the median).
-    - `beyond` = 2.0: house default, as for the value loss, whose page has the measurements.
+    - `beyond` = 1.75: house default, as for the value loss, whose page has the measurements.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
     """
     for name in EACH + SUMMED:

@@ -23,12 +23,14 @@ TOTAL, VALUE_LOSS = "total_loss", "value_loss"
     min_points=12,
     fires=[
         Case(example({POLICY_LOSS[0]: "0~0.05*40 1 0~0.05*10 -2 1.5 0~0.05*20"}), "info@40 warning@52"),
-        Case(example({POLICY_LOSS[1]: "0.2*10 0.45 0.2*29 1.05 0.2*9 1.05 1.05 0.2*9"}), "info@40 warning@51"),
-        Case(example({POLICY_LOSS[1]: "0.2*10 0.45 0.2*29 0.8 0.2*9 0.8 0.8 0.2*9"}), "info@40"),  # it has reached 0.45
+        Case(example({POLICY_LOSS[1]: "0.2*10 0.45 0.2*29 0.9 0.2*9 0.9 0.9 0.2*9"}), "info@40 warning@51"),
+        Case(
+            example({POLICY_LOSS[1]: "0.2*10 0.45 0.2*29 0.72 0.2*9 0.72 0.72 0.2*9"}), "info@40"
+        ),  # it has reached 0.45
         Case(example({POLICY_LOSS[1]: "0~0.05*40 0.6 0~0.05*30"}), "info@40"),
         Case(example({POLICY_LOSS[1]: "-0.3 0.3 " * 20 + "1.05 " + "0.3 -0.3 " * 10}), "info@40"),
         Case(example({POLICY_LOSS[1]: "0.2 0.4 0.6 " * 14 + "1.7 " + "0.2 0.4 0.6 " * 9}), "info@42"),
-        Case(example({TOTAL: "0.2~0.05*40 200 0.2~0.05*5 3000 7 0.2~0.05*20"}), "info@40 warning@47"),
+        Case(example({TOTAL: "0.2~0.05*40 200 0.2~0.05*9 3000 7 0.2~0.05*20"}), "info@40 warning@51"),
         Case(example({TOTAL: "0.2~0.05*40 1.2 0.2~0.05*20"}), "info@40"),
     ],
     quiet=[
@@ -47,16 +49,16 @@ def policy_loss_spike(
     deviations: float = 6.0,
     floor: float = 0.5,
     total_floor: float = 1.0,
-    beyond: float = 2.0,
+    beyond: float = 1.75,
 ) -> Iterator[Alarm]:
     """The policy loss jumps far above what it usually is.
 
     ## Meaning
     A spike is a point whose size is above `floor`, at least `times` the running median of the sizes of the 27 points
     before it, and more than `deviations` median absolute deviations above that. INFO: one. WARNING: a third one within
-    30 points, the three largest of which are at least `beyond` times what three in a hundred of the points before had
-    exceeded. Where no policy loss is logged and there is no
-    critic, the total loss is judged in its place, with `total_floor`.
+    30 points, the three largest of which are at least `beyond` times what one in fifty of the 200 points before had
+    exceeded; or a seventh one, where these had a third of that share at most. Where no policy loss is logged and there
+    is no critic, the total loss is judged in its place, with `total_floor`.
 
     ## Why it matters
     The surrogate is a mean of advantages times probability ratios, and advantages are of unit size: a loss of several
@@ -78,8 +80,8 @@ def policy_loss_spike(
     - `times` = 3.0, `deviations` = 6.0: rl-doctor's rule for spikes (6 to 8 deviations, and three times the median).
     - `floor` = 0.5: house default; half of what a mean of normalised advantages can be without any ratio.
     - `total_floor` = 1.0: house default; the loss of GRPO also holds the KL penalty, which is seldom above 1.
-    - `beyond` = 2.0: house default, as for the value loss, whose page has the measurements.
-    - A third spike within 30 points, running medians of 27: house defaults.
+    - `beyond` = 1.75: house default, as for the value loss, whose page has the measurements.
+    - A third or a seventh spike within 30 points, running medians of 27: house defaults.
     """
     judged = [(name, floor) for name in POLICY_LOSS if name in run]
     if not judged and VALUE_LOSS not in run:

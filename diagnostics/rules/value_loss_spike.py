@@ -24,8 +24,8 @@ VALUE_LOSS = "value_loss"
     fires=[
         Case(example({VALUE_LOSS: "0.5~0.02*40 3 0.5~0.02*8 2.9 4.6 0.5~0.02*40"}), "info@40 warning@50"),
         Case(example({VALUE_LOSS: "0.5~0.02*40 3 0.5~0.02*40 3 0.5~0.02*40"}), "info@40"),  # far apart
-        Case(example({VALUE_LOSS: "0.5*10 1.2 0.5*29 2.8 0.5*8 2.8 2.8 0.5*9"}), "info@40 warning@50"),
-        Case(example({VALUE_LOSS: "0.5*10 1.2 0.5*29 2.2 0.5*8 2.2 2.2 0.5*9"}), "info@40"),  # it has reached 1.2
+        Case(example({VALUE_LOSS: "0.5*10 1.2 0.5*29 2.4 0.5*8 2.4 2.4 0.5*9"}), "info@40 warning@50"),
+        Case(example({VALUE_LOSS: "0.5*10 1.2 0.5*29 1.8 0.5*8 1.8 1.8 0.5*9"}), "info@40"),  # it has reached 1.2
         Case(example({VALUE_LOSS: "0.1~0.01*40 0.35 0.1~0.01*20"}), "info@40"),
         Case(example({VALUE_LOSS: "0.02 0.1 0.18 " * 14 + "0.8 " + "0.02 0.1 0.18 " * 9}), "info@42"),
         Case(example({VALUE_LOSS: "0.2 -0.1 " * 25 + "2 -1.5 1.8 " + "0.2 -0.1 " * 9}), "info@50 warning@52"),  # fp16
@@ -39,14 +39,15 @@ VALUE_LOSS = "value_loss"
     ],
 )
 def value_loss_spike(
-    run: RunHistory, *, times: float = 3.0, deviations: float = 8.0, beyond: float = 2.0
+    run: RunHistory, *, times: float = 3.0, deviations: float = 8.0, beyond: float = 1.75
 ) -> Iterator[Alarm]:
     """The value loss jumps far above what it usually is.
 
     ## Meaning
     A spike is a point at least `times` the running median of the 27 points before it and more than `deviations` median
     absolute deviations above that. INFO: one. WARNING: a third one within 30 points, the three largest of which are at
-    least `beyond` times what three in a hundred of the points before had exceeded.
+    least `beyond` times what one in fifty of the 200 points before had exceeded; or a seventh one, where these had a
+    third of that share at most.
 
     ## Why it matters
     The critic meets returns that it did not expect at all, so the advantages of those batches are mostly its error, and
@@ -67,9 +68,9 @@ def value_loss_spike(
     ## References
     - `times` = 3.0, `deviations` = 8.0: rl-doctor's rule for spikes (6 to 8 deviations, and three times the median),
       which asks for both because either alone fires on healthy runs.
-    - `beyond` = 2.0: house default; of 200 runs of 2,000 points of lognormal noise (of 0.7) 1.5 % have such a row by
-      chance, of 1.5 times 24 %.
-    - A third spike within 30 points, running medians of 27: house defaults.
+    - `beyond` = 1.75: house default; of 100 runs of 2,000 points of lognormal noise (of 0.7) one has such a row by
+      chance.
+    - A third or a seventh spike within 30 points, running medians of 27: house defaults.
     """
     series = run.get(VALUE_LOSS)
     seen = spikes(series, times=times, deviations=deviations)

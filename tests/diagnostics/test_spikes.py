@@ -83,20 +83,30 @@ def test_a_row_is_of_spikes_beyond_what_the_noise_of_the_run_reaches():
     assert rows("1*20 3 1*39 6 7 8", [60, 61]) == []
 
 
-def test_the_noise_of_a_run_is_what_three_of_a_hundred_points_exceed():
+def test_the_noise_of_a_run_is_what_one_in_fifty_of_its_points_exceeds():
     tail = "1*40 6 7 8"
-    assert rows(f"1*60 90 80 3 1*20 {tail}", [123, 124, 125]) == [125]  # 96 points before: the third highest of them
-    assert rows(f"1*60 90 80 3.1 1*20 {tail}", [123, 124, 125]) == []
-    assert rows(f"1*3 90 80 3 1*20 {tail}", [66, 67, 68]) == []  # 39 points before: the second highest
-    assert rows(f"1*3 90 3 1*20 {tail}", [65, 66, 67]) == [67]
-    assert rows(f"90*20 1*120 {tail}", [180, 181, 182]) == [182]  # more than a hundred points ago
+    assert rows(f"1*100 90 80 70 3 1*80 {tail}", [224, 225, 226]) == [226]  # 197 points before: the fourth highest
+    assert rows(f"1*100 90 80 70 3.1 1*80 {tail}", [224, 225, 226]) == []
+    assert rows(f"1*10 90 80 3 1*30 {tail}", [83, 84, 85]) == []  # 56 points before: the second highest
+    assert rows(f"1*10 90 3 1*31 {tail}", [83, 84, 85]) == [85]
+    assert rows(f"90*20 1*220 {tail}", [280, 281, 282]) == [282]  # more than two hundred points ago
 
 
-def test_no_row_is_told_before_ten_points_tell_what_is_usual():
-    assert rows("1*36 6 7 8", [36, 37, 38]) == []
-    assert rows("1*37 6 7 8", [37, 38, 39]) == [39]
-    assert rows("nan*9 1*37 6 7 8", [46, 47, 48]) == [48]
-    assert rows("nan*10 1*36 6 7 8", [46, 47, 48]) == []
+def test_seven_spikes_are_no_chance_where_they_were_rare():
+    spikes_of_4 = "4 1 " * 7  # the points before reach 4 too: that they are larger is no reason
+    assert rows("1*50 4*5 1*45 " + spikes_of_4, [*range(100, 114, 2)]) == [112]
+    assert rows("1*50 4*5 1*45 " + spikes_of_4, [*range(100, 112, 2)]) == []  # six
+    # 7 of 30 is more than three times 7 of 96 points before, and less than three times 8 of 97
+    more = [*range(113, 127, 2)]
+    assert 125 in rows("1*50 4*7 1*56 " + spikes_of_4, [*range(50, 57), *more])
+    assert 125 not in rows("1*50 4*8 1*55 " + spikes_of_4, [*range(50, 58), *more])
+
+
+def test_no_row_is_told_before_twenty_points_tell_what_is_usual():
+    assert rows("1*46 6 7 8", [46, 47, 48]) == []
+    assert rows("1*47 6 7 8", [47, 48, 49]) == [49]
+    assert rows("nan*9 1*47 6 7 8", [56, 57, 58]) == [58]
+    assert rows("nan*10 1*46 6 7 8", [56, 57, 58]) == []
 
 
 # ---- harm after a spike of the gradient
