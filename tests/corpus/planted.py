@@ -12,16 +12,17 @@ them: the noise of the run's own step where a fault has no published size, else 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnostics.metrics import metrics
+from diagnostics.metrics import Aggregation, Estimator, metrics
 from diagnostics.series import MetricSeries, RunHistory, Values
 from diagnostics.stats import noise
+from diagnostics.vocabulary import vocabulary
 
 Rows = dict[str, Values]  # a metric's value at each row (n,); NaN where it was not logged
 
@@ -48,12 +49,22 @@ def healthy(recorded: RunHistory, length: int, seed: int) -> RunHistory:
         if len(series) < 4:
             continue
         at = np.searchsorted(steps, series.steps).clip(0, n - 1)
-        course = _course(series.values)
+        in_proportion = _in_proportion(name, series.values)
+        recorded_values = np.log(series.values) if in_proportion else series.values
+        course = _course(recorded_values)
         left = np.full(n, np.nan)
-        left[at] = series.values - course
+        # The course has followed each point by so much.
+        left[at] = (recorded_values - course) / math.sqrt(1 - 1 / _of_one_mean(len(series)))
         values = np.interp(place, at, course) + left[taken]
-        rows[name] = _within(name, values, recorded.reward_bounds)
+        rows[name] = _within(name, np.exp(values) if in_proportion else values, recorded.reward_bounds)
     return _run(recorded, rows, steps=np.arange(1, length + 1))
+
+
+def _in_proportion(name: str, values: Values) -> bool:
+    """Whether the noise of a metric is taken for a share of its level: losses, norms and divergences fall by tens, and
+    what is noise at the level of the beginning would be a spike at that of the end.
+    """
+    return metrics()[name.partition("[")[0]].range == (0.0, math.inf) and bool((values > 0).all())
 
 
 def _taken(place: Values, n: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -64,9 +75,14 @@ def _taken(place: Values, n: int, random: np.random.Generator) -> NDArray[np.int
     return (first[:, None] + np.arange(BLOCK)).ravel()[: len(place)]
 
 
+def _of_one_mean(points: int) -> int:
+    """Of how many points one of the course is a mean; of a metric that was logged rarely fewer, since it has moved."""
+    return 2 * max(1, min(COURSE, points // 4) // 2) + 1
+
+
 def _course(values: Values) -> Values:
     """The slow part: a running median, which an isolated spike does not move, and over that a mean; both centred."""
-    wide = min(COURSE, len(values)) // 2
+    wide = _of_one_mean(len(values)) // 2
     for middle in (np.nanmedian, np.nanmean):
         padded = np.concatenate([np.full(wide, np.nan), values, np.full(wide, np.nan)])
         values = middle(np.lib.stride_tricks.sliding_window_view(padded, 2 * wide + 1), axis=1)
@@ -96,6 +112,50 @@ def every(run: RunHistory, cadence: int) -> RunHistory:
     return run.with_series({n: MetricSeries(n, s.steps[kept[n]], s.values[kept[n]]) for n, s in run.series.items()})
 
 
+# ---- what a framework logs
+
+PER_TOKEN = (Aggregation.TOKEN, Aggregation.GROUP)
+ESTIMATORS = (Estimator.K3, Estimator.K2, Estimator.K1, None)  # what stands for another one, the nearest to it first
+
+
+def origins(run: RunHistory, framework: str) -> Mapping[str, str]:
+    """The metrics that `framework` can log of `run`, and which of its metrics each is or is made from.
+
+    Frameworks log one quantity by another estimator, over tokens, summed over completions, or without saying which.
+    """
+    found = {}
+    for means in sorted({entry.means for entry in vocabulary(framework).metrics}):
+        same = {name: name for name in run.series if name.partition("[")[0] == means}
+        twin = _twin(run, means)
+        found.update(same or ({means: twin} if twin else {}))
+    return found
+
+
+def as_logged(run: RunHistory, framework: str) -> RunHistory:
+    """`run` with the metrics that `framework` can log of it, under the identities that it logs them in."""
+    series = {}
+    for name, origin in origins(run, framework).items():
+        of, values = run[origin], run[origin].values
+        summed = metrics()[name.partition("[")[0]].aggregation is Aggregation.SEQUENCE and name.startswith("kl.")
+        if name != origin and summed:
+            values = values * run["completion_length_mean"].at(of.steps)
+        series[name] = MetricSeries(name, of.steps, values)
+    return run.with_series(series)
+
+
+def _twin(run: RunHistory, means: str) -> str:
+    """The metric of `run` that is the quantity of `means` for a token, "" where there is none."""
+    wanted = metrics()[means]
+    twins = [
+        name
+        for name, metric in metrics().items()
+        if name in run
+        and (metric.quantity, metric.against) == (wanted.quantity, wanted.against)
+        and metric.aggregation in PER_TOKEN
+    ]
+    return min(twins, key=lambda name: ESTIMATORS.index(metrics()[name].estimator), default="")
+
+
 # ---- faults
 
 
@@ -105,10 +165,12 @@ class Unit(Enum):
     NOISE = auto()  # of one step of the metric in this run, about its trend
     MEDIAN = auto()  # half the median of the metric's size in this run, or its noise where that is more
     LEVEL = auto()  # a quarter of the metric's level before the fault
+    UNEXPLAINED = auto()  # what the metric, a share, lacks of 1
+    RETURNS = auto()  # twice the square of the mean reward, which is what a critic has lost that always predicts 0
 
 
 class Shape(Enum):
-    """How a change comes on: the share of it that is there so many rows after its onset."""
+    """How a change comes on: the share of it that is there so many rows of the log after its onset."""
 
     STEP = auto()  # within five rows, for good
     RAMP = auto()  # evenly over fifty rows, for good
@@ -152,10 +214,12 @@ class Fault:
     ppo: bool = False  # whether it needs the metrics of a critic
     notes: str = field(default="", compare=False)
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The metrics of which a run must log all; of a tuple of names any will do."""
-        return tuple(c.metric if isinstance(c.metric, str) else c.metric[0] for c in self.changes)
+    def shows(self, logged: Collection[str]) -> bool:
+        """Whether each of its changes is seen in one of the metrics `logged`."""
+        return all(
+            any(name in logged for name in ((c.metric,) if isinstance(c.metric, str) else c.metric))
+            for c in self.changes
+        )
 
 
 def fault(name: str, codes: str, *changes: Change | Toward, ppo: bool = False) -> Fault:
@@ -176,7 +240,8 @@ FAULTS = (
     fault("groups agree", "RWD001", Change("zero_std_share", 1, 0.1)),  # rl-doctor warns at 0.5
     fault("entropy collapses", "ENT001", Toward("entropy.token", 0.005)),
     fault("entropy explodes", "ENT002", Change("entropy.token", 2, Unit.LEVEL, Shape.RAMP)),  # four times at six
-    fault("the gradient spikes", "GRD001", Change("grad_norm", 1, Unit.MEDIAN, Shape.SPIKES)),
+    # rlprobe: ten times the median; what a gradient that is clipped does below that is harmless
+    fault("the gradient spikes", "GRD001", Change("grad_norm", 4, Unit.MEDIAN, Shape.SPIKES)),
     fault("the gradient dies", "GRD002", Toward("grad_norm", 0.0)),
     fault("completions are cut", "LEN001 LEN004", Change("truncated_share", 1, 0.06)),  # axolotl: above 0.3
     fault("completions grow", "LEN003", Change("completion_length_mean", 1, Unit.LEVEL)),  # rl-doctor: by half
@@ -184,10 +249,16 @@ FAULTS = (
     fault("samples are alike", "DIV001", Toward("unique_share", 0.0)),
     fault("validation falls", "GEN001 GEN002", Change("validation_reward", -1)),
     fault("the updates are clipped", "UPD002", Change("clip_fraction.token", 1, 0.04), ppo=True),  # rl-doctor: 0.2
-    fault("old-to-new KL spikes", "UPD001", Change("kl.rollout.k2.token", 1, Unit.MEDIAN, Shape.SPIKES), ppo=True),
-    fault("the policy loss spikes", "UPD003", Change("policy_loss.token", 1, Unit.MEDIAN, Shape.SPIKES), ppo=True),
+    # PTT: 0.02 is the target; here the usual is 0.0001, and many times that is still nothing
+    fault("old-to-new KL spikes", "UPD001", Change("kl.rollout.k2.token", 1, 0.02, Shape.SPIKES), ppo=True),
+    # A mean of normalised advantages is at most 1 while ratios are; the usual is 0.002, and many times that is nothing
+    fault("the policy loss spikes", "UPD003", Change("policy_loss.token", 1, 0.2, Shape.SPIKES), ppo=True),
     fault("the value loss spikes", "VAL001 VAL003", Change("value_loss", 1, Unit.MEDIAN, Shape.SPIKES), ppo=True),
-    fault("the value loss diverges", "VAL001 VAL003", Change("value_loss", 2, Unit.MEDIAN, Shape.RAMP), ppo=True),
+    # The returns stay, so that a loss which grows by so many times explains so many times less of them
+    fault("the value loss diverges", "VAL001 VAL002 VAL003", Change("value_loss", 2, Unit.MEDIAN, Shape.RAMP),
+          Change("explained_variance", -1, Unit.UNEXPLAINED, Shape.RAMP), ppo=True),
+    # What VAL003 calls lost has ten times the square of the rewards
+    fault("the critic is lost", "VAL001 VAL003", Change("value_loss", 1, Unit.RETURNS, Shape.RAMP), ppo=True),
     fault("the critic explains less than nothing", "VAL002", Change("explained_variance", -1, 0.25), ppo=True),
     fault("the loss is not finite", "NUM001", Change("total_loss", math.inf)),
 )  # fmt: skip
@@ -199,27 +270,28 @@ def plant(run: RunHistory, what: Fault, at: int, strength: float) -> RunHistory:
     for change in what.changes:
         for name in (change.metric,) if isinstance(change.metric, str) else change.metric:
             if name in series:
-                series[name] = _changed(series[name], change, int(run["grad_norm"].steps[at]), strength, run)
+                series[name] = _changed(series[name], change, at, strength, run)
     return run.with_series(series)
 
 
-def _changed(
-    before: MetricSeries, change: Change | Toward, onset: int, strength: float, run: RunHistory
-) -> MetricSeries:
+def _changed(before: MetricSeries, change: Change | Toward, at: int, strength: float, run: RunHistory) -> MetricSeries:
+    rows = run["grad_norm"].steps
+    onset = rows[at]
     after = before.steps >= onset
-    elapsed = (before.steps - onset).astype(float)
+    elapsed = (before.steps - onset) / (onset - rows[at - 1])
     values = before.values.copy()
     recent = values[~after][-100:]
     if isinstance(change, Toward):
         part = min(1.0, strength / 6) * SHAPES[Shape.STEP](elapsed[after])
         values[after] += part * (change.target - values[after])
     else:
-        size = _unit(change.unit, recent) * change.per_unit * strength
+        earned = run["reward_mean"].upto(onset - 1).values[-100:]
+        size = _unit(change.unit, recent, earned) * change.per_unit * strength
         values[after] += np.where((moved := SHAPES[change.shape](elapsed[after])) != 0, size * moved, 0.0)
     return MetricSeries(before.metric, before.steps, _within(before.metric, values, run.reward_bounds))
 
 
-def _unit(unit: Unit | float, recent: Values) -> float:
+def _unit(unit: Unit | float, recent: Values, earned: Values) -> float:
     match unit:
         case Unit.NOISE:
             return noise(recent)
@@ -227,6 +299,10 @@ def _unit(unit: Unit | float, recent: Values) -> float:
             return max(noise(recent), float(np.median(np.abs(recent))) / 2)
         case Unit.LEVEL:
             return float(np.mean(recent)) / 4
+        case Unit.UNEXPLAINED:
+            return 1 - float(np.median(recent))
+        case Unit.RETURNS:
+            return 2 * float(np.mean(earned)) ** 2
         case _:
             return unit
 
