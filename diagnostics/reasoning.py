@@ -143,13 +143,27 @@ class Case:
         return f"{self.called(name)} is {self.setting(name):g}"
 
     def target(self, *codes: str) -> tuple[str, Direction, float]:
-        """The metric that the first of `codes` rests on, where it has to go, and how far it is beyond the limit."""
+        """What the first of `codes` that prescribes a change expects of it: a metric, where it goes and how far.
+
+        Where none does, the metric that the first one rests on, and how far it is beyond the limit.
+        """
         loud = [f for code in codes if (f := self.found.get(code)) and f.severity > Severity.INFO and f.evidence]
         if not loud:
             return REWARD, Direction.UP, 0.0
-        evidence = min(loud, key=lambda finding: finding.first_step).evidence[0]
+        first = min(loud, key=lambda finding: (not finding.prescriptions, finding.first_step))
+        if first.prescriptions:
+            expected = first.prescriptions[0].hypothesis
+            return expected.metric, expected.direction, expected.amount
+        evidence = first.evidence[0]
         direction = Direction.DOWN if evidence.value > evidence.limit else Direction.UP
         return evidence.metric, direction, abs(evidence.value - evidence.limit)
+
+    def beyond(self, code: str) -> Direction | None:
+        """On which side of its limit a finding is, None where it was not found."""
+        evidence = self.found[code].evidence if code in self.found else ()
+        if not evidence:
+            return None
+        return Direction.UP if evidence[0].value > evidence[0].limit else Direction.DOWN
 
     def kl(self) -> MetricSeries | None:
         """The KL to the reference per token by its best estimate, None where none was measured."""

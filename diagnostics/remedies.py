@@ -81,12 +81,12 @@ def looser(metric: str, amount: float) -> Prescription:
     return _to_try("kl_coef", Set(USUAL), metric, Direction.UP, amount, because)
 
 
-def tighter(run: RunHistory, metric: str, amount: float) -> Prescription:
+def tighter(run: RunHistory, metric: str, amount: float, direction: Direction = Direction.DOWN) -> Prescription:
     """Four times the KL penalty, or the usual one where there is none."""
     penalised = setting(run, "kl_coef") or run.get("kl_coef").values[:1].any()  # one or the other may be all we know
     change = Scale(4) if penalised else Set(USUAL)
     because = "a stronger pull to the reference keeps the policy where its samples still make sense"
-    return _to_try("kl_coef", change, metric, Direction.DOWN, amount, because)
+    return _to_try("kl_coef", change, metric, direction, amount, because)
 
 
 def fewer_epochs(run: RunHistory, metric: str, amount: float) -> Prescription | None:

@@ -32,7 +32,7 @@ def completions_too_short(case: Case) -> Argument | None:
     """
     if not case.loud(*CUT):
         return None
-    metric, direction, amount = case.target(*CUT)
+    metric, direction, amount = case.target("LEN001")
     because = "completions with more room reach their end"
     hypothesis = Hypothesis(metric, direction, amount, 0.5, because)
     return Argument(tuple(_reasons(case)), Prescription("max_completion_length", Scale(2), hypothesis, Safety.ADVICE))

@@ -43,8 +43,8 @@ def kl_penalty_missing(case: Case) -> Argument | None:
         weak = 0.0
     if weak is None or (weak > 0 and not case.loud("KL002", "KL005")):
         return None
-    metric, _, amount = case.target(*ADRIFT)
-    return Argument(tuple(_reasons(case, weak)), tighter(case.informed, metric, amount))
+    metric, direction, amount = case.target(*ADRIFT)
+    return Argument(tuple(_reasons(case, weak)), tighter(case.informed, metric, amount, direction))
 
 
 def _reasons(case: Case, weak: float) -> Iterator[Reason]:

@@ -83,7 +83,7 @@ def _reasons(case: Case, early: float) -> Iterator[Reason]:
         repeated = case.loud("UPD001", "UPD002") and case.setting("update_epochs") != 1  # its epochs did as well
         weight = Weight.HINT if repeated else Weight.STRONG
         yield supports(weight, f"the updates on one batch moved the policy by {per_batch:.2g} nats per token")
-    if HIGH in case.found and case.target(HIGH)[1] is Direction.DOWN:
+    if case.beyond(HIGH) is Direction.UP:
         yield supports(Weight.STRONG, f"{case.is_set('learning_rate')}, beyond what is usual")
     risen = case.raised_before("learning_rate", *CARRIED_OFF, *LOST)
     if risen is not None:

@@ -42,7 +42,7 @@ def learning_rate_too_low(case: Case) -> Argument | None:
 
 
 def _reasons(case: Case) -> Iterator[Reason]:
-    if LOW in case.found and case.target(LOW)[1] is Direction.UP:
+    if case.beyond(LOW) is Direction.DOWN:
         yield supports(Weight.STRONG, f"{case.is_set('learning_rate')}, below what is usual")
     kl = case.kl()
     if kl is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from diagnostics.finding import Direction, Hypothesis, Prescription, Set
+from diagnostics.finding import Hypothesis, Prescription, Set
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
 from diagnostics.remedies import CLIPPED, FAR
 
@@ -31,10 +31,10 @@ def numeric_breakdown(case: Case) -> Argument | None:
     """
     if not case.loud("NUM001"):
         return None
-    metric, _, _ = case.target("NUM001")
+    metric, direction, amount = case.target("NUM001")
     because = "a gradient of bounded norm cannot throw the weights out of range in one step"
     unclipped = not case.setting("max_grad_norm")
-    change = Prescription("max_grad_norm", Set(CLIPPED), Hypothesis(metric, Direction.DOWN, 0.0, 0.5, because))
+    change = Prescription("max_grad_norm", Set(CLIPPED), Hypothesis(metric, direction, amount, 0.5, because))
     advice = "train in bf16 or fp32" if case.informed.settings.get("precision") == "fp16" else ""
     return Argument(
         tuple(_reasons(case)), change if unclipped else None, advice or "look at the batch before the first NaN"

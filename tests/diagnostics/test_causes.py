@@ -10,7 +10,7 @@ import pytest
 
 from diagnostics.cause import Link, cause_from_json, cause_to_json
 from diagnostics.engine import Watch, diagnose
-from diagnostics.finding import Add, Confidence, Evidence, Finding, Scale, Set, Severity
+from diagnostics.finding import Add, Confidence, Direction, Evidence, Finding, Scale, Set, Severity
 from diagnostics.metrics import is_metric, knobs, settings
 from diagnostics.reasoning import HEADINGS, Weight, against, all_theories, causes, supports
 from diagnostics.rule import all_lints, all_rules
@@ -213,6 +213,20 @@ def test_a_knob_that_was_raised_before_speaks_for_its_cause():
     assert "learning_rate was raised to 0.001 at step 45" in cause.speaks_for
     assert causes(found("KL002@50"), replace(run, knobs=((45, "learning_rate", 1e-6),))) == ()
     assert causes(found("KL002@50"), replace(run, knobs=((60, "learning_rate", 1e-3),))) == ()
+
+
+def test_a_recommendation_expects_what_the_findings_themselves_expect():
+    shorter = diagnose(example({"completion_length_mean": "20~0.5*20 20-0.5~0.5*30 3~0.2*60"}, settings={"kl_coef": 0}))
+    (cause,) = shorter.causes
+    assert cause.recommendation is not None and cause.recommendation.knob == "kl_coef"
+    hypothesis = cause.recommendation.hypothesis  # of a length that collapsed: up again, and by more than to the limit
+    assert (hypothesis.metric, hypothesis.direction) == ("completion_length_mean", Direction.UP)
+    assert hypothesis.amount > 2
+    (cut,) = diagnose(example({CUT: "0.8~0.001*60"})).causes
+    assert cut.recommendation is not None and cut.recommendation.hypothesis.amount == pytest.approx(0.4, abs=0.01)
+    broken = diagnose(example({REWARD: "0.2~0.1*5", "grad_norm": "1*4 nan", K3: "3*5"}))
+    changes = [cause.recommendation for cause in broken.causes if cause.recommendation]
+    assert changes and all(change.hypothesis.metric != "grad_norm" for change in changes)  # a count is no gradient norm
 
 
 def test_sentences_name_settings_as_the_framework_does():
