@@ -58,7 +58,7 @@ def more_contrast(run: RunHistory, metric: str, direction: Direction, amount: fl
     reward, standing = progress(run)
     lost = joined(reward, standing.loss, np.array([step]))[0]
     if recent_median(run, KL_TOKEN, step) > FAR or lost > LOST:
-        because = "the policy collapsed onto a few answers because the updates were too large"
+        because = "updates that were too large have collapsed the policy onto a few answers"
         return slower(metric, direction, amount, because)
     if cold(run):
         return warmer(metric, direction, amount)

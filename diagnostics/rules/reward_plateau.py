@@ -32,6 +32,10 @@ WINDOW = 20
 LOCKED = 40
 MOST = 0.8
 
+CHECK = (
+    "Check what the reward gives for an answer known to be right; where it does reward it, begin with easier prompts."
+)
+
 GAINED = "-2~0.1*10 -1.4~0.1*50 -1.2~0.1*80"
 NARROW = "-2~0.1*10 -1.4~0.1*50 -1.2~0.028*80"
 
@@ -105,7 +109,9 @@ def reward_plateau(
     ## What to change
     The first of these that applies. Away from the reference (KL per token above 0.1): an eighth of the learning rate,
     since the policy moves and is not held back. A KL coefficient of 0.5 and more: 0.04, the usual one. A temperature
-    above 1.3: 1. More than half of the groups without variance: larger groups. Otherwise ten times the learning rate.
+    above 1.3: 1. More than half of the groups without variance: larger groups. A reward that lies as far below its
+    start as a gain worth having would lie above: an eighth of the learning rate. One that is the same number at every
+    point: the reward function, for no learning rate learns from it. Otherwise ten times the learning rate.
 
     ## When this is wrong
     A run resumed at the top of what its task allows is flat by right; declare the bounds of the reward. Without bounds
@@ -154,13 +160,16 @@ def _still(run: RunHistory, reward: MetricSeries, vanished: float) -> Mask:
 def _told(run: RunHistory, reward: MetricSeries, level: np.ndarray, known: Early, useful: np.ndarray, i: int) -> Told:
     start, first, last = int(reward.steps[0]), int(reward.steps[max(0, i - WINDOW + 1)]), int(reward.steps[i])
     gain, limit = float(level[i] - known.level), float(useful[i])
+    finite = reward.values[: i + 1][np.isfinite(reward.values[: i + 1])]
+    remedy = _remedy(run, max(limit, 0.0), last, fallen=gain < -limit, constant=bool((finite == finite[:1]).all()))
     return Told(
         f"the reward is {level[i]:.3g} at step {last} and was {known.level:.3g} at the start: no gain in "
         f"{last - start} steps",
         start,
         (Evidence(reward.metric, first, last, "gain over the first 20 points", gain, limit),),
-        (_remedy(run, max(limit, 0.0), last),),
+        (remedy,) if remedy else (),
         Confidence.HIGH if run.reward_bounds is not None else Confidence.MEDIUM,
+        () if remedy else (CHECK,),
     )
 
 
@@ -169,7 +178,7 @@ def _told_locked(run: RunHistory, reward: MetricSeries, level: np.ndarray, vanis
     norm = run.get(GRADIENT).upto(last)
     first = int(norm.steps[max(0, len(norm) - LOCKED)])
     now, usual = median(norm.values[-LOCKED:]), median(norm.values[:BASELINE])
-    because = "the policy collapsed onto a few answers because the updates were too large"
+    because = "updates that were too large have collapsed the policy onto a few answers"
     return Told(
         f"the reward stands at {level[i]:.3g} from step {first} to {last}: it still differs from step to step, and the "
         f"gradient norm of {now:.3g} ({usual:.3g} at the start) changes nothing",
@@ -180,7 +189,7 @@ def _told_locked(run: RunHistory, reward: MetricSeries, level: np.ndarray, vanis
     )
 
 
-def _remedy(run: RunHistory, gain: float, step: int) -> Prescription:
+def _remedy(run: RunHistory, gain: float, step: int, *, fallen: bool, constant: bool) -> Prescription | None:
     """The page's list, in its order."""
     if recent_median(run, KL_TOKEN, step) > MOVED:
         because = "the policy moves and gains nothing by it, as with updates that are too large"
@@ -191,4 +200,9 @@ def _remedy(run: RunHistory, gain: float, step: int) -> Prescription:
         return cooler(REWARD, gain)
     if recent_median(run, (ZERO_STD,), step) > AGREED:
         return larger_groups(run, REWARD, Direction.UP, gain)
+    if fallen:
+        because = "updates that take the reward below its start are not too small"
+        return slower(REWARD, Direction.UP, gain, because)
+    if constant:
+        return None
     return faster(REWARD, gain, "the updates are too small to turn the signal that is there into skill")

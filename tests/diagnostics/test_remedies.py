@@ -70,6 +70,8 @@ TABLE = [
     ("RWD004", FLAT, {"temperature": 1.29}, FASTER),
     ("RWD004", FLAT | {"zero_std_share": "0.51*120"}, {}, LARGER),
     ("RWD004", FLAT | {"zero_std_share": "0.49*120"}, {}, FASTER),
+    ("RWD004", {"reward_mean": "-0.1~0.1*20 -0.4~0.1*100"}, {}, SLOWER),  # updates that lose it are not too small
+    ("RWD004", {"reward_mean": "-0.1~0.1*20 -0.12~0.1*100"}, {}, FASTER),
     ("RWD007", FLAT, {}, FASTER),
     ("RWD007", FLAT, {"kl_coef": 0.5}, LOOSER),
     ("RWD007", FLAT, {"kl_coef": 0.49}, FASTER),
