@@ -30,6 +30,7 @@ BLOCK = 10  # rows that stay together: as many as the rules' shortest windows lo
 NEAR = 0.25  # of the recorded run: from how far away a block may be taken
 COURSE = 15  # points that the slow course of a metric is a mean of
 LEARNS = 4.0  # how quickly a drawn-out run learns: it has gone 1 - exp(-4 t) of its course by the share t of its length
+HELD_OUT = ("validation_reward", "validation_reward_greedy")
 KL_TOKEN = ("kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.unknown.token")
 
 
@@ -37,7 +38,11 @@ KL_TOKEN = ("kl.reference.k3.token", "kl.reference.k1.token", "kl.reference.unkn
 
 
 def healthy(recorded: RunHistory, length: int, seed: int) -> RunHistory:
-    """A healthy run of `length` rows with the metrics and settings of `recorded`, a healthy one."""
+    """A healthy run of `length` rows with the metrics and settings of `recorded`, a healthy one.
+
+    The held-out reward does not fall: from one evaluation to the next it does by chance, but over the many evaluations
+    that a drawn-out run has between them it would be true that it falls.
+    """
     random = np.random.default_rng(seed)
     steps = recorded["grad_norm"].steps
     n = len(steps)
@@ -53,9 +58,10 @@ def healthy(recorded: RunHistory, length: int, seed: int) -> RunHistory:
         recorded_values = np.log(series.values) if in_proportion else series.values
         course = _course(recorded_values)
         left = np.full(n, np.nan)
+        tops = np.maximum.accumulate(course) if name in HELD_OUT else course
         # The course has followed each point by so much.
         left[at] = (recorded_values - course) / math.sqrt(1 - 1 / _of_one_mean(len(series)))
-        values = np.interp(place, at, course) + left[taken]
+        values = np.interp(place, at, tops) + left[taken]
         rows[name] = _within(name, np.exp(values) if in_proportion else values, recorded.reward_bounds)
     return _run(recorded, rows, steps=np.arange(1, length + 1))
 
@@ -68,10 +74,13 @@ def _in_proportion(name: str, values: Values) -> bool:
 
 
 def _taken(place: Values, n: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """The recorded row whose rest is used at each row of the run, in blocks, each from near its place (length,)."""
+    """The recorded row whose rest is used at each row of the run, in blocks, each from near its place (length,).
+
+    At both ends of the recorded run, where a long one spends most of its rows, there are as many rows to draw from.
+    """
     starts = np.arange(0, len(place), BLOCK)
-    near = place[starts] + NEAR * n * random.uniform(-1, 1, len(starts))
-    first = near.round().astype(np.int64).clip(0, n - BLOCK)
+    lowest = (place[starts] - NEAR * n).clip(0, n - BLOCK - 2 * NEAR * n)
+    first = (lowest + 2 * NEAR * n * random.uniform(0, 1, len(starts))).round().astype(np.int64)
     return (first[:, None] + np.arange(BLOCK)).ravel()[: len(place)]
 
 
@@ -165,6 +174,7 @@ class Unit(Enum):
     NOISE = auto()  # of one step of the metric in this run, about its trend
     MEDIAN = auto()  # half the median of the metric's size in this run, or its noise where that is more
     LEVEL = auto()  # a quarter of the metric's level before the fault
+    UNSTABLE = auto()  # twice the median, or 2 where that is more
     UNEXPLAINED = auto()  # what the metric, a share, lacks of 1
     RETURNS = auto()  # twice the square of the mean reward, which is what a critic has lost that always predicts 0
 
@@ -204,6 +214,16 @@ class Toward:
     target: float
 
 
+def named(change: Change | Toward) -> tuple[str, ...]:
+    """The metrics that are said to move."""
+    return (change.metric,) if isinstance(change.metric, str) else change.metric
+
+
+def summed(metric: str) -> str:
+    """The metric that is the sum over a completion of what `metric` is the mean of over tokens, if it is one."""
+    return metric.replace(".token", ".sequence")
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Something that goes wrong, found where any of `codes` is raised at WARNING or above after its onset."""
@@ -216,10 +236,7 @@ class Fault:
 
     def shows(self, logged: Collection[str]) -> bool:
         """Whether each of its changes is seen in one of the metrics `logged`."""
-        return all(
-            any(name in logged for name in ((c.metric,) if isinstance(c.metric, str) else c.metric))
-            for c in self.changes
-        )
+        return all(any(name in logged or summed(name) in logged for name in named(c)) for c in self.changes)
 
 
 def fault(name: str, codes: str, *changes: Change | Toward, ppo: bool = False) -> Fault:
@@ -240,8 +257,8 @@ FAULTS = (
     fault("groups agree", "RWD001", Change("zero_std_share", 1, 0.1)),  # rl-doctor warns at 0.5
     fault("entropy collapses", "ENT001", Toward("entropy.token", 0.005)),
     fault("entropy explodes", "ENT002", Change("entropy.token", 2, Unit.LEVEL, Shape.RAMP)),  # four times at six
-    # rlprobe: ten times the median; what a gradient that is clipped does below that is harmless
-    fault("the gradient spikes", "GRD001", Change("grad_norm", 4, Unit.MEDIAN, Shape.SPIKES)),
+    # rlprobe: ten times the median, axolotl: above 10; what a gradient that is clipped does below that is harmless
+    fault("the gradient spikes", "GRD001", Change("grad_norm", 1, Unit.UNSTABLE, Shape.SPIKES)),
     fault("the gradient dies", "GRD002", Toward("grad_norm", 0.0)),
     fault("completions are cut", "LEN001 LEN004", Change("truncated_share", 1, 0.06)),  # axolotl: above 0.3
     fault("completions grow", "LEN003", Change("completion_length_mean", 1, Unit.LEVEL)),  # rl-doctor: by half
@@ -267,10 +284,14 @@ FAULTS = (
 def plant(run: RunHistory, what: Fault, at: int, strength: float) -> RunHistory:
     """`run` with `what` in it from row `at` on, `strength` units strong."""
     series = dict(run.series)
-    for change in what.changes:
-        for name in (change.metric,) if isinstance(change.metric, str) else change.metric:
-            if name in series:
-                series[name] = _changed(series[name], change, at, strength, run)
+    moved = {name: change for change in what.changes for name in named(change) if name in run}
+    for name, change in moved.items():
+        series[name] = _changed(run[name], change, at, strength, run)
+        if name.startswith("kl.") and summed(name) in run and summed(name) not in moved:
+            by = MetricSeries(name, run[name].steps, series[name].values - run[name].values)
+            whole, length = run[summed(name)], run["completion_length_mean"]
+            more = by.at(whole.steps) * length.at(whole.steps)
+            series[whole.metric] = MetricSeries(whole.metric, whole.steps, whole.values + more)
     return run.with_series(series)
 
 
@@ -299,6 +320,8 @@ def _unit(unit: Unit | float, recent: Values, earned: Values) -> float:
             return max(noise(recent), float(np.median(np.abs(recent))) / 2)
         case Unit.LEVEL:
             return float(np.mean(recent)) / 4
+        case Unit.UNSTABLE:
+            return 2 * max(1.0, float(np.median(recent)))
         case Unit.UNEXPLAINED:
             return 1 - float(np.median(recent))
         case Unit.RETURNS:
@@ -315,9 +338,13 @@ def hard_cases(run: RunHistory, seed: int) -> Iterator[tuple[str, RunHistory]]:
     random = np.random.default_rng(seed)
     n = len(run["grad_norm"])
 
+    def all_with(changed: Mapping[str, Values]) -> RunHistory:
+        return run.with_series(
+            {**run.series, **{name: MetricSeries(name, run[name].steps, values) for name, values in changed.items()}}
+        )
+
     def with_(name: str, values: Values) -> RunHistory:
-        before = run[name]
-        return run.with_series({**run.series, name: MetricSeries(name, before.steps, values)})
+        return all_with({name: values})
 
     reward = run["reward_mean"]
     start = float(np.mean(reward.values[:5]))
@@ -337,12 +364,15 @@ def hard_cases(run: RunHistory, seed: int) -> Iterator[tuple[str, RunHistory]]:
     share = np.arange(n) / n
     entropy = run["entropy.token"].values
     falls = entropy[0] * np.exp(-2.3 * share) * (entropy / _course(entropy))
-    climbs = reward.values - _course(reward.values) + start + 10 * noise(reward.values) * share
-    both = {"entropy.token": falls, "reward_mean": climbs}
+    gained = 10 * noise(reward.values)
     yield (
         "entropy falls by nine tenths while it learns",
-        run.with_series(
-            {**run.series, **{name: MetricSeries(name, run[name].steps, values) for name, values in both.items()}}
+        all_with(
+            {
+                "entropy.token": falls,
+                "reward_mean": reward.values - _course(reward.values) + start + gained * share,
+                **{name: run[name].values + gained * run[name].steps / n for name in HELD_OUT if name in run},
+            }
         ),
     )
     if "value_loss" in run:
@@ -354,5 +384,6 @@ def hard_cases(run: RunHistory, seed: int) -> Iterator[tuple[str, RunHistory]]:
     yield "completions a third shorter at the end", with_("completion_length_mean", shorter)
     bounds = run.reward_bounds
     if bounds is not None:
-        top = np.minimum(reward.values + (bounds[1] - float(np.max(_course(reward.values)))), bounds[1])
-        yield "learned to the top", with_("reward_mean", top)
+        short = bounds[1] - float(np.max(_course(reward.values)))
+        learned = {name: np.minimum(run[name].values + short, bounds[1]) for name in ("reward_mean", *HELD_OUT)}
+        yield "learned to the top", all_with(learned)

@@ -180,8 +180,8 @@ def _faults(outcomes: Sequence[Outcome]) -> None:
     for framework in frameworks():
         mine = [o for o in outcomes if o.job.framework == framework]
         missed = Counter(planted.FAULTS[o.job.fault].name for o in mine if delay(o) is None)
-        found = f"{1 - missed.total() / len(mine):.2f} of {len(mine):3}" if mine else "   -"
-        print(f"  {framework:20} {found}  {dict(missed.most_common()) or ''}")
+        share = f"{1 - missed.total() / len(mine):.2f} of {len(mine):3}" if mine else "   -"
+        print(f"  {framework:20} {share}  {dict(missed.most_common()) or ''}")
     print(f"\n{_plot([recall[s] for s in STRENGTHS])}")
 
 
