@@ -26,9 +26,9 @@ from diagnostics.rule import Alarm, Catalogue, Failed, Lint, NotApplicable, Rule
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, are_bounds
 
 BEFORE_THE_RUN = 0  # `raised_at` of what the configuration alone tells
-# A long run is checked every few steps, all of them at once: one more for each 250, and eight at most. What is
+# A long run is checked every few steps, all of them at once: one more for each 100, and eight at most. What is
 # raised, and at which step, does not depend on it.
-STEPS_PER_CHECK, MOST = 250, 8
+STEPS_PER_CHECK, MOST = 100, 8
 
 
 def rises(rule: Rule, run: RunHistory, **thresholds: Any) -> tuple[Finding, ...]:
