@@ -7,8 +7,10 @@ from sys import float_info
 import numpy as np
 
 from diagnostics.finding import Change, Direction, Hypothesis, Prescription, Safety, Scale, Set
-from diagnostics.progress import KL_TOKEN, joined, progress, recent_median
+from diagnostics.progress import KL_TOKEN, UNTOUCHED, WARMUP, joined, progress, recent_median
 from diagnostics.series import RunHistory
+from diagnostics.stats import median
+from diagnostics.vocabulary import vocabulary
 
 # What chooses between remedies. Each is a limit of one rule at least, whose page names its source; the rest are house
 # defaults: tests/diagnostics/test_remedies.py has a run on both sides of each.
@@ -23,6 +25,7 @@ FAR = 0.5  # nats per token above which a policy is far from the reference: axol
 MOVED = 0.1  # nats per token above which it is away from it: ten times what a policy that hardly moves was measured at
 LOST = 4.0  # times its noise that a reward lies below its start when it is lost: kl_explosion has the measurements
 AGREED = 0.5  # share of groups without variance above which most teach nothing: the middle one of rl-doctor's limits
+THROWN = 4.0  # times the mean square of the returns, which is the loss of a critic that knows nothing: house default
 OVERSHOOTING = 100.0  # times the policy's learning rate above which the critic's is too high: house default
 CLIPPED = 1.0  # gradient norm at which clipping is usual: the default of transformers' TrainingArguments
 
@@ -36,6 +39,16 @@ def setting(run: RunHistory, name: str) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return float(value) if abs(value) <= float_info.max else None
+
+
+def offers(run: RunHistory, knob: str) -> bool:
+    """Whether the framework of `run` has `knob` at all; where it is not known, it may have."""
+    try:
+        return setting(run, knob) is not None or any(
+            known.means == knob for known in vocabulary(run.framework).settings
+        )
+    except KeyError:
+        return True
 
 
 def strong(run: RunHistory) -> bool:
@@ -128,20 +141,32 @@ def calmer_critic(run: RunHistory, metric: str, amount: float, step: int) -> tup
     return (_to_try(knob, change, metric, Direction.DOWN, amount / 2, because),)
 
 
-def truer_critic(run: RunHistory, metric: str, amount: float) -> Prescription:
-    """For a critic that predicts worse than a constant: calmer where it learns far faster than the policy, else faster.
+def truer_critic(run: RunHistory, metric: str, amount: float, step: int) -> Prescription:
+    """For a critic that predicts worse than a constant at `step`: calmer where it overshoots the returns, else faster.
 
-    A critic that shares the policy's learning rate gets one of its own, ten times as high.
+    A critic that shares the policy's learning rate gets one of its own, ten times as high, where there can be one.
     """
     policy, critic = setting(run, "learning_rate"), setting(run, "value_learning_rate")
+    if _thrown(run.upto(step)):
+        because = "smaller steps of the critic stop it from overshooting the returns"
+        own = critic is not None or (setting(run, "vf_coef") is None and offers(run, "value_learning_rate"))
+        knob = "value_learning_rate" if own else "vf_coef"
+        return _to_try(knob, Scale(0.1), metric, Direction.UP, amount, because)
     because = "a value head is new where the policy is not, and has to learn faster to follow the returns"
-    if critic is None and not policy:
+    if critic is None and not (policy and offers(run, "value_learning_rate")):
         return _to_try("vf_coef", Scale(2), metric, Direction.UP, amount, because)
     if critic is None or policy is None or critic <= OVERSHOOTING * policy:
         change = Scale(10) if critic else Set(10 * (policy or 0))
         return _to_try("value_learning_rate", change, metric, Direction.UP, amount, because)
     because = "smaller steps of the critic stop it from overshooting the returns"
     return _to_try("value_learning_rate", Scale(0.1), metric, Direction.UP, amount, because)
+
+
+def _thrown(run: RunHistory) -> bool:
+    """Whether the first updates of the critic have thrown it beyond the returns."""
+    first = run.get("value_loss").values[:WARMUP]
+    variance, mean = (median(run.get(name).values[:UNTOUCHED]) for name in ("return_var", "return_mean"))
+    return bool(np.max(first[np.isfinite(first)], initial=0.0) > THROWN * (variance + mean**2) > 0)
 
 
 def warmer(metric: str, direction: Direction, amount: float) -> Prescription:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from diagnostics.finding import Hypothesis, Prescription, Scale
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
-from diagnostics.remedies import FAR
+from diagnostics.remedies import FAR, THROWN, offers
 
 VALUE = ("VAL001", "VAL002", "VAL003")
-THROWN = 4.0  # times the mean square of the returns, which is the loss of a critic that knows nothing
 FASTER = 100.0  # times the policy's learning rate
 
 
@@ -38,7 +37,9 @@ def critic_learns_too_fast(case: Case) -> Argument | None:
     if not case.loud(*VALUE):
         return None
     metric, direction, amount = case.target(*VALUE)
-    own = case.setting("value_learning_rate") is not None or case.setting("vf_coef") is None
+    own = case.setting("value_learning_rate") is not None or (
+        case.setting("vf_coef") is None and offers(case.run, "value_learning_rate")
+    )
     because = "smaller updates let the critic settle at the returns"
     change = Prescription(
         "value_learning_rate" if own else "vf_coef", Scale(0.1), Hypothesis(metric, direction, amount, 0.5, because)

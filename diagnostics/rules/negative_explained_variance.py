@@ -17,6 +17,7 @@ WINDOW = 20
     "VAL002",
     Severity.WARNING,
     needs=[EXPLAINED],
+    uses=["value_loss", "return_var", "return_mean"],
     lookback=WINDOW,
     min_points=WINDOW,
     fires=[
@@ -50,8 +51,11 @@ def negative_explained_variance(run: RunHistory, *, limit: float = -0.05, most: 
     clip range that is too small holds the critic back); the scale of the returns; whether padding is masked in them.
 
     ## What to change
-    A critic without a learning rate of its own: one ten times the policy's. With one: ten times as high, or a tenth
-    where it is more than a hundred times the policy's. Steps on the critic alone before the policy moves help as well.
+    A tenth of the critic's learning rate, or of the weight of its loss, where its early loss was more than four times
+    the mean square of the returns, which is that of a critic that knows nothing, or where its learning rate is more
+    than a hundred times the policy's. Otherwise ten times the learning rate; one ten times the policy's where it has
+    none of its own, and twice the weight of its loss where there can be none. Steps on the critic alone before the
+    policy moves help as well.
 
     ## When this is wrong
     Where all completions get nearly the same return there is nothing to explain, and the quotient is large and
@@ -74,7 +78,7 @@ def negative_explained_variance(run: RunHistory, *, limit: float = -0.05, most: 
             "less than a constant would",
             first,
             (Evidence(EXPLAINED, first, last, "median of the last 20 points", level, limit),),
-            (truer_critic(run, EXPLAINED, max(-level, -limit)),),
+            (truer_critic(run, EXPLAINED, max(-level, -limit), last),),
         )
 
     yield Alarm(Severity.WARNING, series.steps, below, told)

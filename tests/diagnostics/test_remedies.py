@@ -1,5 +1,7 @@
 """What a finding prescribes first: a run on both sides of each limit that chooses between remedies."""
 
+from dataclasses import replace
+
 import pytest
 
 from diagnostics.engine import rises
@@ -20,6 +22,10 @@ STEADY = "0.2 0.4 " * 15
 def lost(times: float) -> dict[str, str]:
     late = 0.4 - times * 0.02**0.5
     return {"reward_mean": STEADY + f"{late - 0.1} {late + 0.1} " * 60}
+
+
+def thrown(times: float) -> dict[str, str]:
+    return {"value_loss": f"1 {times} 1*38", "return_var": "0.75*40", "return_mean": "0.5*40"}
 
 
 AGREE = {"zero_std_share": "0.2*60 0.8*90"}
@@ -106,6 +112,9 @@ TABLE = [
     ("VAL002", WORTHLESS, {"learning_rate": 1e-5, "value_learning_rate": 1e-3}, ("value_learning_rate", "x 10")),
     ("VAL002", WORTHLESS, {"learning_rate": 1e-5, "value_learning_rate": 1.1e-3}, ("value_learning_rate", "/ 10")),
     ("VAL002", WORTHLESS, {"value_learning_rate": 1e-4}, ("value_learning_rate", "x 10")),
+    ("VAL002", WORTHLESS | thrown(4.1), {}, ("value_learning_rate", "/ 10")),
+    ("VAL002", WORTHLESS | thrown(3.9), {}, ("vf_coef", "x 2")),
+    ("VAL002", WORTHLESS | thrown(4.1), {"vf_coef": 0.1}, ("vf_coef", "/ 10")),
     ("NUM001", BLOWN_UP, {}, ("learning_rate", "/ 10")),
     # the completions
     ("LEN001", {"truncated_share": "0.5*20"}, {}, ("max_completion_length", "x 2")),
@@ -185,3 +194,9 @@ def test_no_message_says_nan() -> None:
     for folder in sorted(runs.iterdir()):
         for finding in diagnose(events.read(folder)).raised:
             assert "nan" not in finding.message.replace("is nan", "").split(), (folder.name, finding.message)
+
+
+@pytest.mark.parametrize(("framework", "knob"), [("trl-ppo", "vf_coef"), ("openrlhf", "value_learning_rate")])
+def test_no_knob_is_prescribed_that_the_framework_does_not_have(framework: str, knob: str):
+    run = replace(example(WORTHLESS, settings={"learning_rate": 1e-5}), framework=framework)
+    assert {f.prescriptions[0].knob for f in found("VAL002", run)} == {knob}
