@@ -152,6 +152,14 @@ def as_logged(run: RunHistory, framework: str) -> RunHistory:
     return run.with_series(series)
 
 
+def same_unit(name: str, origin: str) -> bool:
+    """Whether numbers of `name`, made from `origin`, mean the same: not where they are of actions or summed, nor where
+    a log does not say whether its KL is.
+    """
+    aggregation = metrics()[name.partition("[")[0]].aggregation
+    return name == origin or aggregation in PER_TOKEN or (aggregation is None and not name.startswith("kl."))
+
+
 def _twin(run: RunHistory, means: str) -> str:
     """The metric of `run` that is the quantity of `means` for a token, "" where there is none."""
     wanted = metrics()[means]
@@ -233,6 +241,11 @@ class Fault:
     changes: tuple[Change | Toward, ...]
     ppo: bool = False  # whether it needs the metrics of a critic
     notes: str = field(default="", compare=False)
+
+    @property
+    def absolute(self) -> bool:
+        """Whether it moves something by a number rather than by units of the run itself."""
+        return any(isinstance(change, Change) and not isinstance(change.unit, Unit) for change in self.changes)
 
     def shows(self, logged: Collection[str]) -> bool:
         """Whether each of its changes is seen in one of the metrics `logged`."""

@@ -101,9 +101,15 @@ def _first(finding: Finding) -> tuple[str, int]:
 
 
 def can_have(fault: planted.Fault, source: str, framework: str = "") -> bool:
-    """Whether a run made from `source` logs what `fault` changes, under the metrics of `framework` if one is named."""
+    """Whether a run made from `source` logs what `fault` changes, under the metrics of `framework` if one is named.
+
+    A change in absolute units is asked for where these are those of the log.
+    """
     run, _ = recorded(source)
-    return fault.shows(set(planted.origins(run, framework).values()) if framework else run.series.keys())
+    if not framework:
+        return fault.shows(run.series.keys())
+    origins = planted.origins(run, framework).items()
+    return fault.shows({origin for name, origin in origins if not fault.absolute or planted.same_unit(name, origin)})
 
 
 def jobs(runs: int, healthy: int) -> list[Job]:
