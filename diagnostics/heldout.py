@@ -21,6 +21,8 @@ OF_REWARD = ("validation_reward", "validation_reward_greedy", "eval_reward", SET
 OF_SUCCESS = "eval_success_share"
 HELD_OUT = (*OF_REWARD, OF_SUCCESS)
 
+ENVIRONMENTS = ("stable-baselines3", "cleanrl")  # they train in environments, and know no prompts
+
 # Evaluations that make one level: the mean of three has little more than half the noise of one.
 LEVEL = 3
 
@@ -42,6 +44,11 @@ def on_all(alike: Sequence[MetricSeries], masks: Sequence[Mask]) -> Mask:
     steps = alike[0].steps
     held = [joined(series, mask.astype(float), steps) != 0 for series, mask in zip(alike, masks, strict=True)]
     return np.asarray(np.logical_and.reduce(held))
+
+
+def in_environment(run: RunHistory) -> bool:
+    """Whether a policy acts in an environment instead of answering prompts."""
+    return run.framework in ENVIRONMENTS
 
 
 def _begin(evaluation: MetricSeries) -> tuple[int, str]:

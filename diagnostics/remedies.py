@@ -30,7 +30,7 @@ OVERSHOOTING = 100.0  # times the policy's learning rate above which the critic'
 CLIPPED = 1.0  # gradient norm at which clipping is usual: the default of transformers' TrainingArguments
 
 # What is to be done where a task is learned, or was too easy.
-HARDER = "Stop here, or go on with harder prompts: these have nothing left to teach."
+HARDER = "Stop here, or go on with harder prompts or a harder task: there is nothing left to learn from these."
 
 
 def setting(run: RunHistory, name: str) -> float | None:

@@ -44,6 +44,8 @@ def _reasons(case: Case) -> Iterator[Reason]:
         yield supports(Weight.STRONG, "completions are cut from the first step on")
     elif case.cut_from_the_start():
         yield supports(Weight.DECISIVE, "completions are cut from the first step on, before anything was learned")
+        if case.any("LEN004"):
+            yield against(Weight.HINT, "next to none ends by itself: it may be the end that is missing, not the room")
     else:
         yield against(Weight.STRONG, "the first completions had room enough")
     if case.early_kl() > FAR:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from diagnostics.heldout import in_environment
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
 
 HELD_OUT = ("GEN001", "GEN002")
@@ -30,7 +31,7 @@ def too_few_prompts(case: Case) -> Argument | None:
     ## What to change
     More prompts, or fewer passes over them; stop at the best held-out reward.
     """
-    if not case.loud(*HELD_OUT):
+    if not case.loud(*HELD_OUT) or in_environment(case.run):
         return None
     advice = "train on more prompts or for fewer passes, and keep the checkpoint with the best held-out reward"
     return Argument(tuple(_reasons(case)), None, advice)

@@ -64,7 +64,7 @@ def _causes(report: Report) -> Iterator[RenderableType]:
         yield from (Text(), *_cause(place, cause, report))
     left = report.unexplained()
     if report.causes and left:
-        codes = ", ".join(visible(finding.code) for finding in left)
+        codes = ", ".join(dict.fromkeys(visible(finding.code) for finding in left))  # of several segments
         yield from (Text(), Text(f"{count(len(left), 'finding')} not explained by a common cause: {codes}", "dim"))
 
 
@@ -116,8 +116,8 @@ def _finding(finding: Finding, report: Report) -> Iterator[RenderableType]:
         shown = report.excerpt(finding) if i == 0 else None
         if shown is not None:
             yield _indented(ExcerptPlot(shown, finding))
-    for prescription in finding.prescriptions:
-        yield _indented(_prescription(prescription, report.framework))
+    for place, prescription in enumerate(finding.prescriptions):
+        yield _indented(_prescription(prescription, report.framework, another=place > 0))
     for sentence in finding.advice:
         yield _indented(Text.assemble(("Consider: ", "bold green"), visible(sentence)))
 
@@ -153,8 +153,8 @@ def _evidence(evidence: Evidence, report: Report) -> Text:
     )
 
 
-def _prescription(prescription: Prescription, framework: str) -> Text:
-    lead = "Consider" if prescription.safety is Safety.ADVICE else "Try"
+def _prescription(prescription: Prescription, framework: str, *, another: bool = False) -> Text:
+    lead = "Consider" if prescription.safety is Safety.ADVICE else "Or try" if another else "Try"
     hypothesis = prescription.hypothesis
     amount = f" by {hypothesis.amount:.3g}" if hypothesis.amount else ""
     return Text.assemble(

@@ -80,7 +80,7 @@ def high_clip_fraction(
 
 def _told(run: RunHistory, series: MetricSeries, level: np.ndarray, limit: float, i: int) -> Told:
     first, last = int(series.steps[max(0, i - WINDOW + 1)]), int(series.steps[i])
-    of = " of the tokens were" if series.metric == CLIPPED else " was"
+    of = {CLIPPED: " of the tokens were", OF_ACTIONS: " of the actions were"}.get(series.metric, " of the ratios were")
     return Told(
         f"{level[i]:.0%}{of} clipped between steps {first} and {last} (limit {limit:.0%})",
         first,

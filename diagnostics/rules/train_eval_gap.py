@@ -6,7 +6,18 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Evidence, Severity
-from diagnostics.heldout import HELD_OUT, LEVEL, OF_REWARD, OF_SUCCESS, Training, evaluations, on_all, shorter, training
+from diagnostics.heldout import (
+    HELD_OUT,
+    LEVEL,
+    OF_REWARD,
+    OF_SUCCESS,
+    Training,
+    evaluations,
+    in_environment,
+    on_all,
+    shorter,
+    training,
+)
 from diagnostics.progress import NOISE, REWARD, SUCCESS
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, example
@@ -120,10 +131,17 @@ def _told(run: RunHistory, evaluation: MetricSeries, trained: Training, width: i
     train = float(rolling_mean(trained.level, width)[i])
     below = train - held
     share = below / (train - trained.start)
+    keep = f"and keep the checkpoint that is best by {evaluation.metric}."
+    advice: tuple[str, ...] = (f"Train on more varied prompts, {keep}",)
+    if in_environment(run):
+        advice = (
+            "Check that evaluation wraps and normalises its environment as training does.",
+            f"Train in more varied environments, {keep}",
+        )
     return Told(
         f"the reward in training has risen to {train:.3g}, while {evaluation.metric} is {held:.3g} and does not rise",
         first,
         (Evidence(evaluation.metric, first, last, "gap, as a share of what training gained", share, gap),),
         shorter(run, evaluation.metric, below / 2),
-        advice=(f"Train on more prompts, and keep the checkpoint that is best by {evaluation.metric}.",),
+        advice=advice,
     )

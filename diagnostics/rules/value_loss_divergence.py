@@ -131,7 +131,7 @@ def _told(run: RunHistory, series: MetricSeries, level: Values, explained: Value
     first, last = int(series.steps[max(0, i - RECENT + 1)]), int(series.steps[i])
     now, limit = float(level[i]), float(explained[i])
     return Told(
-        f"the value loss is {now:.3g} at step {last}, where the rewards explain {limit:.3g} at most",
+        f"the value loss is {now:.3g} at step {last}; rewards of this size explain {limit:.3g} at most",
         first,
         (Evidence(series.metric, first, last, "median of the last points", now, limit),),
         calmer_critic(run, VALUE_LOSS, now, last),

@@ -85,6 +85,7 @@ REASONS = [
     (SHORT, "-not a single completion", "LEN001@0", {CUT: "1*100"}, {}),
     (SHORT, "+completions are cut from the first step on", "LEN001@0", {CUT: "1*100"}, {}),
     (SHORT, "+completions are cut from the first step on, before", "LEN001@0", {CUT: "0.8*100"}, {}),
+    (SHORT, "-next to none ends by itself", "LEN001@0 LEN004@0:info", {CUT: "0.9*100"}, {}),
     (SHORT, "-the first completions had room", "LEN001@50", {CUT: "0*40 0.8*60"}, {}),
     (SHORT, "-the policy was far", "LEN001@0", {CUT: "0.8*100", K3: FAR_AT_ONCE}, {}),
     (SHORT, "-they grew with", "LEN001@50 KL002@40", {CUT: "0*40 0.8*60"}, {}),

@@ -229,6 +229,12 @@ def test_a_recommendation_expects_what_the_findings_themselves_expect():
     assert changes and all(change.hypothesis.metric != "grad_norm" for change in changes)  # a count is no gradient norm
 
 
+def test_a_policy_in_an_environment_learns_no_prompts_by_heart():
+    run = example({REWARD: RISES})
+    assert [cause.name for cause in causes(found("GEN001@30 GEN002@40"), run)] == ["too_few_prompts"]
+    assert causes(found("GEN001@30 GEN002@40"), replace(run, framework="stable-baselines3")) == ()
+
+
 def test_sentences_name_settings_as_the_framework_does():
     run = replace(example({K3: "0*100", REWARD: RISES}, settings={"kl_coef": 0.0}), framework="trl-grpo")
     assert causes(found("ENT001@50"), run)[0].speaks_for[0].startswith("beta is 0")

@@ -130,8 +130,8 @@ def test_changes_are_said_in_the_words_of_the_framework():
     text = words(shown(REPORT))
     assert "Try: multiply beta by 2, because" in text
     assert "Consider: divide learning_rate by 10, because" in text
-    assert "Try: set num_iterations to 1, because" in text
-    assert "Try: lower temperature by 0.1, because" in text
+    assert "Or try: set num_iterations to 1, because" in text
+    assert "Or try: lower temperature by 0.1, because" in text
     assert "kl_coef" not in text
 
 
