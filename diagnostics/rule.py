@@ -32,6 +32,7 @@ class Failed(NotApplicable):
 class Told:
     """What an alarm says at one point: the engine adds code, severity and `raised_at`.
 
+    `first_step` is the onset: the first step of the window that the evidence is of, or where the trouble began.
     `advice` are sentences that a person can act on, for what no knob of a study changes.
     """
 

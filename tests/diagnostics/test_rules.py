@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from diagnostics.engine import diagnose, rises
+from diagnostics.engine import Watch, diagnose, rises
 from diagnostics.finding import (
     Add,
     Confidence,
@@ -96,7 +96,35 @@ def test_has_examples(rule):
 )
 def test_threshold_matters_in_both_directions(rule, name, direction, value):
     """A threshold that may change by a quarter and change no example is not tested, or not needed."""
-    assert outcome(rule, **{name: value}) != outcome(rule)
+    assert outcome(rule, **{name: value}) != outcome(rule), (
+        f"{rule.code}: {name} = {value:g} raises on every example what {rule.thresholds[name]:g} raises: "
+        "add an example between the two"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "run"),
+    [(r, e) for r in RULES for e in (*(c.run for c in r.fires), *r.quiet)],
+    ids=lambda x: getattr(x, "code", ""),
+)
+def test_an_example_that_grows_is_told_as_the_finished_one(rule, run):
+    """A growing run shows the first `warmup` and the last `lookback` points: these must be what the rule looks at."""
+    watch = Watch(
+        settings=run.settings,
+        reward_bounds=run.reward_bounds,
+        segment=run.segment,
+        went_back=run.went_back,
+        rules={rule.code: rule},
+    )
+    points: dict[int, dict[str, float]] = {}
+    for series in run.series.values():
+        for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+            points.setdefault(step, {})[series.metric] = value
+    for step in sorted(points):
+        watch.add(step, points[step])
+    watch.close()
+    live = " ".join(f"{f.severity.name.lower()}@{f.raised_at}" for f in watch.raised)
+    assert live == raised(rule, run), f"{rule.code} looks at more than its warmup and lookback, or at points to come"
 
 
 # ---- the page
