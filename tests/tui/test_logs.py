@@ -13,18 +13,22 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from rich.console import Console
 
 from diagnostics.engine import diagnose
 from diagnostics.logs import TableLog, read
 from diagnostics.rule import Tuning, shipped
+from diagnostics.series import example
 from diagnostics.sources import find
 from diagnostics.user_map import from_arguments
 from tui import log_feed
 from tui.app import MonitorApp, MonitorResult
-from tui.log_feed import Logs
+from tui.log_feed import Logs, LogView
+from tui.log_status import Run
 from tui.screens.confirm import Confirm
 from tui.screens.logs import LogScreen
 from tui.widgets.curves import Curves
+from tui.widgets.log_about import about
 
 FORMATS = (
     "wandb", "tensorboard", "trainer_state", "events", "notebook", "jsonl", "json_document", "csv_file", "console",
@@ -490,3 +494,16 @@ def test_what_cannot_be_read_in_a_folder_is_listed(run, text_of) -> None:
             assert "no metrics yet" in text_of(app)
 
     run(go())
+
+
+def test_a_run_of_a_log_has_the_causes_of_its_own_segment_and_no_others() -> None:
+    kl = example(
+        {"kl.reference.k3.token": "0 0.4 0.9 1.5~0.1*97", "reward_mean": "0.5~0.02*10 0.5-0.01~0.02*40 0.1*50"}
+    )
+    report = diagnose([kl, replace(kl, segment=2)])
+    assert [cause.segment for cause in report.causes] == [1, 2]
+    log = LogView("log.jsonl", report=report)
+    console = Console(width=100)
+    with console.capture() as written:
+        console.print(about(Run(log, 2)))
+    assert written.get().count("CAUSE") == 1 and "segment 2" in written.get()

@@ -20,7 +20,14 @@ def about(run: Run) -> RenderableType:
     trouble = [Text(visible(log.trouble), style="bold red")] if log.trouble else []
     if log.report is None:
         return Group(*(trouble or [Text("not read yet", style="dim")]))
-    shown = replace(log.report, source="", findings=run.findings, excerpts=())
+    shown = replace(
+        log.report,
+        source="",
+        findings=run.findings,
+        causes=tuple(cause for cause in log.report.causes if cause.segment == run.number),
+        explained=tuple(explained for explained in log.report.explained if explained.segment == run.number),
+        excerpts=(),
+    )
     known: list[RenderableType] = [Text("Log", style="bold"), _indented(log.name), _indented(read_as(shown))]
     return Group(*trouble, terminal.judgement(shown), *known)
 
