@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
-    """Show the list, or the page of `args.rule`; UserError for a rule that does not exist."""
+    """Show the list, or the page of `args.rule`; UserError for one that does not exist, or fails its own examples."""
     from autotune.output import show
     from diagnostics.catalogue import here
 
@@ -34,9 +34,16 @@ def run(args: argparse.Namespace) -> ExitStatus:
     from rich.markdown import Markdown
 
     from diagnostics.choice import named
+    from diagnostics.errors import UserError
+    from diagnostics.examples import misjudged
     from diagnostics.pages import page
 
-    show(Markdown(page(named(args.rule, rules))))
+    judge = named(args.rule, rules)
+    show(Markdown(page(judge)))
+    if judge.origin is not None:  # the tests have seen to ours
+        if wrong := next(misjudged(judge), ""):
+            raise UserError(f"{judge.origin.where}: {judge.name} {wrong}", "Mend the rule or the example.")
+        show(f"Examples: {len(judge.fires) + len(judge.quiet)}, and of each it says what is to be said.")
     return ExitStatus.CLEAN
 
 

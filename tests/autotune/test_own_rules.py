@@ -145,6 +145,40 @@ def test_the_page_shows_the_values_of_the_project(folder: Path, capsys: pytest.C
 # ---- studies
 
 
+def test_the_examples_of_a_rule_of_ones_own_are_judged(
+    folder: Path, my_rules: Rules, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown(code: str, *changes: tuple[str, str]) -> tuple[int, str]:
+        my_rules(folder, *changes)
+        capsys.readouterr()
+        status = main(["rules", "--rules", "my_rules.py", code])
+        output = capsys.readouterr()
+        return status, " ".join(output.err.split()) or output.out.splitlines()[-1]
+
+    said = "Examples: 2, and of each it says what is to be said."
+    assert shown("ACME001") == shown("ACME002") == (0, said)
+    (folder / "autotune.toml").write_text("[rules.ACME001]\nlimit = 1000\n")  # which is no fault of the rule
+    assert shown("ACME001") == (0, said)
+    prefix, end = "autotune: error: my_rules.py: ", ". Mend the rule or the example."
+    assert shown("ACME001", ("error@5", "error@6")) == (
+        2, f"{prefix}reward_too_good raises error@5 on example 1 of fires=, not error@6{end}"
+    )  # fmt: skip
+    assert shown("ACME001", ("0*5 50*3", "0*5 150*3")) == (
+        2, f"{prefix}reward_too_good raises error@5 on example 1 of quiet=, not nothing{end}"
+    )  # fmt: skip
+    status, error = shown("ACME001", ("    yield Alarm(", "    1 / 0\n    yield Alarm("))
+    assert status == 2
+    assert "cannot be run on example 1 of fires=: the rule of my_rules.py failed: line 43: ZeroDivisionError" in error
+    late = (("0*5 200*3", "0*60 200*3"), ("error@5", "error@60"))
+    assert shown("ACME001", *late) == (0, said)
+    status, error = shown("ACME001", *late, ("reward.values > limit", "(reward.values > limit) & (len(reward) > 50)"))
+    assert status == 2
+    assert "raises nothing on example 1 of fires= while it grows, error@60 when it is whole" in error
+    assert shown("ACME002", ("{RATE: 0.1}", "{RATE: 0.6}")) == (
+        2, f"{prefix}rate_of_one has another result on example 1 of quiet=: findings: 1{end}"
+    )  # fmt: skip
+
+
 def test_a_script_in_a_study_is_judged_by_the_project(folder: Path, my_rules: Rules) -> None:
     my_rules(folder)
     (folder / "autotune.toml").write_text("rule_files = ['my_rules.py']\n[rules.ACME001]\nseverity = 'fatal'\n")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from diagnostics.engine import Watch, diagnose, rises
+from diagnostics.engine import diagnose, rises
+from diagnostics.examples import growing
 from diagnostics.finding import (
     Add,
     Confidence,
@@ -109,22 +110,9 @@ def test_threshold_matters_in_both_directions(rule, name, direction, value):
 )
 def test_an_example_that_grows_is_told_as_the_finished_one(rule, run):
     """A growing run shows the first `warmup` and the last `lookback` points: these must be what the rule looks at."""
-    watch = Watch(
-        settings=run.settings,
-        reward_bounds=run.reward_bounds,
-        segment=run.segment,
-        went_back=run.went_back,
-        rules={rule.code: rule},
+    assert growing(rule, run) == raised(rule, run), (
+        f"{rule.code} looks at more than its warmup and lookback, or at points to come"
     )
-    points: dict[int, dict[str, float]] = {}
-    for series in run.series.values():
-        for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
-            points.setdefault(step, {})[series.metric] = value
-    for step in sorted(points):
-        watch.add(step, points[step])
-    watch.close()
-    live = " ".join(f"{f.severity.name.lower()}@{f.raised_at}" for f in watch.raised)
-    assert live == raised(rule, run), f"{rule.code} looks at more than its warmup and lookback, or at points to come"
 
 
 # ---- the page
