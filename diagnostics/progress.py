@@ -37,9 +37,18 @@ RECENT = 10
 NOISE = 20
 # A trend is one of so many neighbouring means of so many points.
 BLOCK, BLOCKS = 10, 5
-# Points over which the wandering of such means is taken, and their best; what `Fall` looks back in all.
+# Points over which the wandering of such means is taken, and their best.
 MEMORY = 100
-FALL_LOOKBACK = MEMORY + 3 * BLOCK
+# Points of one trend, within which a run's own falls are measured as well, and those before them that know of falls.
+TREND = BLOCK * BLOCKS
+# Points of one trend, and of a fall that comes at once.
+TREND, LEAP = BLOCK * BLOCKS, 2 * BLOCK
+# A run knows its own falls from so many points on, by those before the last trend; one so many times deeper is new.
+OLD, PAST, DEEPER = 140, 250, 2.5
+# Times what neighbours differ by that noise of single steps scatters about a line at most (house default).
+WHITE = 1.1
+# What `Fall` looks back in all.
+FALL_LOOKBACK = PAST + 2 * TREND + BLOCK
 # Share of the range of the reward below its top that counts as the top: house default.
 CEILING = 0.1
 
@@ -130,7 +139,8 @@ class Fall:
     """How the reward came down over the last `BLOCKS` blocks, at each point (n,).
 
     `before` and `level` are the means of the first and the last of the blocks, `trend` Kendall's tau of all, `scale`
-    the noise of one step and `gained` how far the best mean of the last points lies above the early one.
+    the noise of one step and `gained` how far the best mean of the last points lies above the early one. `usual` is
+    the deepest fall of such a mean before these blocks, which is what this run does by itself.
     """
 
     reward: MetricSeries
@@ -139,18 +149,52 @@ class Fall:
     trend: Values
     scale: Values
     gained: Values
+    usual: Values
 
     def steady(self, trend: float, drop: float, errors: float, part: float) -> Mask:
-        """Where the trend is at most -`trend` and the fall more than `drop` times the noise of one step, `errors`
-        standard errors of a difference of two blocks, and the share `part` of what had been gained.
+        """Where the trend is at most -`trend` and the fall more than `drop` times the noise of one step, and no wave
+        of this run: more than `errors` standard errors of a difference of two blocks, and `DEEPER` than before.
+
+        The run also has to lose the share `part` of what had been gained, where its history is too short to say more.
         """
         lost = self.before - self.level
         with np.errstate(invalid="ignore"):
-            fell = (self.trend <= -trend) & (lost > drop * self.scale) & (lost >= part * self.gained)
-            # Noise that is not independent from step to step moves whole blocks, which the noise of one step hides.
-            error = np.sqrt(2) * np.nan_to_num(wander(self.reward.values, BLOCK, MEMORY, fell))
-            held: Mask = fell & (lost > errors * error)
+            fell = (self.trend <= -trend) & (lost > drop * self.scale)
+            return self._is_new(lost, fell, errors, part)
+
+    def at_once(self, drop: float, errors: float, part: float) -> Mask:
+        """Where the last block lies under the one two before by more than `drop` times the noise of one step, and each
+        of its points by half of that, so that no dip of a few points counts; in a run old enough to know its waves.
+        """
+        before = lagged(self.level, LEAP)
+        lost = before - self.level
+        with np.errstate(invalid="ignore"):
+            lowest = before - rolling_max(self.reward.values, BLOCK)
+            fell = self.known & (lost > drop * self.scale) & (2 * lowest > drop * self.scale)
+            return self._is_new(lost, fell, errors, part)
+
+    def _is_new(self, lost: Values, fell: Mask, errors: float, part: float) -> Mask:
+        """Which of the falls `fell` of the size `lost` (n,) are none of the run's own waves."""
+        # Noise that is not independent from step to step moves whole blocks, which the noise of one step hides.
+        error = np.sqrt(2) * np.nan_to_num(wander(self.reward.values, BLOCK, MEMORY, fell))
+        beyond = fell & (lost > errors * error)
+        much = lost >= part * self.gained
+        alone = steps_alone(self.reward.values, beyond & ~(self.known & much))
+        held: Mask = beyond & np.where(self.known, (much | alone) & (lost > DEEPER * self.usual), much & alone)
         return held
+
+    def new(self, lost: Values, where: Mask) -> Mask:
+        """Which of the falls `where` of the size `lost` (n,) are none of this run's waves: deeper by far than those it
+        had before or, in a run too young to know them, from noise that has none.
+        """
+        alone = steps_alone(self.reward.values, where & ~self.known)
+        held: Mask = where & np.where(self.known, lost > DEEPER * self.usual, alone)
+        return held
+
+    @property
+    def known(self) -> Mask:
+        """Where the run is old enough to know how deep it falls by itself."""
+        return np.arange(len(self.level)) >= OLD
 
 
 def fall(run: RunHistory) -> Fall:
@@ -169,7 +213,25 @@ def _fall(run: RunHistory) -> Fall:
         block_trend(reward.values, BLOCK, BLOCKS),
         step_noise(reward),
         np.nan_to_num(rolling_max(level, MEMORY) - start),
+        np.nan_to_num(lagged(rolling_max(rolling_max(level, TREND) - level, PAST), TREND)),
     )
+
+
+def steps_alone(values: Values, where: Mask) -> Mask:
+    """Whether the noise of `values` is of single steps, at the points (n,) `where` holds: whether in most stretches of
+    `NOISE` of the last `MEMORY` points they scatter about a line hardly more than neighbours differ.
+    """
+    alone = np.zeros(len(values), dtype=bool)
+    at = np.arange(NOISE) - (NOISE - 1) / 2
+    for i in np.flatnonzero(where):
+        known = values[max(0, i - MEMORY + 1) : i + 1]
+        stretches = np.lib.stride_tricks.sliding_window_view(known, NOISE)[:: -NOISE // 4]
+        centred = stretches - stretches.mean(axis=1, keepdims=True)
+        about_a_line = (np.sum(centred**2, axis=1) - (centred @ at) ** 2 / (at @ at)) / (NOISE - 2)
+        of_a_step = np.mean(np.diff(stretches, axis=1) ** 2, axis=1) / 2
+        still = 1e-12 * np.mean(stretches**2, axis=1)  # what rounding leaves of a constant
+        alone[i] = np.mean(about_a_line <= WHITE**2 * of_a_step + still) >= 0.5
+    return alone
 
 
 def joined(series: MetricSeries, values: Values, steps: Steps) -> Values:

@@ -30,11 +30,11 @@ WAVES = " ".join(
     lookback=FALL_LOOKBACK + 5,
     min_points=BLOCK * BLOCKS,
     fires=[
-        Case(example({REWARD: FALLS, LOSS: FASTER}), "warning@55"),
-        Case(example({REWARD: FALLS, LOSS: FASTER}, settings={"kl_coef": 2.0}), "warning@55"),
+        Case(example({REWARD: FALLS, LOSS: FASTER}), "warning@57"),
+        Case(example({REWARD: FALLS, LOSS: FASTER}, settings={"kl_coef": 2.0}), "warning@57"),
         Case(example({REWARD: "0.5~0.1*30 0.5-0.0043~0.1*50", LOSS: FASTER}), "warning@69"),
         Case(example({REWARD: "1~0.1*40 0.8~0.1*10 0.6~0.1*10 0.7~0.1*10 0.65~0.1*10", LOSS: FASTER}), "warning@51"),
-        Case(example({REWARD: FALLS, "policy_loss": "0.5-0.0003~0.03*80"}), "warning@61"),
+        Case(example({REWARD: FALLS, "policy_loss": "0.5-0.0003~0.03*80"}), "warning@62"),
         Case(example({REWARD: "0+0.02~0.02*50 1~0.02*30 1-0.0081~0.02*50", LOSS: LONG}), "warning@121"),
     ],
     quiet=[
