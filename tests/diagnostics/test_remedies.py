@@ -37,7 +37,7 @@ FALLING_LOSS = {"total_loss": "0.5-0.004~0.03*110"}
 SWINGS = "0.5~0.02*40 0.9~0.05*20 0.1~0.05*20 0.8~0.05*20 0.2~0.05*20"
 UNSURE = {"entropy.token": "1*20 0.005*20"}
 CLIPPED = {"clip_fraction.token": "0.3*20"}
-JUMPS = {"value_loss": "0.5~0.02*40 9 0.5~0.02*5 9 9 0.5~0.02*20"}
+JUMPS = {"value_loss": "0.5~0.02*60 9 0.5~0.02*5 9 9 0.5~0.02*20"}
 WORTHLESS = {"explained_variance": "-0.5*40"}
 FAR_OFF = {"kl.rollout.k2.token": "0.5*20"}
 SHRUNK, LONGER, FULL = "200*20 200-5*36 20*20", "100*20 100+1*100", {"truncated_share": "0.1*90 0.95*40"}
@@ -104,8 +104,8 @@ TABLE = [
     ("UPD001", FAR_OFF, {"update_epochs": 2}, ("update_epochs", "/ 4")),
     ("UPD001", FAR_OFF, {"update_epochs": 1}, ("learning_rate", "/ 2")),
     # the critic
-    ("VAL001", JUMPS | {KL: "0.51*70"}, {}, SLOWER),
-    ("VAL001", JUMPS | {KL: "0.49*70"}, {}, ("vf_coef", "/ 2")),
+    ("VAL001", JUMPS | {KL: "0.51*90"}, {}, SLOWER),
+    ("VAL001", JUMPS | {KL: "0.49*90"}, {}, ("vf_coef", "/ 2")),
     ("VAL001", JUMPS, {"value_learning_rate": 1e-4}, ("value_learning_rate", "/ 10")),
     ("VAL002", WORTHLESS, {}, ("vf_coef", "x 2")),
     ("VAL002", WORTHLESS, {"learning_rate": 1e-5}, ("value_learning_rate", "= 0.0001")),
