@@ -28,9 +28,14 @@ RISES = "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.7 0.7 "
     fires=[
         Case(example({EVAL: RISES + "0.65 0.6 0.55 0.5 0.45 0.4"}), "warning@13"),
         Case(example({HELD: RISES + "0.65 0.6 0.54 0.54 0.54 0.54 0.54"}), "warning@13"),
-        Case(example({OF_SUCCESS: "0.5 0.52 0.48 0.5 0.4 0.38 0.36 0.34 0.32"}), "warning@6"),  # never gained
+        Case(example({OF_SUCCESS: "0.5 0.52 0.48 0.5 0.4 0.38 0.36 0.34 0.32"}), "warning@7"),  # never gained
         Case(
-            example({f"{SETS}[a]": RISES + "0.65 0.6 0.55 0.5 0.45 0.4", f"{SETS}[b]": "0.9 " * 9 + "0.4 " * 6}),
+            example(
+                {
+                    f"{SETS}[a]": RISES + "0.65 0.6 0.55 0.5 0.45 0.4",
+                    f"{SETS}[b]": "0.9 " * 9 + "0.85 0.8 0.75 0.7 0.65 0.6",
+                }
+            ),
             "warning@13",
         ),
     ],
@@ -43,13 +48,14 @@ RISES = "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.7 0.7 "
         example({EVAL: "0 6 40 57 41 47 53 53 57 37 48 30"}),  # ten episodes each
     ],
 )
-def eval_decline(run: RunHistory, *, errors: float = 3.5, lost: float = 0.25) -> Iterator[Alarm]:
+def eval_decline(run: RunHistory, *, errors: float = 4.5, lost: float = 0.25) -> Iterator[Alarm]:
     """The reward on held-out prompts has come down from its best, and stays down.
 
     ## Meaning
     The mean of the last 3 evaluations lies more than `errors` standard errors under the best such mean of the last 20,
     and has lost the share `lost` of what that best had gained on the first evaluation. The noise of an evaluation is
-    the scatter of 6 about their trend, the last ones or those up to 3 before. Of several sets all have to show it.
+    the scatter about their trend of the last 20, of the last 6 or of 6 up to 3 before, whichever is the largest. Of
+    several sets all have to show it.
 
     ## Why it matters
     What is kept of a run is what it can do on prompts that it has not seen. From its best on, training has made the
@@ -69,8 +75,8 @@ def eval_decline(run: RunHistory, *, errors: float = 3.5, lost: float = 0.25) ->
     takes the place of another.
 
     ## References
-    - `errors` = 3.5: house default; the best of many means lies about two standard errors above the usual one by luck,
-      and of 4,800 simulated runs that level off about 1 % were told.
+    - `errors` = 4.5: house default; the best of many means lies about two standard errors above the usual one by luck.
+      Of simulated runs that level off 3 % at most were told in 30 evaluations, and 3 to 10 % in 200.
     - `lost` = 0.25: house default.
     - Prechelt 1998, Early stopping - but when?: generalisation loss against the best so far.
     - Gao et al. 2022, Scaling laws for reward model overoptimization (arXiv 2210.10760).
@@ -86,6 +92,7 @@ def eval_decline(run: RunHistory, *, errors: float = 3.5, lost: float = 0.25) ->
 def _fallen(evaluation: MetricSeries, level: Values, best: Values, errors: float, lost: float) -> Mask:
     noise = rolling_noise(evaluation.values, NOISE)
     noise = np.fmax(noise, lagged(noise, LEVEL))  # six evaluations may be still by chance
+    noise = np.fmax(noise, rolling_noise(evaluation.values, MEMORY))
     drop = best - level
     gained = np.fmax(best - evaluation.values[:1], 0.0)
     return np.asarray((drop > errors * noise * np.sqrt(2 / LEVEL)) & (drop >= lost * gained) & (drop > 0))

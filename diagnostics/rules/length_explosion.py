@@ -10,12 +10,13 @@ from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARDS, early, joined
 from diagnostics.remedies import FAR, LOST, slower
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.stats import block_trend, lagged, mean, rolling_mean, wander
+from diagnostics.stats import block_trend, lagged, mean, rolling_max, rolling_mean, wander
 
 REWARD, LENGTH, CUT = "reward_mean", "completion_length_mean", "truncated_share"
 
 WINDOW = 20  # points of a level of the length, which is noisy where completions are few
 BLOCKS = 5  # of 10 points each, whose trend is asked
+PAST = 200  # points that tell how far completions shrink by themselves
 SPAN = 80  # points over which completions grow while the reward stands still
 FIRST = 3  # points of the baseline of truncation: updates that are far too large fill the limit within a few
 
@@ -26,7 +27,7 @@ FIRST = 3  # points of the baseline of truncation: updates that are far too larg
     needs=[(LENGTH, CUT)],
     uses=[*REWARDS, LENGTH, CUT, *KL_TOKEN],
     warmup=NOISE,
-    lookback=SPAN + 3 * WINDOW + 5,
+    lookback=PAST + SPAN + WINDOW,
     min_points=RECENT,
     fires=[
         Case(example({LENGTH: "100*20 100+1*100", REWARD: "0.3~0.05*120"}), "warning@80"),
@@ -45,6 +46,9 @@ FIRST = 3  # points of the baseline of truncation: updates that are far too larg
             example({LENGTH: "100*20 160*10 165*10 175*10 180*10 170*10", REWARD: "0.3*20 0.8*40 0.31*10"}),
             "warning@69",
         ),
+        Case(  # it had shrunk before
+            example({LENGTH: "100*20 100+1*40 140-1.6*20 108+0.6*180", REWARD: "0.3~0.05*260"}), "warning@170"
+        ),
         Case(example({LENGTH: "100~46*20 100+1~46*80", REWARD: "0.3~0.05*100"}), "warning@69"),
     ],
     quiet=[
@@ -53,6 +57,9 @@ FIRST = 3  # points of the baseline of truncation: updates that are far too larg
         example({LENGTH: "100+2*80"}),  # no reward is logged
         example(  # as above, and no longer growing
             {LENGTH: "100*20 165*10 160*10 175*10 180*10 170*10", REWARD: "0.3*20 0.8*40 0.31*10"}
+        ),
+        example(  # by less than it had shrunk before
+            {LENGTH: "100*20 100+1*40 140-1.6*20 108+0.6*75 153*10", REWARD: "0.3~0.05*165"}
         ),
         example({LENGTH: "100~50*200", REWARD: "0.3~0.05*200"}),  # noise
         example({CUT: "0.93~0.02*60"}),  # truncated from the start, which is not growth
@@ -66,6 +73,7 @@ def length_explosion(
     growth: float = 1.5,
     trend: float = 0.5,
     errors: float = 5.0,
+    beyond: float = 2.5,
     climb: float = 0.5,
     cut: float = 0.9,
     more: float = 0.2,
@@ -73,8 +81,9 @@ def length_explosion(
     """Completions become longer and longer, and nothing comes of it.
 
     ## Meaning
-    Either the mean length of the last 20 points is at least `growth` times that of the first 20 and `errors` standard
-    errors above it, still rises (Kendall's tau of 5 blocks of 10 points is at least `trend`), and the reward has gained
+    Either the mean length of the last 20 points is at least `growth` times that of the first 20, and above it by
+    `errors` standard errors and by `beyond` times what such a mean ever lost within 80 points (in the last 200); it
+    still rises (Kendall's tau of 5 blocks of 10 points is at least `trend`), and the reward has gained
     less than `climb` times the noise of one step: since the start, or, where the length grew as much over the last 80
     points, over these. Or completions grow into the limit: a share of `cut` or more was truncated over the last 10
     points, and that is `more` above the share of the first 3.
@@ -99,17 +108,21 @@ def length_explosion(
     - `growth` = 1.5: rl-doctor reports growth of 50% (rlprobe 1.4 times) without gain in reward.
     - `trend` = 0.5: house default; rl-doctor asks a rank correlation of 0.6.
     - `errors` = 5.0: house default; of 2,000-step runs whose lengths scatter by half, 1% reach it by chance.
+    - `beyond` = 2.5: house default. Of runs of 1,000 steps that learn, 12 % whose lengths wander by a fifth raised this
+      (24 % without it), and 1 % of those with a single completion a step.
     - `climb` = 0.5: house default, the same as entropy_collapse's.
     - `cut` = 0.9: house default; axolotl's GRPO guide calls above 0.8 bad.
     - `more` = 0.2: house default; shares of tens of completions are known to a tenth.
     - Liu et al. 2025, Understanding R1-Zero-like training (arXiv 2503.20783): division by length favours long wrong
       answers.
     """
-    yield from _padding(run, growth, trend, errors, climb)
+    yield from _padding(run, growth, trend, errors, beyond, climb)
     yield from _into_the_limit(run, cut, more)
 
 
-def _padding(run: RunHistory, growth: float, trend: float, errors: float, climb: float) -> Iterator[Alarm]:
+def _padding(
+    run: RunHistory, growth: float, trend: float, errors: float, beyond: float, climb: float
+) -> Iterator[Alarm]:
     length = run.get(LENGTH)
     known = early(length, WINDOW)
     if known is None or not known.level > 0:
@@ -123,6 +136,9 @@ def _padding(run: RunHistory, growth: float, trend: float, errors: float, climb:
     never = joined(reward, standing.gain, length.steps) <= climb
     lately = joined(reward, (standing.recent - lagged(standing.recent, SPAN)) / standing.scale, length.steps) <= climb
     grew &= never | (lately & (level >= growth * lagged(level, SPAN)))
+    # A run whose lengths come and go has to grow by more than it ever shrank.
+    shrank = rolling_max(rolling_max(level, SPAN) - level, PAST)
+    grew &= level - known.level > beyond * np.nan_to_num(shrank)
     # The standard error of a difference of two means of 20 points is that of one mean of 10.
     grew &= level - known.level > errors * wander(length.values, RECENT, SPAN, grew)
     yield Alarm(Severity.WARNING, length.steps, grew, partial(_longer, run, length, level, known.level, growth))

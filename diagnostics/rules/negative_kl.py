@@ -53,11 +53,11 @@ FALLEN = {K1: "0.02~0.005*20 -0.0058~0.002*40"}
     lookback=75,
     min_points=SHORT,
     fires=[
-        Case(example(FALLEN, settings={"top_p": 0.9, "temperature": 0.7, "scoring_temperature": 1.0}), "warning@39"),
+        Case(example(FALLEN, settings={"top_p": 0.9, "temperature": 0.7, "scoring_temperature": 1.0}), "warning@44"),
         Case(example({K1: "0-0.001~0.002*60"}), "warning@19 error@55"),
-        Case(example({K1: "0~0.001*20 -0.003~0.003*60"}), "info@53"),  # sure, and too small to matter
-        Case(example({K1_SUM: "0~0.1*20 -1.15~0.2*40"}), "info@28 warning@29 error@58"),
-        Case(example({K1_SUM: "0~0.1*20 -0.3~0.05*40", LENGTH: "20*60", "truncated_share": "1*60"}), "warning@28"),
+        Case(example({K1: "0~0.001*20 -0.003~0.003*60"}), "info@56"),  # sure, and too small to matter
+        Case(example({K1_SUM: "0~0.1*20 -1.15~0.2*40"}), "warning@29 error@58"),
+        Case(example({K1_SUM: "0~0.1*20 -0.3~0.05*40", LENGTH: "20*60", "truncated_share": "1*60"}), "warning@29"),
         Case(example({UNKNOWN: "0~0.01*20 -0.023~0.005*40 -1.15~0.2*40"}), "info@35 warning@37 error@97"),
         Case(
             example({K3: "0.02~0.005*20 -0.0015 0.02~0.005*20 -0.00115*20"}), "info@20 warning@50"
@@ -79,7 +79,7 @@ def negative_kl(
     small: float = 0.005,
     large: float = 0.02,
     total: float = 1.0,
-    errors: float = 4.0,
+    errors: float = 5.0,
     rounding: float = 1e-3,
     patience: int = 30,
 ) -> Iterator[Alarm]:
@@ -122,7 +122,7 @@ def negative_kl(
     - `large` = 0.02 per token and `total` = 1.0 summed: TRL warns of a mean summed KL below -1 (pull request 352); the
       same per token at the 50 tokens that its PPO examples sample.
     - `small` = 0.005: house default; two passes over the same tokens in bf16 were seen to differ by 0.002 on average.
-    - `errors` = 4.0: house default; of 2,000-step runs of noise about zero, half of them heavy-tailed, 6 % reach it.
+    - `errors` = 5.0: house default; of 2,000-step runs of noise about zero, heavy-tailed or not, 1 % at most raise this.
     - `rounding` = 1e-3: house default; float32 leaves 1e-8, bf16 less than this in a mean over many tokens.
     - `patience` = 30: house default, as for a KL that is too high.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.

@@ -33,7 +33,7 @@ def every(gap: int, notation: str) -> str:
 
 
 LEARNS = "0.1+0.005*160 0.9*40"
-NOISY = "0.38 -0.01 0.24 0.24 -0.08 0.18 -0.01 0.14"
+NOISY = "0.3 0.03 0.2 0.2 -0.02 0.16 0.03 0.13"
 RISES_A_LITTLE = "0.28 0.3 0.39 0.38 0.42 0.33 0.41 0.52"
 LEVEL_OFF = "0.3 0.5 " + "0.52 0.5 0.52 0.51 0.5 " * 4
 
@@ -69,7 +69,7 @@ LEVEL_OFF = "0.3 0.5 " + "0.52 0.5 0.52 0.51 0.5 " * 4
         ),  # one of two sets keeps up
     ],
 )
-def train_eval_gap(run: RunHistory, *, errors: float = 3.0, gap: float = 0.15, share: float = 0.25) -> Iterator[Alarm]:
+def train_eval_gap(run: RunHistory, *, errors: float = 4.0, gap: float = 0.15, share: float = 0.25) -> Iterator[Alarm]:
     """The reward in training goes on rising, while the reward on held-out prompts stays where it is or falls.
 
     ## Meaning
@@ -99,8 +99,8 @@ def train_eval_gap(run: RunHistory, *, errors: float = 3.0, gap: float = 0.15, s
 
     ## References
     - `gap` = 0.15: rl-doctor, the lower of its limits 0.15 and 0.30 for a normalised gap.
-    - `errors` = 3.0, `share` = 0.25: house defaults; of simulated runs whose held-out reward follows with noise, scaled
-      by a half or with a tenth less gain, about 5 % were told at most.
+    - `errors` = 4.0, `share` = 0.25: house defaults; of simulated runs whose held-out reward follows with noise about
+      1 % were told, of those where it gains half as much as training 12 to 18 % in 30 evaluations, 30 % in 200.
     - Cobbe et al. 2019, Quantifying generalization in reinforcement learning (arXiv 1812.02341).
     """
     for alike in evaluations(run):
