@@ -122,7 +122,7 @@ def negative_kl(
     - `large` = 0.02 per token and `total` = 1.0 summed: TRL warns of a mean summed KL below -1 (pull request 352); the
       same per token at the 50 tokens that its PPO examples sample.
     - `small` = 0.005: house default; two passes over the same tokens in bf16 were seen to differ by 0.002 on average.
-    - `errors` = 5.0: house default; of 2,000-step runs of noise about zero, heavy-tailed or not, 1 % at most raise this.
+    - `errors` = 5.0: house default; of 2,000-step runs of noise about zero, heavy-tailed or not, 1 % at most raise it.
     - `rounding` = 1e-3: house default; float32 leaves 1e-8, bf16 less than this in a mean over many tokens.
     - `patience` = 30: house default, as for a KL that is too high.
     - Schulman 2020, Approximating KL divergence (joschu.net/blog/kl-approx.html): the estimators.
