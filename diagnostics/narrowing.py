@@ -19,7 +19,8 @@ KL_SUM = (
 # Points whose highest level counts as usual beside the start, so that a fall from a high that came later is seen.
 BEFORE = 60
 STALL = 40  # points over which a reward that no longer climbs counts as stalled
-LOOKBACK = BEFORE + RECENT
+SUDDEN, AT_ONCE = 0.5, 20  # share of its usual level that a metric loses at once, and within how many points
+LOOKBACK = BEFORE + STALL - AT_ONCE + RECENT
 
 NARROW = 0.2  # of its usual level: healthy runs of a hundred steps were measured to keep 0.3 and more
 SHORT = 0.25  # of the first lengths; healthy runs that learned to be brief were measured to keep 0.3
@@ -56,6 +57,14 @@ def is_far(run: RunHistory, steps: Steps, far: float, far_sum: float) -> Mask:
         for kl in filter(len, map(run.get, metrics)):
             away |= joined(kl, share(kl.values > limit, RECENT), steps) >= MOST
     return away
+
+
+def is_sudden(level: Values) -> Mask:
+    """Whether a level fell at once within the last `STALL` points: what was gained before then was not gained by it."""
+    with np.errstate(invalid="ignore"):
+        fell = lagged(level, AT_ONCE) - level >= SUDDEN * rolling_max(level, BEFORE)
+    sudden: Mask = rolling_max(fell.astype(float), STALL - AT_ONCE) == 1
+    return sudden
 
 
 def rise(standing: Progress) -> Values:

@@ -17,6 +17,7 @@ from diagnostics.narrowing import (
     SHORT,
     is_far,
     is_short,
+    is_sudden,
     rise,
     usual,
 )
@@ -49,6 +50,8 @@ LEARNS = "0.3+0.002~0.02*100 0.5~0.02*55"
         Case(example({TOKEN: FALLS, REWARD: "0.3+0.0006~0.05*155"}), "warning@116"),
         Case(example({TOKEN: FALLS, REWARD: "0.2 0.4 " * 20 + "0.44 0.64 " * 58}), "warning@105"),  # gained too little
         Case(example({TOKEN: FALLS, REWARD: "0.2 0.4 " * 20 + "0.52 0.72 " * 58}), "info@105"),
+        Case(example({TOKEN: "1*100 0.05*40", REWARD: "0.2 0.4 " * 20 + "0.6 0.8 " * 50}), "warning@108"),  # at once
+        Case(example({TOKEN: "1*60 1-0.02*47 0.05*40", REWARD: "0.2 0.4 " * 20 + "0.6 0.8 " * 54}), "info@105"),
         Case(example({TOKEN: FALLS, ZERO_STD: "0.1+0.0065*155"}), "warning@113"),
         Case(example({TOKEN: FALLS, LENGTH: "20*20 20-0.16*120 0.9*15"}), "warning@119"),
         Case(example({TOKEN: FALLS, REWARD: LEARNS, KL_TOKEN[0]: "0+0.0042*155"}), "warning@127"),
@@ -90,7 +93,8 @@ def entropy_collapse(
     ## Meaning
     The mean entropy of the last 10 points is at most `low` times what was usual, the mean of the first 5 points or the
     highest level of the last 60, and there is a second symptom. Either the reward neither climbs (by more than
-    `climb` times the noise of one step over 40 points) nor ever gained `gained` times that noise; or, without such a
+    `climb` times the noise of one step over 40 points) nor ever gained `gained` times that noise, which counts only
+    for what did not come at once (half of the usual level lost within 20 of these points); or, without such a
     gain, in a share of `dead` of the groups all rewards are equal; or completions are at most `shrunk` times as long as
     at first; or the KL to the reference is above `far` nats per token, or `far_sum` per completion or where the log
     does not say of what. An entropy below `floor` nats per token needs no second symptom, unless the reward climbs or
@@ -131,7 +135,9 @@ def entropy_collapse(
             continue
         reward, standing = progress(run)
         climbed, gain = joined(reward, rise(standing), steps), joined(reward, standing.gain, steps)
-        still, better = climbed <= climb, gain >= gained
+        # What fell just now is paid for by what was gained since then, not by what was gained before.
+        still = climbed <= climb
+        better = (gain >= gained) & ~(still & is_sudden(level))
         symptoms = {
             "completions are far shorter than at first": is_short(run, steps, shrunk),
             "the policy is far from the reference": is_far(run, steps, far, far_sum),

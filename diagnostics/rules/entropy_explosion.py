@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Confidence, Direction, Evidence, Severity
-from diagnostics.narrowing import BEFORE, ENTROPY, LOOKBACK
+from diagnostics.narrowing import BEFORE, ENTROPY, LOOKBACK, STALL, rise
 from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARDS, UNTOUCHED, early, joined, progress
 from diagnostics.remedies import setting, slower, tighter
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.stats import rolling_max, rolling_mean
+from diagnostics.stats import lagged, rolling_max, rolling_mean
 
 TOKEN, UNSAID, ACTION = ENTROPY
 REWARD = "reward_mean"
@@ -35,8 +35,10 @@ STEADY = "0.2 0.4 " * 20  # a noise of sqrt(2) / 10 exactly
         Case(example({TOKEN: "3*10 0.6*40 0.6+0.02*60 1.8*60"}), "warning@85"),  # it had fallen before
         Case(example({TOKEN: "0.2*20 0.2+0.02*80"}), "warning@65"),  # not before it is high
         Case(example({TOKEN: RISES, REWARD: STEADY + "0.71 0.91 " * 90}), "warning@125"),
+        Case(example({TOKEN: "1*100 2.5*40", REWARD: STEADY + "0.9 1.1 " * 50}), "warning@106"),  # gained before that
     ],
     quiet=[
+        example({TOKEN: "1*90 1+0.05*30 2.5*20", REWARD: "0.3~0.05*90 0.3+0.02~0.05*50"}),  # gained with it
         example({TOKEN: RISES, REWARD: STEADY + "0.83 1.03 " * 90}),  # exploration that pays
         example({TOKEN: "1.7+0.01*120 2.9*80", REWARD: "0.3~0.05*200"}),  # up by two thirds
         example({TOKEN: "0.2*20 0.2+0.01*70 0.9*60"}),  # sharp at first, and still not random
@@ -44,13 +46,16 @@ STEADY = "0.2 0.4 " * 20  # a noise of sqrt(2) / 10 exactly
         example({ACTION: "-1+0.02*200"}),  # continuous actions: below 0 no ratio says a thing
     ],
 )
-def entropy_explosion(run: RunHistory, *, rise: float = 2.0, high: float = 1.0, gained: float = 4.0) -> Iterator[Alarm]:
+def entropy_explosion(
+    run: RunHistory, *, times: float = 2.0, high: float = 1.0, gained: float = 4.0
+) -> Iterator[Alarm]:
     """The policy becomes more and more random, and gets nothing for it.
 
     ## Meaning
-    The mean entropy of the last 10 points is at least `rise` times the mean of the first 5 points, or the lowest level
+    The mean entropy of the last 10 points is at least `times` times the mean of the first 5 points, or the lowest level
     of the last 60, and above `high` nats, while the reward stands less than `gained` times the noise of one step above
-    its early mean. A run that logs no reward is judged without it.
+    its early mean; where the entropy rose that much within 40 points, above what it was before these. A run that logs
+    no reward is judged without it.
 
     ## Why it matters
     Entropy that rises without a better reward is not exploration: large or badly scaled updates wash out what the model
@@ -71,7 +76,7 @@ def entropy_explosion(run: RunHistory, *, rise: float = 2.0, high: float = 1.0, 
     reward then rises as well.
 
     ## References
-    - `rise` = 2.0: house default; healthy runs were measured to rise to 1.6 times their lowest level at most.
+    - `times` = 2.0: house default; healthy runs were measured to rise to 1.6 times their lowest level at most.
     - `high` = 1.0: axolotl's GRPO guide (above 1.0 it does not converge); rllm issue 116 (fine below 1).
     - `gained` = 4.0: house default, as many times its noise as a reward must lose to count as lost.
     - Yu et al. 2025, DAPO (arXiv 2503.14476): the controlled rise of entropy under a higher upper clip range.
@@ -82,13 +87,15 @@ def entropy_explosion(run: RunHistory, *, rise: float = 2.0, high: float = 1.0, 
             continue
         level = rolling_mean(entropy.values, RECENT)
         lowest = np.fmin(-rolling_max(-level, BEFORE), first.level)
-        exploded = (level >= rise * lowest) & (level > high) & (lowest > 0)
+        exploded = (level >= times * lowest) & (level > high) & (lowest > 0)
         if not exploded.any():
             continue
         reward, standing = progress(run)
-        better = joined(reward, standing.gain, entropy.steps) >= gained
+        gain, climbed = (joined(reward, it, entropy.steps) for it in (standing.gain, rise(standing)))
+        # What rose just now is paid for by what was gained since then, not by what was gained before.
+        better = np.where(level >= times * lagged(level, STALL), climbed, gain) >= gained
         yield Alarm(
-            Severity.WARNING, entropy.steps, exploded & ~better, partial(_told, run, entropy, level, rise * lowest)
+            Severity.WARNING, entropy.steps, exploded & ~better, partial(_told, run, entropy, level, times * lowest)
         )
 
 

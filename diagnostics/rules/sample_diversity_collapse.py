@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from diagnostics.finding import Direction, Evidence, Severity
-from diagnostics.narrowing import GAINED, LOOKBACK, rise
+from diagnostics.narrowing import GAINED, LOOKBACK, is_sudden, rise
 from diagnostics.progress import CEILING, KL_TOKEN, NOISE, RECENT, REWARDS, at_ceiling, joined, progress
 from diagnostics.remedies import more_contrast, setting
 from diagnostics.rule import Alarm, Case, Told, rule
@@ -36,6 +36,7 @@ def swinging(slope: float = 0.0, gain: float = 0.0) -> str:
         Case(example(FALLS | {REWARD: swinging(slope=0.002)}, settings=OF_EIGHT), "info@64"),
         Case(example(FALLS | {REWARD: swinging(gain=0.25)}, settings=OF_EIGHT), "warning@64"),
         Case(example(FALLS | {REWARD: swinging(gain=0.33)}, settings=OF_EIGHT), "info@64"),
+        Case(example({UNIQUE: "0.6*68 0.13*40", REWARD: swinging(gain=0.33)}, settings=OF_EIGHT), "warning@76"),
         Case(example(FALLS | {REWARD: "0.79~0.01*108"}, settings=OF_EIGHT, reward_bounds=(-1, 1)), "warning@64"),
         Case(example(FALLS | {REWARD: "0.81~0.01*108"}, settings=OF_EIGHT, reward_bounds=(-1, 1)), "info@64"),
     ],
@@ -55,7 +56,8 @@ def sample_diversity_collapse(
     Of n completions of a prompt the share that differs is 1/n where all are equal and 1 where all differ. The mean of
     the last 10 points is at most `spread` of the way from the one to the other (of no known n, at most `spread`), while
     the reward climbs by no more than `climb` times the noise of one step over 40 points and never gained `gained` times
-    that noise. INFO where it climbs or has gained, or is within `ceiling` of the top of its declared range.
+    that noise, which counts only where the variety was not lost at once (half of it within 20 of these points). INFO
+    where it climbs or has gained, or is within `ceiling` of the top of its declared range.
 
     ## Why it matters
     Equal completions get equal rewards: no advantage, no gradient. What is not sampled cannot be reinforced, so a
@@ -90,7 +92,8 @@ def sample_diversity_collapse(
         return
     reward, standing = progress(run)
     climbs = joined(reward, rise(standing), unique.steps) > climb
-    better = joined(reward, standing.gain, unique.steps) >= gained
+    # What was gained before the variety was lost has not been gained by it.
+    better = (joined(reward, standing.gain, unique.steps) >= gained) & ~is_sudden(level)
     learned = joined(reward, at_ceiling(run, standing.recent, ceiling).astype(float), unique.steps) == 1
     told = partial(_told, run, unique, level, limit)
     yield Alarm(Severity.WARNING, unique.steps, alike & ~(climbs | better | learned), told)

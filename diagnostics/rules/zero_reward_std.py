@@ -6,11 +6,12 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Direction, Evidence, Severity
+from diagnostics.narrowing import STALL, rise
 from diagnostics.progress import CEILING, KL_TOKEN, NOISE, REWARDS, WARMUP, at_ceiling, bounds_of, joined, progress
 from diagnostics.remedies import AGREED, HARDER, cold, more_contrast
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.stats import mean, rolling_mean
+from diagnostics.stats import Mask, lagged, mean, rolling_mean
 
 SHARE, GOOD, STD = "zero_std_share", "zero_std_share_ceiling", "reward_std.group"
 # What is 0 in a step of which no group has a variance: a log of one group a row has no share.
@@ -18,8 +19,8 @@ SPREADS = (STD, "reward_std", "reward_std.batch", "advantage_std")
 
 WINDOW = 30
 ROWS = 40  # of a log with one group a row, where each row says yes or no
-BEGINNING = 20  # points that a sparse reward may take to be found at all; the worst is not said of them
 
+GAINED = "0.2 0.4 " * 10  # and then much more
 ONE_OF_FOUR = "0 0.4 0 0 " * 20
 
 
@@ -29,15 +30,17 @@ ONE_OF_FOUR = "0 0.4 0 0 " * 20
     needs=[(SHARE, *SPREADS)],
     uses=[*REWARDS, GOOD, *KL_TOKEN],
     warmup=NOISE,
-    lookback=ROWS + 5,
+    lookback=ROWS + STALL + 5,
     min_points=WINDOW,
     fires=[
         Case(example({SHARE: "0.2+0.01*80 1*40"}), "warning@45 error@85"),
-        Case(example({STD: "0.3*20 0*60"}), "warning@39 error@59"),
+        Case(example({STD: "0.3*20 0*60"}), "warning@39 error@55"),
         Case(example({STD: "1.4e-6-1e-8*120"}), "warning@60 error@76"),
         Case(example({"advantage_std": ONE_OF_FOUR}), "warning@39"),
         Case(example({"reward_std": ONE_OF_FOUR, "reward_mean": "0.2 0.4 " * 10 + "0.32 0.52 " * 30}), "warning@39"),
-        Case(example({SHARE: "1*80"}), "warning@29 error@49"),
+        Case(example({SHARE: "1*80"}), "warning@29"),  # it may be that nothing was found yet
+        Case(example({SHARE: "0.1*40 0.7*40", "reward_mean": GAINED + "0.6 0.8 " * 30}), "warning@59"),  # at once
+        Case(example({SHARE: "0.1*40 0.7*40", "reward_mean": GAINED + "0.6 0.8 " * 10 + "0.8 1 " * 20}), "info@59"),
         Case(example({SHARE: "0.7*60", "reward_mean": "0.82~0.01*60"}, reward_bounds=(-1, 1)), "info@29"),  # learned
         Case(example({SHARE: "0.7*60", "success_share": "0.95~0.01*60"}), "info@29"),  # no reward is logged
         Case(example({SHARE: "0.7*60", "reward_mean": "0.78~0.01*60"}, reward_bounds=(-1, 1)), "warning@29"),
@@ -70,8 +73,10 @@ def zero_reward_std(
     Over the last 30 points the completions of at least `limit` of the groups all got the same reward (WARNING), or of
     `severe` (ERROR). Where most of these groups all got the highest reward there is, the task is learned: INFO. They
     are known by their own metric; without it by a mean reward within `ceiling` of the top of the declared bounds;
-    without bounds by a reward that rose by more than `gain` times its noise while the share rose from below the limit.
-    They are not called an ERROR on the strength of the first 20 points: a sparse reward takes its time to be found.
+    without bounds by a reward that rose by more than `gain` times its noise while the share rose from below the limit;
+    if the share rose that much within 40 points, also by more than `rising` times its noise over these. They are an
+    ERROR only where fewer than `limit` of the groups agreed over the first 10 points: a sparse reward may take long to
+    be found, and then there is nothing to lose.
 
     Where only a standard deviation is logged, of rewards or of advantages, the rows of the last 40 count in which it is
     below `zero`. Such a row is often a single group, and these agree half of the time in runs that learn: it is no
@@ -107,15 +112,19 @@ def zero_reward_std(
     for series, equal, dead in _dead(run, zero):
         if not (dead >= limit).any():
             continue
-        top = np.zeros(len(series)) if cold(run) else _at_the_top(run, series, equal, dead, limit, ceiling, gain)
+        varied = mean(equal[:WARMUP]) < limit
+        top = np.zeros(len(series))
+        if not cold(run):
+            gained = _gained(run, series, dead, limit, gain, rising) & varied
+            top = _at_the_top(run, series, dead, gained, ceiling)
         open_below = ~(2 * top > dead)
         if series.metric != SHARE:
             reward, standing = progress(run)
             open_below &= ~(joined(reward, standing.gain, series.steps) > rising)
-        begun = np.arange(len(series)) >= BEGINNING + _window(series) - 1
+        varied = mean(equal[:WARMUP]) < limit
         for severity, share, holds in (
             (Severity.WARNING, limit, open_below),
-            (Severity.ERROR, severe, open_below & begun),
+            (Severity.ERROR, severe, open_below & varied),
         ):
             holds &= dead >= share
             yield Alarm(severity, series.steps, holds, partial(_told, run, series, dead, share, False))
@@ -137,9 +146,15 @@ def _window(series: MetricSeries) -> int:
     return WINDOW if series.metric == SHARE else ROWS
 
 
-def _at_the_top(
-    run: RunHistory, series: MetricSeries, equal: Values, dead: Values, limit: float, ceiling: float, gain: float
-) -> Values:
+def _gained(run: RunHistory, series: MetricSeries, dead: Values, limit: float, gain: float, rising: float) -> Mask:
+    """Whether the reward has gained (n,), and also since the groups came to agree where they did so just now."""
+    reward, standing = progress(run)
+    gained, climbed = (joined(reward, it, series.steps) for it in (standing.gain, rise(standing)))
+    just_now = dead - lagged(dead, STALL) >= limit
+    return (gained > gain) & ~(just_now & (climbed <= rising))
+
+
+def _at_the_top(run: RunHistory, series: MetricSeries, dead: Values, gained: Mask, ceiling: float) -> Values:
     """The share of groups that agree on the highest reward (n,), as far as the log tells."""
     counted = run.get(GOOD)
     known = joined(counted, rolling_mean(counted.values, WINDOW), series.steps)
@@ -147,8 +162,7 @@ def _at_the_top(
     if bounds_of(run) is not None:
         learned = at_ceiling(run, joined(reward, standing.recent, series.steps), ceiling)
     else:
-        rose = mean(equal[:WARMUP]) < limit
-        learned = (joined(reward, standing.gain, series.steps) > gain) & rose
+        learned = gained
     return np.where(np.isnan(known), np.where(learned, dead, 0.0), known)
 
 
