@@ -14,7 +14,7 @@ from diagnostics.finding import Direction, Hypothesis, Prescription, Safety, Sca
 from diagnostics.progress import REWARD, SUCCESS, UNTOUCHED, early, joined, step_noise
 from diagnostics.remedies import USUAL, setting
 from diagnostics.series import MetricSeries, RunHistory, Values
-from diagnostics.stats import Mask
+from diagnostics.stats import Mask, lagged, rolling_mean
 
 SETS = "eval_set_reward"
 OF_REWARD = ("validation_reward", "validation_reward_greedy", "eval_reward", SETS)
@@ -23,6 +23,8 @@ HELD_OUT = (*OF_REWARD, OF_SUCCESS)
 
 ENVIRONMENTS = ("stable-baselines3", "cleanrl")  # they train in environments, and know no prompts
 
+# Evaluations whose scatter is their noise, where there are so many.
+NOISE = 50
 # Evaluations that make one level: the mean of three has little more than half the noise of one.
 LEVEL = 3
 
@@ -44,6 +46,20 @@ def on_all(alike: Sequence[MetricSeries], masks: Sequence[Mask]) -> Mask:
     steps = alike[0].steps
     held = [joined(series, mask.astype(float), steps) != 0 for series, mask in zip(alike, masks, strict=True)]
     return np.asarray(np.logical_and.reduce(held))
+
+
+def known_noise(values: Values) -> tuple[Values, Values]:
+    """Noise of one of the last `NOISE` evaluations about their trend (n,), and of how many of them it is known (n,).
+
+    From how far each lies off the line through the two before it, so that no rise counts, however few they are.
+    """
+    bends = (values - 2 * lagged(values, 1) + lagged(values, 2)) ** 2
+    bends = np.concatenate([np.full(NOISE - 1, np.nan), bends])
+    finite = np.isfinite(bends)
+    known = rolling_mean(finite.astype(np.float64), NOISE)[NOISE - 1 :]
+    with np.errstate(invalid="ignore"):
+        noise = np.sqrt(rolling_mean(np.where(finite, bends, 0.0), NOISE)[NOISE - 1 :] / known / 6)
+    return noise, known * NOISE
 
 
 def in_environment(run: RunHistory) -> bool:

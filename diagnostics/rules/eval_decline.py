@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 
 from diagnostics.finding import Evidence, Severity
-from diagnostics.heldout import HELD_OUT, LEVEL, OF_REWARD, OF_SUCCESS, evaluations, on_all, shorter
+from diagnostics.heldout import HELD_OUT, LEVEL, NOISE, OF_REWARD, OF_SUCCESS, evaluations, known_noise, on_all, shorter
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.stats import Mask, lagged, rolling_max, rolling_mean, rolling_noise
+from diagnostics.stats import Mask, lagged, rolling_max, rolling_mean
 
 MEMORY = 20  # evaluations among which the best is looked for
-NOISE = 2 * LEVEL  # evaluations whose scatter is the noise
+ROUGH = 4  # noise that is known from a few evaluations is too small by chance, so that the limit is higher
 
 HELD, GREEDY, EVAL, SETS = OF_REWARD
 RISES = "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.7 0.7 "
@@ -24,11 +24,12 @@ RISES = "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.7 0.7 "
     needs=[HELD_OUT],
     warmup=NOISE,
     lookback=MEMORY + LEVEL + NOISE,
-    min_points=NOISE,
+    min_points=2 * LEVEL + 2,  # so many tell the noise of 3
     fires=[
         Case(example({EVAL: RISES + "0.65 0.6 0.55 0.5 0.45 0.4"}), "warning@13"),
         Case(example({HELD: RISES + "0.65 0.6 0.54 0.54 0.54 0.54 0.54"}), "warning@13"),
-        Case(example({OF_SUCCESS: "0.5 0.52 0.48 0.5 0.4 0.38 0.36 0.34 0.32"}), "warning@7"),  # never gained
+        Case(example({OF_SUCCESS: "0.5 0.52 0.49 0.5 0.51 0.49 0.5 0.4 0.38 0.36 0.34"}), "warning@9"),  # never gained
+        Case(example({EVAL: "0.5~0.02*30 0.41~0.02*10"}), "warning@32"),
         Case(
             example(
                 {
@@ -46,16 +47,19 @@ RISES = "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.7 0.7 "
         example({f"{SETS}[a]": RISES + "0.65 0.6 0.55 0.5 0.45 0.4", f"{SETS}[b]": "0.5 " * 15}),  # one set of two
         example({EVAL: "0.1 0.3 0.62 0.66 0.47 0.62 0.7 0.58 0.43 0.39 0.44 0.35"}),  # it swings as much
         example({EVAL: "0 6 40 57 41 47 53 53 57 37 48 30"}),  # ten episodes each
+        example({EVAL: "0.5~0.02*30 0.43~0.02*10"}),  # it may be chance
+        example({EVAL: "0.3~0.03*200"}),  # one of so many is low by chance
+        example({GREEDY: "0.5 " * 12 + "0.48 0.5 0.48 0.48 0.5"}),  # few prompts: it was still by chance
     ],
 )
-def eval_decline(run: RunHistory, *, errors: float = 4.5, lost: float = 0.25) -> Iterator[Alarm]:
+def eval_decline(run: RunHistory, *, errors: float = 5.5, lost: float = 0.25) -> Iterator[Alarm]:
     """The reward on held-out prompts has come down from its best, and stays down.
 
     ## Meaning
     The mean of the last 3 evaluations lies more than `errors` standard errors under the best such mean of the last 20,
     and has lost the share `lost` of what that best had gained on the first evaluation. The noise of an evaluation is
-    the scatter about their trend of the last 20, of the last 6 or of 6 up to 3 before, whichever is the largest. Of
-    several sets all have to show it.
+    the scatter about their trend of up to 50 before these 3; where it is known from few, the limit is higher: nearly
+    twice as high with 5, hardly with 50. Of several sets all have to show it.
 
     ## Why it matters
     What is kept of a run is what it can do on prompts that it has not seen. From its best on, training has made the
@@ -70,13 +74,14 @@ def eval_decline(run: RunHistory, *, errors: float = 4.5, lost: float = 0.25) ->
     penalty where there is none.
 
     ## When this is wrong
-    An evaluation of a few episodes or prompts swings by itself; its swings are counted as noise, but six evaluations
+    An evaluation of a few episodes or prompts swings by itself; its swings are counted as noise, but a few evaluations
     tell their size only roughly. In a task that can be solved in several ways the evaluation may dip while one way
     takes the place of another.
 
     ## References
-    - `errors` = 4.5: house default; the best of many means lies about two standard errors above the usual one by luck.
-      Of simulated runs that level off 3 % at most were told in 30 evaluations, and 3 to 10 % in 200.
+    - `errors` = 5.5: house default; the best of many means lies about two standard errors above the usual one by luck,
+      and with many evaluations it is asked often. Of 2,880 simulated healthy runs of 2,000 steps, with an evaluation
+      every 1, 10 or 50 steps, 11 were told.
     - `lost` = 0.25: house default.
     - Prechelt 1998, Early stopping - but when?: generalisation loss against the best so far.
     - Gao et al. 2022, Scaling laws for reward model overoptimization (arXiv 2210.10760).
@@ -90,12 +95,14 @@ def eval_decline(run: RunHistory, *, errors: float = 4.5, lost: float = 0.25) ->
 
 
 def _fallen(evaluation: MetricSeries, level: Values, best: Values, errors: float, lost: float) -> Mask:
-    noise = rolling_noise(evaluation.values, NOISE)
-    noise = np.fmax(noise, lagged(noise, LEVEL))  # six evaluations may be still by chance
-    noise = np.fmax(noise, rolling_noise(evaluation.values, MEMORY))
+    recent, of = known_noise(evaluation.values)
+    before, known = lagged(recent, LEVEL), lagged(of, LEVEL)  # the fall itself is no noise, unless there was none
+    noise = np.where(before > 0, before, recent)
     drop = best - level
     gained = np.fmax(best - evaluation.values[:1], 0.0)
-    return np.asarray((drop > errors * noise * np.sqrt(2 / LEVEL)) & (drop >= lost * gained) & (drop > 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = noise * np.sqrt(2 / LEVEL) * (1 + ROUGH / known)
+        return np.asarray((known >= LEVEL) & (drop > errors * error) & (drop >= lost * gained) & (drop > 0))
 
 
 def _told(run: RunHistory, evaluation: MetricSeries, level: Values, best: Values, lost: float, i: int) -> Told:
