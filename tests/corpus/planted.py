@@ -212,6 +212,7 @@ class Change:
     per_unit: float
     unit: Unit | float = Unit.NOISE
     shape: Shape = Shape.STEP
+    from_zero: bool = False  # whether its level is gone first, so that it ends up so many units from 0, with its noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +265,9 @@ FAULTS = (
     fault("the reward swings", "RWD010 RWD003", Change("reward_mean", 1, shape=Shape.WAVE)),
     # axolotl: above 0.5 nats per token is too far, here with a reward that suffers half as much as it may
     fault("KL explodes", "KL002 KL005", Change(KL_TOKEN, 1, 0.1), Change("reward_mean", -0.5)),
-    # TRL: a summed KL below -1 is a fault
-    fault("KL is negative", "KL001", Change("kl.reference.k1.sequence", -1, 0.2),
-          Change("kl.reference.k1.token", -1, 0.02)),
+    # TRL: a summed KL below -1 is a fault. From 0: of a KL of 4 the same change would leave 3, which is none
+    fault("KL is negative", "KL001", Change("kl.reference.k1.sequence", -1, 0.2, from_zero=True),
+          Change("kl.reference.k1.token", -1, 0.02, from_zero=True)),
     fault("groups agree", "RWD001", Change("zero_std_share", 1, 0.1)),  # rl-doctor warns at 0.5
     fault("entropy collapses", "ENT001", Toward("entropy.token", 0.005)),
     fault("entropy explodes", "ENT002", Change("entropy.token", 2, Unit.LEVEL, Shape.RAMP)),  # four times at six
@@ -321,6 +322,7 @@ def _changed(before: MetricSeries, change: Change | Toward, at: int, strength: f
     else:
         earned = run["reward_mean"].upto(onset - 1).values[-100:]
         size = _unit(change.unit, recent, earned) * change.per_unit * strength
+        size -= float(np.mean(recent)) if change.from_zero else 0.0
         values[after] += np.where((moved := SHAPES[change.shape](elapsed[after])) != 0, size * moved, 0.0)
     return MetricSeries(before.metric, before.steps, _within(before.metric, values, run.reward_bounds))
 

@@ -169,6 +169,13 @@ def test_a_fault_is_as_strong_as_declared() -> None:
     assert spikes[[0, 2, 3, 9, 10, 22, 23, 30]] == pytest.approx([10, 10, 0, 0, 10, 10, 0, 0])
 
 
+def test_a_negative_kl_is_so_far_below_zero_whatever_it_was_before() -> None:
+    for source in (*table.GRPO, *table.PPO):
+        ill = planted.plant(made(source), FAULTS[BY_NAME["KL is negative"]], 400, 6)["kl.reference.k1.sequence"].values
+        assert np.mean(ill[410:]) == pytest.approx(-1.2, abs=0.15)
+        assert np.std(ill[410:]) > 0.05
+
+
 def test_a_critic_loses_by_what_the_returns_are() -> None:
     ppo = table.PPO[0]
     reward = float(np.mean(made(ppo)["reward_mean"].values[300:400]))
