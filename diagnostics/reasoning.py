@@ -36,6 +36,7 @@ CUT_SHARE, NEARLY_ALL = 0.3, 0.95  # the limit of LEN001; all but single complet
 OVERALL = ("RWD004", "RWD007")  # said of the whole run so far, so that their onset is its beginning
 RISEN = 2.0  # times its noise that a reward stands above its start when it has clearly risen: house default
 MOST = 3  # causes of one segment: more than three are no diagnosis
+FEW, SOON = 4, 0.25  # findings that a hint explains, and the share of what is left of the run in which: house default
 
 
 class Weight(IntEnum):
@@ -131,8 +132,12 @@ class Case:
         return setting(self.informed, name)
 
     def knows(self, name: str) -> bool:
-        """Whether a setting or a metric is known of the run."""
-        return self.informed.settings.get(name) is not None or self.run.points(name) > 0
+        """Whether a setting or a metric is known of the run, a KL by any of its estimates."""
+        divergence = ".".join(name.split(".")[:2]) + "."  # kl.reference., kl.rollout.
+        known = self.run.points(name) > 0 or any(
+            _measures(series) for metric, series in self.run.series.items() if metric.startswith(divergence)
+        )
+        return known or self.informed.settings.get(name) is not None
 
     def called(self, name: str) -> str:
         """What the framework of this run calls a setting."""
@@ -157,6 +162,11 @@ class Case:
         evidence = first.evidence[0]
         direction = Direction.DOWN if evidence.value > evidence.limit else Direction.UP
         return evidence.metric, direction, abs(evidence.value - evidence.limit)
+
+    def times_the_limit(self, code: str) -> float:
+        """How many times its limit what a finding rests on is, 0 where it was not found."""
+        evidence = self.found[code].evidence if self.loud(code) else ()
+        return evidence[0].value / evidence[0].limit if evidence and evidence[0].limit > 0 else 0.0
 
     def beyond(self, code: str) -> Direction | None:
         """On which side of its limit a finding is, None where it was not found."""
@@ -267,6 +277,8 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
     explained: set[str] = set()
     for theory, argument in sorted(likely, key=partial(_likeliest_first, case)):
         chain = _chain(case, theory)
+        if _confidence(argument) is Confidence.LOW:
+            chain = _modest(case, chain)
         codes = {link.code for link in chain if case.loud(link.code)}
         if len(told) < MOST and (codes - explained):
             told.append(_told(theory, argument, chain, case))
@@ -291,13 +303,23 @@ def _chain(case: Case, theory: Theory) -> tuple[Link, ...]:
     return tuple(sorted(links, key=lambda link: (link.step, link.code)))
 
 
+def _modest(case: Case, chain: Sequence[Link]) -> tuple[Link, ...]:
+    """What a cause of low confidence claims of its chain: the first few findings, where they set in soon."""
+    loud = [link for link in chain if case.loud(link.code)][:FEW]
+    return tuple(link for link in loud if link.step - loud[0].step <= SOON * (case.run.last_step - loud[0].step))
+
+
+def _confidence(argument: Argument) -> Confidence:
+    return next(sure for least, sure in SURE.items() if argument.weight >= least)
+
+
 def _since(finding: Finding) -> int:
     """The onset; of what is said of the run as a whole, which begins with it, the step at which it could be known."""
     return finding.raised_at if finding.code in OVERALL else finding.first_step
 
 
 def _told(theory: Theory, argument: Argument, chain: tuple[Link, ...], case: Case) -> Cause:
-    confidence = next(sure for least, sure in SURE.items() if argument.weight >= least)
+    confidence = _confidence(argument)
     unknown = [case.called(name) for name in theory.settled_by if not case.knows(name)]
     return Cause(
         theory.name,

@@ -12,6 +12,7 @@ LOST = ("RWD002", "RWD003")
 PER_BATCH = ("kl.rollout.k1.token", "kl.rollout.k2.token", "kl.rollout.k3.token", "kl.rollout.unknown.token")
 WRECKED = 1.0  # nats per token within one batch of rollouts: the trust region is left by a factor of e
 HIGH = "CFG009"  # the settings alone say so
+THROWN = 10.0  # times the limit of a spike, itself three times the usual size: a loss that no reward explains
 
 
 @cause(
@@ -21,7 +22,6 @@ HIGH = "CFG009"  # the settings alone say so
         *LOST,
         HIGH,
         "KL003",
-        "KL006",
         "ENT001",
         "ENT002",
         "RWD001",
@@ -52,8 +52,8 @@ def learning_rate_too_high(case: Case) -> Argument | None:
 
     ## What speaks for it
     The KL to the reference is far (0.5 nats per token) within the first 10 points; one batch moves the policy by a nat
-    per token or more; the reward falls, or stands below its start, once the policy is far; the settings are out of the
-    usual range.
+    per token or more; the loss is thirty times its usual size; the reward falls, or stands below its start, once the
+    policy is far; the settings are out of the usual range.
 
     ## What speaks against it
     The policy is far and the reward rises with it. There is nothing that holds the policy at all (a KL coefficient of
@@ -95,7 +95,9 @@ def _reasons(case: Case, early: float) -> Iterator[Reason]:
         yield supports(Weight.STRONG, "the reward fell below where it began" if gain < 0 else "the reward fell")
     elif gain > RISEN and not case.loud("RWD004"):
         yield against(Weight.STRONG, "the reward rose all the same")
-    if case.loud("GRD001", "UPD003"):
+    if case.times_the_limit("UPD003") > THROWN:
+        yield supports(Weight.STRONG, f"the loss was {case.times_the_limit('UPD003'):.2g} times the limit of a spike")
+    elif case.loud("GRD001", "UPD003"):
         yield supports(Weight.HINT, "the gradient norm or the loss jumped")
     if case.loud("VAL001", "VAL003") and early > FAR:
         yield supports(Weight.HINT, "the value loss followed the KL, which enters the returns")

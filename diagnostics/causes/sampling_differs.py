@@ -17,7 +17,7 @@ TRUNCATING = "CFG004"  # truncating sampling with a KL on the full distribution
     "What is sampled is not what is scored",
     signs=("KL001", TRUNCATING),
     leads_to=PAID,
-    settled_by=("top_p", "top_k", "temperature", "min_completion_length", "kl.reference.k3.token"),
+    settled_by=("top_p", "top_k", "temperature", "min_completion_length"),
 )
 def sampling_differs(case: Case) -> Argument | None:
     """Completions come from another distribution than the one whose log-probabilities enter the KL.

@@ -21,7 +21,8 @@ def too_few_generations(case: Case) -> Argument | None:
     with 0.42. Rare successes and small groups leave most groups without an advantage.
 
     ## What speaks for it
-    A group of less than 8; completions that differ and are rewarded alike from the first steps on.
+    A group of less than 8, and groups that agree from the first steps on; completions that differ and are rewarded
+    alike.
 
     ## What speaks against it
     Completions that are all the same: then the sampling is cold, or the policy has collapsed. The groups agree since
@@ -50,6 +51,8 @@ def _reasons(case: Case) -> Iterator[Reason]:
         )
     elif distinct < DISTINCT:
         yield against(Weight.HINT, f"only {distinct:.0%} of the first completions were distinct")
+    elif agreed >= AGREED and size is not None and size < GROUP:
+        yield supports(Weight.HINT, f"{agreed:.0%} of the first groups agreed, before anything was learned")
     if agreed < AGREED / 2:
         yield against(Weight.STRONG, f"only {agreed:.0%} of the first groups agreed: it came with training")
     temperature = case.setting("temperature")

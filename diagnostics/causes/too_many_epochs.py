@@ -15,7 +15,7 @@ LASTS = 1 / 3  # of its early level at which a clip fraction lasts
 @cause(
     "Too many updates on each batch",
     signs=(*CLIPPED, "UPD003"),
-    leads_to=("KL002", "KL005", "KL006", "RWD003", "RWD004", "RWD010", "ENT001", "RWD001", "VAL001"),
+    leads_to=("KL002", "KL005", "RWD003", "RWD004", "RWD010", "ENT001", "RWD001", "VAL001"),
     settled_by=("update_epochs", "kl.rollout.k3.token"),
 )
 def too_many_epochs(case: Case) -> Argument | None:

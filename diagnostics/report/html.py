@@ -1,14 +1,17 @@
-"""A report for a notebook: what the terminal shows, as preformatted HTML. Nothing from a log is markup in it."""
+"""A report for a notebook: what the terminal shows, as preformatted HTML. Nothing from a log is markup in it.
+
+A notebook cannot ask for what looks wrong and is not, so that it is told.
+"""
 
 from __future__ import annotations
 
 import io
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.terminal_theme import TerminalTheme
 
 from diagnostics.finding import Report
-from diagnostics.report.terminal import render as terminal
+from diagnostics.report.terminal import header, judgement, looks_wrong
 
 WIDTH = 100
 # `{code}` is escaped by rich.
@@ -24,5 +27,5 @@ def render(report: Report) -> str:
         file=io.StringIO(), record=True, width=WIDTH, color_system="truecolor", force_terminal=True,
         legacy_windows=False, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
-    console.print(terminal(report, verbose=True))
+    console.print(Group(*header(report), judgement(report), *looks_wrong(report, verbose=True)))
     return console.export_html(theme=_THEME, inline_styles=True, code_format=_FORMAT)

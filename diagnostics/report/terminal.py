@@ -7,16 +7,30 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from diagnostics.cause import Cause
-from diagnostics.finding import Add, Confidence, Evidence, Finding, Prescription, Report, Safety, Scale, Set, Skip
+from diagnostics.finding import (
+    Add,
+    Confidence,
+    Evidence,
+    Finding,
+    Prescription,
+    Report,
+    Safety,
+    Scale,
+    Set,
+    Severity,
+    Skip,
+)
+from diagnostics.report.digest import Remedies, remedies, shared, without_moot
 from diagnostics.report.excerpt_plot import ExcerptPlot
 from diagnostics.report.styles import STYLES
-from diagnostics.report.words import amounts, read_as, spoken, told
+from diagnostics.report.words import amounts, read_as, spoken, to_log, told
 from diagnostics.text import count, visible
 
 MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have hundreds
@@ -25,23 +39,30 @@ MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have h
 def render(report: Report, *, verbose: bool = False) -> RenderableType:
     """The report, causes first and the worst finding first; for any width.
 
-    With `verbose` also what looks wrong and is not.
+    With `verbose` also what looks wrong and is not, and what single findings say that their cause says as well.
     """
-    return Group(*_header(report), judgement(report), *_explained(report, verbose=verbose))
+    return Group(*header(report), judgement(report, verbose=verbose), *looks_wrong(report, verbose=verbose))
 
 
-def judgement(report: Report) -> RenderableType:
+def judgement(report: Report, *, verbose: bool = False) -> RenderableType:
     """The report without what the log is, for where that is told otherwise."""
+    report = report if verbose else without_moot(report)
     parts: list[RenderableType] = [_summary(report), *_causes(report)]
-    for finding in report.findings:
-        parts += [Text(), *_finding(finding, report)]
+    for finding, told_of in remedies(report):
+        if verbose:
+            whole = replace(told_of, prescriptions=finding.prescriptions, advice=finding.advice)
+            parts += [Text(), *_finding(finding, report, whole)]
+        elif finding.severity > Severity.INFO:
+            parts += [Text(), *_finding(finding, report, told_of)]
+    parts += [] if verbose else _worth_knowing(report)
     parts += _list(f"Not checked: {count(len(report.skips), 'rule')}", _skips(report.skips))
     parts += _list(f"Not understood: {count(len(report.unmapped), 'name')}", _names(report))
     parts += _list("Notes", (Text(visible(note)) for note in report.notes))
     return Group(*parts, Text())
 
 
-def _header(report: Report) -> Iterator[Text]:
+def header(report: Report) -> Iterator[Text]:
+    """What the log is."""
     if report.source:  # a table in a notebook has no name
         yield Text(visible(report.source), "bold")
     yield Text(visible(read_as(report)), "dim")
@@ -60,22 +81,27 @@ def _summary(report: Report) -> Text:
 
 def _causes(report: Report) -> Iterator[RenderableType]:
     """The causes, the likeliest first, and which findings none of them accounts for."""
-    for place, cause in enumerate(report.causes, 1):
-        yield from (Text(), *_cause(place, cause, report))
+    for place, causes in enumerate(shared(report.causes), 1):
+        yield from (Text(), *_cause(place, causes, report))
     left = report.unexplained()
     if report.causes and left:
         codes = ", ".join(dict.fromkeys(visible(finding.code) for finding in left))  # of several segments
         yield from (Text(), Text(f"{count(len(left), 'finding')} not explained by a common cause: {codes}", "dim"))
 
 
-def _cause(place: int, cause: Cause, report: Report) -> Iterator[RenderableType]:
-    segment = f"segment {cause.segment}, " if report.segments > 1 else ""
+def _cause(place: int, causes: Sequence[Cause], report: Report) -> Iterator[RenderableType]:
+    """A cause, by the segment in which it is surest, and what became of it in each."""
+    cause, *others = causes
+    segments = ", ".join(map(str, sorted(c.segment for c in causes)))
+    segment = f"{'segments' if others else 'segment'} {segments}, " if report.segments > 1 else ""
     yield Text.assemble(
         (f" CAUSE {place} ", "bold reverse"),
         (f" {visible(cause.title)}", "bold"),
         (f"  {segment}{cause.confidence.name.lower()} confidence", "dim"),
     )
-    yield _indented(Text(visible(told(cause))))
+    for one in sorted(causes, key=lambda cause: cause.segment):
+        lead = (f"segment {one.segment}: " if others else "", "dim")
+        yield _indented(Text.assemble(lead, visible(told(one))))
     yield from (_indented(Text.assemble(("for: ", "dim"), visible(reason))) for reason in cause.speaks_for)
     yield from (_indented(Text.assemble(("against: ", "dim"), visible(reason))) for reason in cause.speaks_against)
     if cause.recommendation is not None:
@@ -83,10 +109,10 @@ def _cause(place: int, cause: Cause, report: Report) -> Iterator[RenderableType]
     if cause.advice:
         yield _indented(Text.assemble(("Consider: ", "bold green"), visible(cause.advice)))
     if cause.settled_by:
-        yield _indented(Text(f"what would settle it: {visible(', '.join(cause.settled_by))}", "dim"))
+        yield _indented(Text(f"what would settle it: {visible(to_log(cause.settled_by))}", "dim"))
 
 
-def _explained(report: Report, *, verbose: bool) -> Iterator[RenderableType]:
+def looks_wrong(report: Report, *, verbose: bool) -> Iterator[RenderableType]:
     """What looks wrong and is not or, for whoever did not ask, how much of that there is."""
     if not report.explained:
         return
@@ -104,7 +130,22 @@ def _explained(report: Report, *, verbose: bool) -> Iterator[RenderableType]:
     yield Text()
 
 
-def _finding(finding: Finding, report: Report) -> Iterator[RenderableType]:
+def _worth_knowing(report: Report) -> list[RenderableType]:
+    """What is worth knowing and harmless, a line each."""
+    lines = [
+        Text.assemble(
+            (f" {finding.severity.name} ", STYLES[finding.severity]),
+            (f" {visible(finding.code)} {visible(finding.name)}", "bold"),
+            (f"  {_where(finding, report)}: ", "dim"),
+            visible(finding.message),
+        )
+        for finding in report.findings
+        if finding.severity is Severity.INFO
+    ]
+    return [Text(), *lines] if lines else []
+
+
+def _finding(finding: Finding, report: Report, told_of: Remedies) -> Iterator[RenderableType]:
     yield Text.assemble(
         (f" {finding.severity.name} ", STYLES[finding.severity]),
         (f" {visible(finding.code)} {visible(finding.name)}", "bold"),
@@ -116,25 +157,35 @@ def _finding(finding: Finding, report: Report) -> Iterator[RenderableType]:
         shown = report.excerpt(finding) if i == 0 else None
         if shown is not None:
             yield _indented(ExcerptPlot(shown, finding))
-    for place, prescription in enumerate(finding.prescriptions):
+    if told_of.see:
+        yield _indented(Text(f"see {visible(', '.join(told_of.see))}", "dim"))
+    for place, prescription in enumerate(told_of.prescriptions):
         yield _indented(_prescription(prescription, report.framework, another=place > 0))
-    for sentence in finding.advice:
+    for sentence in told_of.advice:
         yield _indented(Text.assemble(("Consider: ", "bold green"), visible(sentence)))
 
 
 def _when(finding: Finding, report: Report) -> str:
     """Segment, onset, end, the step of each rise of severity, and how sure the rule is where it is not."""
-    segment = f"segment {finding.segment}, " if report.segments > 1 else ""
+    where = _where(finding, report)
     doubt = "" if finding.confidence is Confidence.HIGH else f", {finding.confidence.name.lower()} confidence"
     if finding.raised_at == finding.first_step == finding.last_step:
-        return f"{segment}at step {finding.first_step}{doubt}"
+        return f"{where}{doubt}"
     earlier = [
         r
         for r in report.raised
         if (r.code, r.segment) == (finding.code, finding.segment) and r.severity < finding.severity
     ]
     rises = [f"{r.severity.name.lower()} at {r.raised_at}" for r in earlier] + [f"raised at {finding.raised_at}"]
-    return f"{segment}steps {finding.first_step} to {finding.last_step}, {', '.join(rises)}{doubt}"
+    return f"{where}, {', '.join(rises)}{doubt}"
+
+
+def _where(finding: Finding, report: Report) -> str:
+    """Segment, onset and end."""
+    segment = f"segment {finding.segment}, " if report.segments > 1 else ""
+    if finding.first_step == finding.last_step:
+        return f"{segment}at step {finding.first_step}"
+    return f"{segment}steps {finding.first_step} to {finding.last_step}"
 
 
 def _evidence(evidence: Evidence, report: Report) -> Text:

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from diagnostics.cause import Cause
 from diagnostics.finding import Finding, Report, Severity
 from diagnostics.text import visible
 from diagnostics.vocabulary import vocabulary
+
+METRICS: Mapping[str, str] = {  # what makes sure of a cause, in plain words
+    "completion_length_mean": "the mean length of the completions",
+    "completion_length_terminated_mean": "the mean length of the completions that ended by themselves",
+    "entropy.token": "the entropy",
+    "eval_reward": "the reward on prompts that are not trained on",
+    "eval_success_share": "the share of right answers on prompts that are not trained on",
+    "grad_norm": "the norm of the gradient",
+    "kl.reference.k3.token": "the KL to the reference",
+    "kl.rollout.k3.token": "the KL to the policy that sampled",
+    "return_var": "the variance of the returns",
+    "sampler_logprob_diff_mean": "how far the log-probabilities of sampler and trainer differ",
+    "unique_share": "the share of distinct completions in a group",
+    "value_loss": "the value loss",
+    "zero_std_share": "the share of groups that agree on the reward",
+    "zero_std_share_ceiling": "the share of groups that agree on the highest reward",
+}
 
 
 def read_as(report: Report) -> str:
@@ -37,6 +54,19 @@ def line(finding: Finding) -> str:
 def told(cause: Cause) -> str:
     """What became of a cause, in one line: its findings in the order of their onset."""
     return " -> ".join(f"{link.code} {link.name} at {link.step}" for link in cause.chain)
+
+
+def to_log(unknown: Sequence[str]) -> str:
+    """What is to be logged so that a cause is sure: settings as the framework calls them, metrics in plain words."""
+    settings = [name for name in unknown if name not in METRICS]
+    metrics = [f"{METRICS[name]} ({name})" for name in unknown if name in METRICS]
+    plural = "are" if len(settings) > 1 else "is"
+    parts = [f"what {_and(settings)} {plural} set to"] if settings else []
+    return f"log {_and([*parts, *metrics])}"
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def amounts(severities: Iterable[Severity]) -> str:

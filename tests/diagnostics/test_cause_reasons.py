@@ -42,6 +42,7 @@ REASONS = [
     (HIGH, "+the reward fell below", "KL002@20 RWD002@40", {K3: SLOWLY_FAR, REWARD: FALLS}, {}),
     (HIGH, "-the reward rose all the same", "UPD002@4", {REWARD: RISES}, {}),
     (HIGH, "+the gradient norm or the loss jumped", "GRD001@4", {}, {}),
+    (HIGH, "+the loss was 30 times the limit", "UPD003@4:huge", {}, {}),
     (HIGH, "+the value loss followed the KL", "VAL001@9", {K3: FAR_AT_ONCE}, {}),
     (HIGH, "-update_epochs is 8", "UPD002@4", {}, {"update_epochs": 8}),
     (HIGH, "-kl_coef is 0: nothing", "UPD002@4", {}, {"kl_coef": 0.0}),
@@ -92,6 +93,7 @@ REASONS = [
     (COLD, "+temperature is 0.3", "RWD001@9", {}, {"temperature": 0.3}),
     (COLD, "-temperature is 1", "RWD001@9", {}, {"temperature": 1.0}),
     (COLD, "+only 20% of the first", "RWD001@9", {UNIQUE: "0.2*100"}, {}),
+    (COLD, "+the policy had not left", "RWD001@9", {UNIQUE: "0.2*100", K3: STILL}, {}),
     (COLD, "-90% of the first", "RWD001@9", {UNIQUE: "0.9*100"}, {}),
     (COLD, "-the policy went far", "RWD001@9 KL002@9", {}, {}),
     (HOT, "+temperature is 2", "RWD004@0", {}, {"temperature": 2.0}),
@@ -100,6 +102,7 @@ REASONS = [
     (FEW, "+num_generations is 2", "RWD001@9", {}, {"num_generations": 2}),
     (FEW, "-num_generations is 16", "RWD001@9", {}, {"num_generations": 16}),
     (FEW, "+90% of the first completions were distinct, yet 80%", "RWD001@9", {UNIQUE: "0.9*9", ZERO_STD: "0.8*9"}, {}),
+    (FEW, "+80% of the first groups agreed, before", "RWD001@9", {ZERO_STD: "0.8*9"}, {"num_generations": 2}),
     (FEW, "-only 50% of the first", "RWD001@9", {UNIQUE: "0.5*100"}, {}),
     (FEW, "-only 10% of the first groups", "RWD001@9", {ZERO_STD: "0.1*40 0.9*60"}, {}),
     (FEW, "-temperature is 0.3", "RWD001@9", {}, {"temperature": 0.3}),
@@ -152,7 +155,8 @@ REASONS = [
 
 def found(code: str, step: int, level: str) -> Finding:
     """A finding that rests on a number above its limit or, where it is "low", below it; of "info" only where so."""
-    evidence = Evidence("grad_norm", step, step + 9, "mean", 0.5 if level == "low" else 3.0, 1.0)
+    value = {"low": 0.5, "huge": 30.0}.get(level, 3.0)
+    evidence = Evidence("grad_norm", step, step + 9, "mean", value, 1.0)
     severity = Severity.INFO if level == "info" else Severity.WARNING
     return Finding(code, code.lower(), severity, Confidence.HIGH, step, 99, step + 10, code, (evidence,))
 

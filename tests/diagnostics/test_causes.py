@@ -194,6 +194,29 @@ def test_a_cause_that_is_not_sure_says_what_would_settle_it():
     assert causes(found("UPD002@4"), replace(run, settings={"update_epochs": 16}))[0].settled_by == ()
 
 
+def test_any_estimate_of_a_kl_is_one():
+    raised = replace(example({K3: "0.01*100"}, settings={"learning_rate": 1e-5}), knobs=((4, "learning_rate", 1e-3),))
+    for name in (K3, K1, "kl.reference.unknown"):
+        run = replace(raised, series={name: replace(raised[K3], metric=name)})
+        (cause,) = causes(found("UPD003@50"), run)
+        assert cause.settled_by == ("update_epochs", "kl_coef")
+    unmeasured = example({K1: "0*100"}, settings={"learning_rate": 1e-5})
+    cause, *_ = causes(found("UPD003@50"), replace(unmeasured, knobs=((4, "learning_rate", 1e-3),)))
+    assert cause.settled_by == ("update_epochs", "kl_coef", K3)
+
+
+def test_a_cause_of_low_confidence_claims_few_findings_and_those_that_came_soon():
+    run = example({K1: "-0.1*100"})
+    many = "KL001@10 UPD001@10 RWD002@12 RWD003@13 UPD003@14 ENT001@15"
+    first, *_ = causes(found(many), run)
+    assert first.confidence is Confidence.LOW
+    assert [link.code for link in first.chain] == ["KL001", "UPD001", "RWD002", "RWD003"]
+    first, *_ = causes(found("KL001@10 UPD001@10 RWD002@32 RWD003@33 RWD005@11:info"), run)
+    assert [link.code for link in first.chain] == ["KL001", "UPD001", "RWD002"]
+    first, *_ = causes(found(many), replace(run, settings={"top_p": 0.9}))
+    assert first.confidence > Confidence.LOW and len(first.chain) == 6
+
+
 def test_reasons_weigh_for_and_against():
     assert supports(Weight.STRONG, "a").against is False
     assert against(Weight.STRONG, "a").against is True

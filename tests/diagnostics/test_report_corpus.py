@@ -32,7 +32,7 @@ def test_a_real_run_is_shown(file: str) -> None:
         report = diagnose(read(source))
         for width in (40, 80, 200):
             console = Console(file=io.StringIO(), width=width, color_system=None)
-            console.print(terminal.render(report))
+            console.print(terminal.render(report, verbose=True))
             text = console.file.getvalue()
             assert all(cell_len(line) <= width for line in text.splitlines())
             assert not {c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160}

@@ -23,8 +23,11 @@ from diagnostics.finding import (
     Severity,
     Skip,
 )
+from diagnostics.metrics import settings
+from diagnostics.reasoning import all_theories
 from diagnostics.report.overview import overview
 from diagnostics.report.terminal import render
+from diagnostics.report.words import METRICS, to_log
 
 EVIL = "\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
 ESCAPED = r"\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
@@ -105,7 +108,7 @@ def test_nothing_is_lost_and_no_line_is_longer_than_the_terminal(width):
         "against: num_iterations is 4",
         "Try: divide learning_rate by 8, because the pull",
         "Consider: start from a checkpoint before step 22",
-        "what would settle it: temperature, entropy.token",
+        "what would settle it: log what temperature is set to and the entropy (entropy.token)",
         "Looks wrong and is not The policy loss is about zero steps 1 to 39 policy_loss is 0.01.",
         "runs/3",
         "wandb run file, trl-grpo 0.17.0 or newer, by clip_ratio/region_mean, last step 39",
@@ -127,7 +130,7 @@ def test_nothing_is_lost_and_no_line_is_longer_than_the_terminal(width):
 
 
 def test_changes_are_said_in_the_words_of_the_framework():
-    text = words(shown(REPORT))
+    text = words(shown(replace(REPORT, causes=())))
     assert "Try: multiply beta by 2, because" in text
     assert "Consider: divide learning_rate by 10, because" in text
     assert "Or try: set num_iterations to 1, because" in text
@@ -136,7 +139,7 @@ def test_changes_are_said_in_the_words_of_the_framework():
 
 
 def test_a_framework_without_a_vocabulary_gets_canonical_names():
-    assert "Try: multiply kl_coef by 2" in words(shown(replace(REPORT, framework="autotune")))
+    assert "Try: multiply kl_coef by 2" in words(shown(replace(REPORT, framework="autotune", causes=())))
 
 
 def test_causes_come_first_and_then_the_worst_finding():
@@ -154,6 +157,46 @@ def test_what_no_cause_explains_is_named_below_them():
     assert "not explained by" not in shown(replace(REPORT, causes=()))  # where there is none, there is nothing to add
 
 
+def test_of_a_finding_that_a_cause_explains_the_remedies_are_told_with_the_cause():
+    text = words(shown(REPORT))
+    assert text.count("see CAUSE 1") == 2 and text.count("Try: ") == 1 and "num_iterations to 1" not in text
+    text = words(shown(REPORT, verbose=True))
+    assert text.count("see CAUSE 1") == 2 and text.count("set num_iterations to 1") == 2
+
+
+def test_what_is_only_worth_knowing_takes_a_line_unless_asked():
+    known = replace(FINDING, severity=Severity.INFO)
+    report = replace(REPORT, findings=(known,), causes=())
+    assert f"INFO KL002 kl_explosion steps 22 to 39: {FINDING.message}" in words(shown(report))
+    assert "Try: " not in shown(report) and "limit" not in shown(report)
+    assert "Try: multiply beta by 2" in words(shown(report, verbose=True))
+    assert "median of the last 4" in words(shown(report, verbose=True))
+
+
+def test_a_harmless_spike_is_not_told_of_a_policy_that_is_carried_off():
+    spike = replace(FINDING, code="KL006", name="kl_spike", severity=Severity.INFO)
+    assert "KL006" not in shown(replace(REPORT, findings=(FINDING, spike)))
+    assert "KL006" in shown(replace(REPORT, findings=(FINDING, spike)), verbose=True)
+    assert "KL006" in shown(replace(REPORT, findings=(FINDING, replace(spike, segment=2))))
+
+
+def test_the_same_cause_of_several_segments_is_told_once():
+    second = replace(CAUSE, segment=2, chain=(Link("KL002", "kl_explosion", 80),), speaks_for=("of the second",))
+    text = words(shown(replace(REPORT, segments=2, causes=(CAUSE, second)), 200))
+    assert "CAUSE 1 The learning rate is too high segments 1, 2, medium confidence" in text
+    assert "segment 2: KL002 kl_explosion at 80" in text and "segment 1: KL002 kl_explosion at 22 ->" in text
+    assert "CAUSE 2" not in text and "of the second" not in text
+    other = replace(second, recommendation=Prescription("learning_rate", Scale(1 / 2), BECAUSE))
+    assert "CAUSE 2" in shown(replace(REPORT, segments=2, causes=(CAUSE, other)))
+
+
+def test_what_would_settle_a_cause_is_said_in_plain_words():
+    for theory in all_theories().values():
+        assert all((name in METRICS) == (name not in settings()) for name in theory.settled_by), theory.name
+    assert to_log(("beta", "top_p", "top_k")) == "log what beta, top_p and top_k are set to"
+    assert to_log(("value_loss",)) == "log the value loss (value_loss)"
+
+
 def test_what_looks_wrong_and_is_not_is_told_when_asked():
     assert words(shown(REPORT)).endswith(
         "1 thing in this run looks wrong and is not: autotune diagnose --verbose explains."
@@ -167,6 +210,7 @@ def test_what_looks_wrong_and_is_not_is_told_when_asked():
 
 def test_a_notebook_is_told_all():
     assert EXPLAINED.text in REPORT._repr_html_() and CAUSE.title in REPORT._repr_html_()
+    assert "see CAUSE 1" in REPORT._repr_html_() and "set num_iterations to 1" not in REPORT._repr_html_()
     assert repr(REPORT).splitlines()[1] == (
         "The learning rate is too high: KL002 kl_explosion at 22 -> RWD003 reward_decline at 31"
     )
