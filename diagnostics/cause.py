@@ -11,6 +11,8 @@ from typing import Any
 
 from diagnostics.finding import Confidence, Json, Prescription, prescription_from_json, prescription_to_json
 
+OVERALL = ("RWD004", "RWD007")  # said of the whole run so far, so that their onset is its beginning
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

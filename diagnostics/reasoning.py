@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from diagnostics import metrics as canonical
-from diagnostics.cause import Cause, Link
+from diagnostics.cause import OVERALL, Cause, Link
 from diagnostics.finding import Confidence, Direction, Finding, Prescription, Severity
 from diagnostics.progress import KL_TOKEN, RECENT, REWARD, UNTOUCHED, WARMUP, progress
 from diagnostics.remedies import setting
@@ -33,7 +33,6 @@ from diagnostics.stats import median
 HEADINGS = ("What it is", "What speaks for it", "What speaks against it", "What to change")
 CUT = "truncated_share"
 CUT_SHARE, NEARLY_ALL = 0.3, 0.95  # the limit of LEN001; all but single completions
-OVERALL = ("RWD004", "RWD007")  # said of the whole run so far, so that their onset is its beginning
 RISEN = 2.0  # times its noise that a reward stands above its start when it has clearly risen: house default
 MOST = 3  # causes of one segment: more than three are no diagnosis
 FEW, SOON = 4, 0.25  # findings that a hint explains, and the share of what is left of the run in which: house default
@@ -278,7 +277,7 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
     for theory, argument in sorted(likely, key=partial(_likeliest_first, case)):
         chain = _chain(case, theory)
         if _confidence(argument) is Confidence.LOW:
-            chain = _modest(case, chain)
+            chain = _modest(case, [link for link in chain if link.code not in explained])
         codes = {link.code for link in chain if case.loud(link.code)}
         if len(told) < MOST and (codes - explained):
             told.append(_told(theory, argument, chain, case))

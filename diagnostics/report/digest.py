@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from diagnostics.cause import Cause
+from diagnostics.cause import OVERALL, Cause
 from diagnostics.finding import Add, Confidence, Finding, Prescription, Report, Scale, Severity
 
 Key = tuple[str, int]  # the code and the segment of a finding
@@ -42,7 +42,8 @@ def remedies(report: Report) -> Iterator[tuple[Finding, Remedies]]:
     """Each finding of `report` with what is told of its remedies.
 
     Those of a finding that a likely cause explains are the cause's. Of two changes that move a knob in opposite
-    directions the cause's is told; then that of the worse finding, of the surer one, of the one that set in earlier.
+    directions the cause's is told; then that of the worse finding, of one that is not said of the run as a whole, of
+    the surer one, of the one that set in earlier.
     """
     causes = list(_numbered(report))
     owners = {
@@ -59,7 +60,7 @@ def remedies(report: Report) -> Iterator[tuple[Finding, Remedies]]:
         if cause.recommendation is not None:
             _note(moved, cause.segment, cause.recommendation, name)
     told = {}
-    for finding in sorted(loud, key=lambda f: (-f.severity, -f.confidence, f.first_step, f.code)):
+    for finding in sorted(loud, key=_precedence):
         owner = owners.get(_key(finding))
         told[_key(finding)] = Remedies((), (), (owner,)) if owner else _uncontradicted(finding, moved)
     for finding in report.findings:
@@ -100,6 +101,10 @@ def _raises(prescription: Prescription) -> bool | None:
         case Add(amount):
             return amount > 0
     return None
+
+
+def _precedence(finding: Finding) -> tuple[int, bool, int, int, str]:
+    return -finding.severity, finding.code in OVERALL, -finding.confidence, finding.first_step, finding.code
 
 
 def _key(finding: Finding) -> Key:

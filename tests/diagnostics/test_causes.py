@@ -217,6 +217,13 @@ def test_a_cause_of_low_confidence_claims_few_findings_and_those_that_came_soon(
     assert first.confidence > Confidence.LOW and len(first.chain) == 6
 
 
+def test_a_cause_of_low_confidence_claims_nothing_that_a_surer_one_explains():
+    run = example({ZERO_STD: "0.8*100", REWARD: FLAT}, settings={"num_generations": 2, "kl_coef": 0.0})
+    first, second = causes(found("RWD001@10 GRD002@10 LEN002@20"), run)
+    assert (first.name, second.name) == ("too_few_generations", "kl_penalty_missing")
+    assert [link.code for link in second.chain] == ["LEN002"]
+
+
 def test_reasons_weigh_for_and_against():
     assert supports(Weight.STRONG, "a").against is False
     assert against(Weight.STRONG, "a").against is True

@@ -47,6 +47,14 @@ def test_of_opposite_moves_that_of_the_worse_the_surer_the_earlier_finding_is_to
     assert told(late, replace(unsure, severity=Severity.ERROR)) == {"A": (0, ("B",)), "B": (1, ())}
 
 
+def test_what_is_said_of_the_whole_run_gives_way():
+    plateau = finding("RWD004", FASTER, step=0)
+    assert told(plateau, finding("ENT002", SLOWER, sure=False, step=50)) == {
+        "RWD004": (0, ("ENT002",)),
+        "ENT002": (1, ()),
+    }
+
+
 def test_only_what_is_opposite_is_left_out():
     both = finding("B", SLOWER, change(Set(1), "max_grad_norm"), step=20)
     assert told(finding("A", FASTER), both) == {"A": (1, ()), "B": (1, ("A",))}
