@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
-from diagnostics.remedies import COLD, FAR, MOVED, warmer
+from diagnostics.remedies import COLD, FAR, warmer
 
 AGREES = ("RWD001", "DIV001")
 FEW = 1 / 3  # of the completions of a step are distinct: a group of 8 has fewer than three answers
@@ -23,7 +23,7 @@ def temperature_too_low(case: Case) -> Argument | None:
 
     ## What speaks for it
     A temperature below 0.7; few distinct completions from the first steps on, before anything was learned; a policy
-    that had not left the reference by then.
+    that was still near the reference by then.
 
     ## What speaks against it
     The groups differed at first, or the policy is far from the reference: then it has collapsed. Completions differ and
@@ -47,8 +47,8 @@ def _reasons(case: Case) -> Iterator[Reason]:
     distinct = case.start("unique_share")
     if distinct < FEW:
         yield supports(Weight.STRONG, f"only {distinct:.0%} of the first completions were distinct")
-        if case.kl() is not None and case.early_kl() < MOVED:
-            yield supports(Weight.HINT, "the policy had not left the reference by then")
+        if case.kl() is not None and case.early_kl() <= FAR:
+            yield supports(Weight.HINT, "the policy was still near the reference by then")
     elif distinct >= FEW:
         yield against(
             Weight.STRONG if temperature is None else Weight.HINT,
