@@ -45,6 +45,9 @@ TREND = BLOCK * BLOCKS
 TREND, LEAP = BLOCK * BLOCKS, 2 * BLOCK
 # A run knows its own falls from so many points on, by those before the last trend; one so many times deeper is new.
 OLD, PAST, DEEPER = 140, 250, 2.5
+# A younger run's fall of so many times the span of all its means before is no wave: of 200 runs each that learn under
+# AR(0.9) noise of a fifth of their gain, or noise smoothed over 20 or 50 steps, none of 100 steps has one.
+PLUNGE = 2.0
 # Times what neighbours differ by that noise of single steps scatters about a line at most (house default).
 WHITE = 1.1
 # What `Fall` looks back in all.
@@ -140,7 +143,8 @@ class Fall:
 
     `before` and `level` are the means of the first and the last of the blocks, `trend` Kendall's tau of all, `scale`
     the noise of one step and `gained` how far the best mean of the last points lies above the early one. `usual` is
-    the deepest fall of such a mean before these blocks, which is what this run does by itself.
+    the deepest fall of such a mean before these blocks, which is what this run does by itself, and `span` from the
+    lowest to the highest of the means up to `LEAP` points ago.
     """
 
     reward: MetricSeries
@@ -150,6 +154,7 @@ class Fall:
     scale: Values
     gained: Values
     usual: Values
+    span: Values
 
     def steady(self, trend: float, drop: float, errors: float, part: float) -> Mask:
         """Where the trend is at most -`trend` and the fall more than `drop` times the noise of one step, and no wave
@@ -185,9 +190,11 @@ class Fall:
 
     def new(self, lost: Values, where: Mask) -> Mask:
         """Which of the falls `where` of the size `lost` (n,) are none of this run's waves: deeper by far than those it
-        had before or, in a run too young to know them, from noise that has none.
+        had before or, in a run too young to know them, from noise that has none, or larger by far than all that it
+        had moved until then.
         """
-        alone = steps_alone(self.reward.values, where & ~self.known)
+        plunged = where & ~self.known & (lost > PLUNGE * self.span)
+        alone = plunged | steps_alone(self.reward.values, where & ~self.known & ~plunged)
         held: Mask = where & np.where(self.known, lost > DEEPER * self.usual, alone)
         return held
 
@@ -214,6 +221,7 @@ def _fall(run: RunHistory) -> Fall:
         step_noise(reward),
         np.nan_to_num(rolling_max(level, MEMORY) - start),
         np.nan_to_num(lagged(rolling_max(rolling_max(level, TREND) - level, PAST), TREND)),
+        np.nan_to_num(lagged(rolling_max(level, MEMORY) + rolling_max(-level, MEMORY), LEAP), nan=np.inf),
     )
 
 

@@ -40,8 +40,9 @@ WAVES = " ".join(f"{level}~0.02*10" for level in (1, 1.06, 0.94, 1.06, 1.06, 0.9
         Case(example({REWARD: "0.1~0.1*20 0.1+0.02~0.1*30 0.7~0.1*20 -0.4~0.1*40"}), "error@78"),
         Case(example({REWARD: "0.5~0.1*30 0.5-0.01~0.1*80"}), "warning@94"),  # it had nothing to lose
         Case(example({REWARD: "-0.2~0.05*2 -0.45 -0.65~0.05*60"}), "warning@36"),  # lost within three steps
-        Case(example({REWARD: "-0.6 -0.55 -0.5 -0.2 -0.2 -0.42 -0.65*60"}), "warning@44"),  # good up to the fifth point
+        Case(example({REWARD: "-0.6 -0.55 -0.5 -0.2 -0.2 -0.42 -0.65*60"}), "warning@39"),  # good up to the fifth point
         Case(example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.3~0.1*80 0~0.1*30"}), "error@128"),  # good 90 points ago
+        Case(example({REWARD: f"{WAVES} -0.2~0.02*20"}), "warning@96"),  # waves, and then far below them all
         Case(example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.9-0.0057~0.1*105 0~0.1*30"}), "error@152"),  # slowly at first
     ],
     quiet=[
@@ -68,8 +69,9 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5, memory: int = 100) ->
 
     Rewards that come in waves, or were smoothed by whoever logged them, hide how far they wander by themselves. In a
     run of 140 points and more the fall is therefore 2.5 times deeper than any within 50 points that the run had in the
-    250 points up to 50 ago. A younger run is judged only where its noise is one of single steps: in most stretches of
-    20 points it scatters about a line by no more than 1.1 times what neighbours differ by.
+    250 points up to 50 ago. A younger run is judged where its noise is one of single steps (in most stretches of 20
+    points it scatters about a line by no more than 1.1 times what neighbours differ by), or where the fall is twice the
+    span of all that its means had moved over until 20 points ago.
 
     ## Why it matters
     What was learned is gone. Nearly always the updates were too large: the policy jumped out of the region where its
