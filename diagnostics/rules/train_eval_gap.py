@@ -20,7 +20,7 @@ from diagnostics.heldout import (
 )
 from diagnostics.progress import NOISE, REWARD, SUCCESS
 from diagnostics.rule import Alarm, Case, Told, rule
-from diagnostics.series import MetricSeries, RunHistory, example
+from diagnostics.series import MetricSeries, RunHistory, Values, example
 from diagnostics.stats import Mask, lagged, rolling_mean, rolling_noise, wander
 
 LONG = 10  # evaluations whose mean is compared with that of as many before, beside `LEVEL`: for a slow parting
@@ -119,18 +119,20 @@ def _parted(evaluation: MetricSeries, trained: Training, width: int, errors: flo
     """Whether training and `evaluation` part at each evaluation (n,), by the last two stretches of `width` of them."""
     train, held = rolling_mean(trained.level, width), rolling_mean(evaluation.values, width)
     train_rise, held_rise = train - lagged(train, width), held - lagged(held, width)
-    error = np.hypot(rolling_noise(evaluation.values, 2 * width), trained.noise) * np.sqrt(2 / width)
-    # Noise that is not independent from step to step moves whole stretches, which the noise of one step hides.
-    old = (train_rise - held_rise > errors * error) & (np.arange(len(held)) >= OLD)
-    waves = [np.nan_to_num(wander(values, width, MEMORY, old)) for values in (trained.level, evaluation.values)]
-    error = np.maximum(error, np.sqrt(2) * np.hypot(*waves))
     from_the_start = max(0.0, trained.start - float(evaluation.values[0]))
-    below = train - held - from_the_start
-    holds = (held_rise + error <= share * train_rise) & (train_rise - held_rise > errors * error)
-    gained = train - trained.start
-    holds &= (below > errors * error) & (below >= gap * gained) & (gained > 0)
+    below, gained = train - held - from_the_start, train - trained.start
+
+    def beyond(error: Values) -> Mask:
+        apart = (held_rise + error <= share * train_rise) & (train_rise - held_rise > errors * error)
+        return np.asarray(apart & (below > errors * error))
+
+    error = np.hypot(rolling_noise(evaluation.values, 2 * width), trained.noise) * np.sqrt(2 / width)
+    holds = beyond(error) & (below >= gap * gained) & (gained > 0)
     holds &= np.arange(len(holds)) >= trained.known
-    return np.asarray(holds)
+    # Noise that is not independent from step to step moves whole stretches, which the noise of one step hides.
+    old = holds & (np.arange(len(holds)) >= OLD)
+    waves = [np.nan_to_num(wander(values, width, MEMORY, old)) for values in (trained.level, evaluation.values)]
+    return holds & beyond(np.maximum(error, np.sqrt(2) * np.hypot(*waves)))
 
 
 def _told(run: RunHistory, evaluation: MetricSeries, trained: Training, width: int, gap: float, i: int) -> Told:

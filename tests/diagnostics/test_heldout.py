@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from diagnostics.heldout import evaluations, on_all, training
+from diagnostics.heldout import evaluations, known_noise, on_all, training
 from diagnostics.series import RunHistory, example
 
 REWARD = "1 2 3 4 5 6 7 8 9 10"
@@ -58,3 +58,12 @@ def test_what_is_said_holds_on_all_sets_that_have_begun() -> None:
     assert (first.metric, late.metric) == ("eval_set_reward[b]", "eval_set_reward[a]")
     masks = [np.array([True, False, True, True, True]), np.array([True, True, False])]
     assert on_all([first, late], masks).tolist() == [True, False, True, True, False]
+
+
+def test_noise_of_an_evaluation_is_off_the_line_through_its_neighbours() -> None:
+    noise, known = known_noise(np.array([1.0, 2.0, 3.0, 7.0, 11.0]))  # bends of 0, 3 and 0
+    assert known.tolist() == [0, 0, 1, 2, 3]
+    assert np.isnan(noise[:2]).all()
+    np.testing.assert_allclose(noise[2:], [0.0, np.sqrt(9 / 2 / 6), np.sqrt(9 / 3 / 6)])
+    _, of_many = known_noise(np.arange(80.0))
+    np.testing.assert_allclose(of_many[-1], 50)
