@@ -276,10 +276,12 @@ def causes(findings: Iterable[Finding], run: RunHistory) -> tuple[Cause, ...]:
     explained: set[str] = set()
     for theory, argument in sorted(likely, key=partial(_likeliest_first, case)):
         chain = _chain(case, theory)
-        if _confidence(argument) is Confidence.LOW:
+        unsure = _confidence(argument) is Confidence.LOW
+        if unsure:
             chain = _modest(case, [link for link in chain if link.code not in explained])
         codes = {link.code for link in chain if case.loud(link.code)}
-        if len(told) < MOST and (codes - explained):
+        guessed = {code for code in codes if unsure and case.found[code].confidence is Confidence.LOW}
+        if len(told) < MOST and (codes - explained - guessed):  # a guess at a guess is none
             told.append(_told(theory, argument, chain, case))
             explained |= codes
     return tuple(told)

@@ -224,6 +224,15 @@ def test_a_cause_of_low_confidence_claims_nothing_that_a_surer_one_explains():
     assert [link.code for link in second.chain] == ["LEN002"]
 
 
+def test_a_guess_at_a_guess_is_not_told():
+    run = example({K1: "-0.1*100"})
+    (negative,) = found("KL001@10")
+    assert causes([replace(negative, confidence=Confidence.MEDIUM)], run)
+    unsure = replace(negative, confidence=Confidence.LOW)
+    assert causes([unsure], run) == ()
+    assert causes([unsure], replace(run, settings={"top_p": 0.9}))
+
+
 def test_reasons_weigh_for_and_against():
     assert supports(Weight.STRONG, "a").against is False
     assert against(Weight.STRONG, "a").against is True
