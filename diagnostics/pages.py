@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,4 +104,6 @@ def _value(judge: Rule | Lint, name: str) -> str:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Write the page of every rule as Markdown.")
+    parser.add_argument("folder", type=Path)
+    write(parser.parse_args().folder)

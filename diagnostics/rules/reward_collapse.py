@@ -63,9 +63,9 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5, memory: int = 100) ->
     The mean of the last 10 points is at or below the mean of the first 10, and lies at least `drop` times the noise of
     one step under the best this run has shown: under the best but one of its first 5 points, for 15 points on end
     (WARNING), or, in a run of 60 points and more, under the best such mean within the last `memory` points: ERROR
-    where half of what was lost had been gained before, else WARNING. Noise is the larger of that of the first 20 points
-    and of the last 20, both taken from the differences of neighbouring points. Where no reward is logged, the share of
-    successes stands for it.
+    where half of what was lost, or twice `drop` times the noise, had been gained before, else WARNING. Noise is the
+    larger of that of the first 20 points and of the last 20, both taken from the differences of neighbouring points.
+    Where no reward is logged, the share of successes stands for it.
 
     Rewards that come in waves, or were smoothed by whoever logged them, hide how far they wander by themselves. In a
     run of 140 points and more the fall is therefore 2.5 times deeper than any within 50 points that the run had in the
@@ -111,7 +111,8 @@ def reward_collapse(run: RunHistory, *, drop: float = 4.5, memory: int = 100) ->
     early_on = _lost(began, standing.recent, back, drop * scale, falling)
     yield Alarm(Severity.WARNING, reward.steps, sustained(early_on, LASTING), partial(told, began))
     lost = _lost(peak, standing.recent, back, drop * scale, falling) & (np.arange(len(reward)) >= SURE - 1)
-    had_learned = peak - known.level >= (peak - standing.recent) / 2
+    gained = peak - known.level
+    had_learned = (gained >= (peak - standing.recent) / 2) | (gained >= 2 * drop * scale)
     yield Alarm(Severity.WARNING, reward.steps, lost, partial(told, peak))
     yield Alarm(Severity.ERROR, reward.steps, lost & had_learned, partial(told, peak))
 

@@ -506,4 +506,4 @@ def test_a_run_of_a_log_has_the_causes_of_its_own_segment_and_no_others() -> Non
     console = Console(width=100)
     with console.capture() as written:
         console.print(about(Run(log, 2)))
-    assert written.get().count("CAUSE") == 1 and "segment 2" in written.get()
+    assert written.get().count("\n CAUSE ") == 1 and "segment 2" in written.get()
