@@ -41,13 +41,15 @@ def spikes(series: MetricSeries, *, times: float, deviations: float, floor: floa
     """The points of `series` whose size is above `floor`, at least `times` what was usual before, and more than
     `deviations` median absolute deviations above that.
 
-    The size is the value without its sign. Where it was usually 0, nothing says what is far above that.
+    The size is the value without its sign. Where it was usually 0, nothing says what is far above that; what is not
+    finite is no spike but a fault of its own.
     """
     size = np.abs(series.values)
     usual = lagged(running_median(size), 1)
     scatter = lagged(running_median(np.abs(size - usual)), 1)
     with np.errstate(invalid="ignore", over="ignore"):
         found = (size > floor) & (size >= times * usual) & (size > usual + deviations * scatter) & (usual > 0)
+    found &= np.isfinite(size)
     found[:EARLIEST] = False
     return Spikes(size, usual, found)
 

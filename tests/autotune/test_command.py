@@ -121,7 +121,7 @@ def test_a_finding_at_the_limit_ends_the_command(start):
     )
     log = ended(trial)
     assert log.ended.outcome is Outcome.STOPPED
-    assert log.ended.reason == "RWD002 reward_collapse at step 19"
+    assert log.ended.reason == "KL002 kl_explosion at step 31"
     assert trial.poll() == 128 + signal.SIGTERM
 
 

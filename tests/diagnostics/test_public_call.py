@@ -200,8 +200,9 @@ def test_of_several_runs_one_is_asked_for(tmp_path: Path) -> None:
 def test_as_text() -> None:
     report = diagnostics.diagnose(ROWS)
     assert repr(report) == str(report)
-    first, second = repr(report).splitlines()
+    first, cause, second = repr(report).splitlines()
     assert first.endswith("last step 59; 1 error")
+    assert cause == "Numbers overflow: NUM001 non_finite at 40"
     assert second == "ERROR NUM001 non_finite at step 40: grad_norm is inf at step 40"
     assert report.worst() is Severity.ERROR
     assert repr(diagnostics.diagnose(ROWS[:30])).endswith("no findings")
