@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from diagnostics.engine import Watch, diagnose, rises
+from diagnostics.engine import diagnose, rises
 from diagnostics.finding import Finding
 from diagnostics.rule import Failed, Lint, NotApplicable, Rule
 from diagnostics.series import RunHistory
+from diagnostics.watch import Watch
 
 
 def misjudged(judge: Rule | Lint) -> Iterator[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diagnostics.engine import Watch, diagnose, merged
+from diagnostics.engine import diagnose, merged
 from diagnostics.finding import Finding, Report, Severity
 from diagnostics.logs import Log
 from diagnostics.rule import Catalogue
 from diagnostics.series import MetricSeries, RunHistory
+from diagnostics.watch import Watch
 
 Known = tuple[str, int, int, Severity]  # what makes a finding the same one
 

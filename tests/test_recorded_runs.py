@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from diagnostics.engine import Watch, diagnose
+from diagnostics.engine import diagnose
 from diagnostics.events import EVENTS_FILE, MetricsLogged, RunStarted, Tail
 from diagnostics.finding import Severity
 from diagnostics.readers import events
+from diagnostics.watch import Watch
 
 DATA = Path(__file__).parent / "data"
 

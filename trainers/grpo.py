@@ -16,10 +16,10 @@ from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from diagnostics.catalogue import here
-from diagnostics.engine import Watch
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 from diagnostics.vocabulary import parse_version, vocabulary
+from diagnostics.watch import Watch
 from studies.trial import TrialSpec
 from trainers.models import load_tokenizer, lora, wants_bf16
 from trainers.recorder import GRPO, canonical_settings

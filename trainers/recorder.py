@@ -21,12 +21,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from diagnostics.catalogue import here, notes
-from diagnostics.engine import Watch
 from diagnostics.events import CheckpointSaved, Emit, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
 from diagnostics.finding import Finding, Severity
 from diagnostics.rule import Catalogue
 from diagnostics.text import visible
 from diagnostics.vocabulary import parse_version, vocabulary
+from diagnostics.watch import Watch
 
 GRPO = "trl-grpo"
 _FRAMEWORKS = {"GRPOConfig": GRPO, "RLOOConfig": "trl-rloo"}  # by the class of TRL that the arguments are made of

@@ -38,7 +38,7 @@ from trainers.run import exit_status, require_training_extra
 
 # What takes time to import: all that a trial of GRPO needs, but no model's own code.
 HEAVY = (
-    "diagnostics.engine",
+    "diagnostics.watch",
     "trainers.data",
     "trainers.evaluate",
     "trainers.grpo",

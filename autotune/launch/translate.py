@@ -9,7 +9,6 @@ from pathlib import Path
 
 from autotune.launch.script_log import READS, SOME, ScriptLog
 from diagnostics.catalogue import here, notes
-from diagnostics.engine import Watch
 from diagnostics.events import (
     EVENTS_FILE,
     Event,
@@ -24,6 +23,7 @@ from diagnostics.finding import Finding
 from diagnostics.metrics import settings
 from diagnostics.naming import Names
 from diagnostics.readers.rows import Row
+from diagnostics.watch import Watch
 from studies.command import CommandSpec
 from studies.trial_log import TrialLog
 

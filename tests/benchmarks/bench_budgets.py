@@ -23,11 +23,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 
-from diagnostics.engine import Watch, diagnose
+from diagnostics.engine import diagnose
 from diagnostics.metrics import metrics
 from diagnostics.readers import events
 from diagnostics.rule import all_rules
 from diagnostics.series import MetricSeries, RunHistory
+from diagnostics.watch import Watch
 
 ROWS = 100_000
 METRICS = 30

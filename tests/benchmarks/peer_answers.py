@@ -20,10 +20,11 @@ from labels import Label
 from peer_runs import Case, healthy, rows, settings
 from peers import FINISHED, ITS_OWN, LIVE, PEERS
 
-from diagnostics.engine import Watch, diagnose
+from diagnostics.engine import diagnose
 from diagnostics.finding import Severity
 from diagnostics.rule import all_lints, all_rules
 from diagnostics.series import RunHistory
+from diagnostics.watch import Watch
 
 ADAPTER = Path(__file__).with_name("peers.py")
 OURS = "ours"

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from labels import OURS, PATHOLOGIES, SHARED, corpora, runs
 
-from diagnostics.engine import Watch, diagnose
+from diagnostics.engine import diagnose
 from diagnostics.rule import NotApplicable, Rule, all_rules
 from diagnostics.series import RunHistory
+from diagnostics.watch import Watch
 
 ALL = os.environ.get("AUTOTUNE_FOLLOW") == "all"
 Raised = set[tuple[str, int, int, int]]

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from diagnostics.catalogue import catalogue, digest, here, notes
-from diagnostics.engine import Watch, diagnose, rises
+from diagnostics.engine import diagnose, rises
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 from diagnostics.project import Project, find, plain
 from diagnostics.readers import events
 from diagnostics.rule import NotApplicable, Rule, Tuning, shipped
 from diagnostics.series import RunHistory, example
+from diagnostics.watch import Watch
 
 RUNS = Path(__file__).parent.parent / "data" / "runs"
 RULES = [judge for judge in shipped().values() if isinstance(judge, Rule)]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from diagnostics.cause import Link, cause_from_json, cause_to_json
-from diagnostics.engine import Watch, diagnose
+from diagnostics.engine import diagnose
 from diagnostics.finding import Add, Confidence, Direction, Evidence, Finding, Scale, Set, Severity
 from diagnostics.metrics import is_metric, knobs, settings
 from diagnostics.reasoning import HEADINGS, Weight, against, all_theories, causes, supports
 from diagnostics.rule import all_lints, all_rules
 from diagnostics.series import RunHistory, example
+from diagnostics.watch import Watch
 
 K3, K1, CUT, CLIPPED = "kl.reference.k3.token", "kl.reference.k1.token", "truncated_share", "clip_fraction.token"
 REWARD, ZERO_STD, UNIQUE = "reward_mean", "zero_std_share", "unique_share"

@@ -14,7 +14,7 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 from rich.console import Console
 
-from diagnostics.engine import Watch, diagnose
+from diagnostics.engine import diagnose
 from diagnostics.events import MetricsLogged, RunStarted, decode
 from diagnostics.finding import Evidence, Severity
 from diagnostics.metrics import settings as canonical
@@ -22,6 +22,7 @@ from diagnostics.report import terminal
 from diagnostics.report.json import render
 from diagnostics.rule import Alarm, NotApplicable, Told, all_rules, rule
 from diagnostics.series import MetricSeries, RunHistory, example
+from diagnostics.watch import Watch
 
 RULES = all_rules()
 RECORDED = sorted((Path(__file__).parent.parent / "data" / "runs").glob("*/events.jsonl"))

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diagnostics.engine import Watch, diagnose
+from diagnostics.engine import diagnose
 from diagnostics.following import Following
 from diagnostics.logs import open_log, read
 from diagnostics.rule import all_rules
 from diagnostics.series import RunHistory, example
 from diagnostics.sources import find
+from diagnostics.watch import Watch
 
 CURVES = Path(__file__).parent.parent / "data" / "curves.json"
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from diagnostics.catalogue import catalogue, digest, notes
-from diagnostics.engine import Watch, diagnose, rises
+from diagnostics.engine import diagnose, rises
 from diagnostics.errors import UserError
 from diagnostics.own_rules import from_file
 from diagnostics.project import Project
 from diagnostics.rule import Catalogue, shipped
 from diagnostics.series import RunHistory, example
+from diagnostics.watch import Watch
 
 Rules = Callable[..., Path]
 
