@@ -109,7 +109,8 @@ def test_following_equals_reading(run):
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.code)
 def test_following_equals_reading_on_the_examples(rule):
-    for run in (*(case.run for case in rule.fires), *rule.quiet):
+    """By all rules at once; test_rules.py follows every example by its own rule."""
+    for run in (rule.fires[-1].run, rule.quiet[0]):
         assert said(followed(run).raised) == said(diagnose(run).raised)
 
 
