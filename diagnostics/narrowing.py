@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from diagnostics.kl import OF_SOMETHING, SUMMED
 from diagnostics.progress import KL_TOKEN, RECENT, UNTOUCHED, Progress, early, joined
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values
 from diagnostics.stats import Mask, lagged, rolling_max, rolling_mean, share
@@ -12,9 +13,7 @@ from diagnostics.stats import Mask, lagged, rolling_max, rolling_mean, share
 ENTROPY = ("entropy.token", "entropy", "entropy.action")
 LENGTH = "completion_length_mean"
 # Summed over a completion, or of a log that does not say: it is held to the limit of the sum, which is the larger one.
-KL_SUM = (
-    "kl.reference.k1.sequence", "kl.reference.k3.sequence", "kl.reference.unknown.sequence", "kl.reference.unknown",
-)  # fmt: skip
+KL_SUM = (*SUMMED, OF_SOMETHING)
 
 # Points whose highest level counts as usual beside the start, so that a fall from a high that came later is seen.
 BEFORE = 60
