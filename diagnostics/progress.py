@@ -39,9 +39,7 @@ NOISE = 20
 BLOCK, BLOCKS = 10, 5
 # Points over which the wandering of such means is taken, and their best.
 MEMORY = 100
-# Points of one trend, within which a run's own falls are measured as well, and those before them that know of falls.
-TREND = BLOCK * BLOCKS
-# Points of one trend, and of a fall that comes at once.
+# Points of one trend, within which a run's own falls are measured as well, and how far back a fall at once began.
 TREND, LEAP = BLOCK * BLOCKS, 2 * BLOCK
 # A run knows its own falls from so many points on, by those before the last trend; one so many times deeper is new.
 OLD, PAST, DEEPER = 140, 250, 2.5
