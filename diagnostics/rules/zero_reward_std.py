@@ -121,7 +121,6 @@ def zero_reward_std(
         if series.metric != SHARE:
             reward, standing = progress(run)
             open_below &= ~(joined(reward, standing.gain, series.steps) > rising)
-        varied = mean(equal[:WARMUP]) < limit
         for severity, share, holds in (
             (Severity.WARNING, limit, open_below),
             (Severity.ERROR, severe, open_below & varied),
