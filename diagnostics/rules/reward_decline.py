@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from diagnostics.finding import Direction, Evidence, Prescription, Severity
-from diagnostics.progress import BLOCK, BLOCKS, FALL_LOOKBACK, NOISE, REWARD, REWARDS, SUCCESS, Fall, fall
+from diagnostics.progress import BLOCK, BLOCKS, FALL_LOOKBACK, LEAP, NOISE, REWARD, REWARDS, SUCCESS, Fall, fall
 from diagnostics.remedies import fewer_epochs, looser, slower, strong
 from diagnostics.rule import Alarm, Case, Told, rule
-from diagnostics.series import RunHistory, example
+from diagnostics.series import RunHistory, Values, example
+from diagnostics.stats import lagged
 
 WAVES = " ".join(f"{level}~0.02*10" for level in (1.06, 0.94, 1.06, 1.06, 0.94, 0.94, 1.06, 0.94))
 
@@ -96,18 +97,20 @@ def reward_decline(
     """
     falling = fall(run)
     holds = falling.steady(trend, drop, errors, part)
-    yield Alarm(Severity.WARNING, falling.reward.steps, holds, partial(_told, run, falling, drop))
+    slowly = partial(_told, run, falling, falling.before, BLOCK * BLOCKS, "steadily", drop)
+    yield Alarm(Severity.WARNING, falling.reward.steps, holds, slowly)
     fell = falling.at_once(leap, errors, part)
-    yield Alarm(Severity.WARNING, falling.reward.steps, fell, partial(_told, run, falling, leap))
+    quickly = partial(_told, run, falling, lagged(falling.level, LEAP), LEAP + BLOCK, "at once", leap)
+    yield Alarm(Severity.WARNING, falling.reward.steps, fell, quickly)
 
 
-def _told(run: RunHistory, falling: Fall, drop: float, i: int) -> Told:
-    reward, before, level, scale = falling.reward, falling.before, falling.level, falling.scale
-    first, last = int(reward.steps[max(0, i - BLOCK * BLOCKS + 1)]), int(reward.steps[i])
+def _told(run: RunHistory, falling: Fall, before: Values, points: int, how: str, drop: float, i: int) -> Told:
+    reward, level, scale = falling.reward, falling.level, falling.scale
+    first, last = int(reward.steps[max(0, i - points + 1)]), int(reward.steps[i])
     lost = float(before[i] - level[i])
     drops = lost / float(scale[i]) if scale[i] > 0 else lost
     return Told(
-        f"the reward fell steadily from {before[i]:.3g} to {level[i]:.3g} between steps {first} and {last}",
+        f"the reward fell {how} from {before[i]:.3g} to {level[i]:.3g} between steps {first} and {last}",
         first,
         (Evidence(reward.metric, first, last, "fall in units of noise", drops, drop),),
         _remedies(run, lost),

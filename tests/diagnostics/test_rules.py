@@ -250,3 +250,12 @@ def test_arithmetic_learning_curves(rate, seed):
     loud = {f.code for f in diagnose(run.upto(99)).findings}
     assert ("RWD004" in loud) == (rate == 0.0)
     assert not loud & {"RWD002", "RWD003"}
+
+
+def test_a_fall_at_once_is_told_from_where_it_fell():
+    """Also where the reward had only just climbed there, so that fifty points ago it was lower than it is now."""
+    run = example({"reward_mean": "0.1~0.02*120 0.1+0.02~0.02*40 0.9~0.02*10 0.6~0.02*25"})
+    (told,) = (f for f in diagnose(run).raised if f.code == "RWD003")
+    assert told.message == "the reward fell at once from 0.803 to 0.607 between steps 151 and 180"
+    assert told.evidence[0].value > told.evidence[0].limit
+    assert told.prescriptions[0].hypothesis.amount > 0
