@@ -60,9 +60,10 @@ def conservative_decline(
     ## Meaning
     Over the last five blocks of 10 points both go down: Kendall's tau of the blocks' means is -`trend` or below, and
     the last mean lies under the first by `drop` times the noise of one step for the reward and by `loss_drop` times for
-    the loss. The reward also falls by `errors` standard errors of a difference of two blocks, taken from how such means
-    wander, and by the share `part` of what had been gained. Both together tell more than either: a fall of the reward
-    alone has to be steadier and larger (RWD003).
+    the loss. The fall of the reward is no wave of its own either, as for a decline of the reward alone (RWD003): by
+    `errors` standard errors of a difference of two blocks, taken from how such means wander, by the share `part` of
+    what had been gained where its noise does not exclude waves, and in a run of 140 points and more 2.5 times deeper
+    than it fell before. Both together tell more than either: a fall of the reward alone has to be steadier and larger.
 
     ## Why it matters
     A falling loss looks like progress. Here the optimizer gets what it was told to get, and that is not the reward:
