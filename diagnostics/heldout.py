@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diagnostics.finding import Direction, Hypothesis, Prescription, Safety, Scale, Set
+from diagnostics.finding import Direction, Prescription, Scale, Set
 from diagnostics.progress import REWARD, SUCCESS, UNTOUCHED, early, joined, step_noise
-from diagnostics.remedies import USUAL, setting
+from diagnostics.remedies import USUAL, setting, to_try
 from diagnostics.series import MetricSeries, RunHistory, Values
 from diagnostics.stats import Mask, lagged, rolling_mean
 
@@ -107,12 +107,8 @@ def shorter(run: RunHistory, metric: str, amount: float) -> tuple[Prescription, 
     """Half the passes over the dataset where there are several, or else a KL penalty where there is none."""
     if (setting(run, "num_train_epochs") or 1) > 1:
         because = "fewer passes over the same prompts leave less of them to learn by heart"
-        return (_to_try("num_train_epochs", Scale(0.5), metric, amount, because),)
+        return (to_try("num_train_epochs", Scale(0.5), metric, Direction.UP, amount, because),)
     if setting(run, "kl_coef") == 0:
         because = "a pull to the reference keeps what the reward in training does not ask for"
-        return (_to_try("kl_coef", Set(USUAL), metric, amount, because),)
+        return (to_try("kl_coef", Set(USUAL), metric, Direction.UP, amount, because),)
     return ()
-
-
-def _to_try(knob: str, change: Scale | Set, metric: str, amount: float, because: str) -> Prescription:
-    return Prescription(knob, change, Hypothesis(metric, Direction.UP, amount, 0.5, because), Safety.UNSAFE)

@@ -80,18 +80,18 @@ def more_contrast(run: RunHistory, metric: str, direction: Direction, amount: fl
 
 def slower(metric: str, direction: Direction, amount: float, because: str) -> Prescription:
     """An eighth of the learning rate: three halvings, the largest cut that still learns within the same budget."""
-    return _to_try("learning_rate", Scale(1 / 8), metric, direction, amount, because)
+    return to_try("learning_rate", Scale(1 / 8), metric, direction, amount, because)
 
 
 def faster(metric: str, amount: float, because: str) -> Prescription:
     """Ten times the learning rate."""
-    return _to_try("learning_rate", Scale(10), metric, Direction.UP, amount, because)
+    return to_try("learning_rate", Scale(10), metric, Direction.UP, amount, because)
 
 
 def looser(metric: str, amount: float) -> Prescription:
     """The usual KL penalty, where it is so strong that steps towards it would each cost a run."""
     because = "the KL penalty outweighs the reward, so the policy stays at the reference"
-    return _to_try("kl_coef", Set(USUAL), metric, Direction.UP, amount, because)
+    return to_try("kl_coef", Set(USUAL), metric, Direction.UP, amount, because)
 
 
 def tighter(run: RunHistory, metric: str, amount: float, direction: Direction = Direction.DOWN) -> Prescription:
@@ -99,7 +99,7 @@ def tighter(run: RunHistory, metric: str, amount: float, direction: Direction = 
     penalised = setting(run, "kl_coef") or run.get("kl_coef").values[:1].any()  # one or the other may be all we know
     change = Scale(4) if penalised else Set(USUAL)
     because = "a stronger pull to the reference keeps the policy where its samples still make sense"
-    return _to_try("kl_coef", change, metric, direction, amount, because)
+    return to_try("kl_coef", change, metric, direction, amount, because)
 
 
 def fewer_epochs(run: RunHistory, metric: str, amount: float) -> Prescription | None:
@@ -110,7 +110,7 @@ def fewer_epochs(run: RunHistory, metric: str, amount: float) -> Prescription | 
     if (setting(run, "update_epochs") or 1) < 2:
         return None
     because = "fewer passes over one batch keep the policy near the one that sampled it"
-    return _to_try("update_epochs", Scale(0.25), metric, Direction.DOWN, amount, because)
+    return to_try("update_epochs", Scale(0.25), metric, Direction.DOWN, amount, because)
 
 
 def smaller_updates(run: RunHistory, metric: str, amount: float, step: int) -> tuple[Prescription, ...]:
@@ -119,14 +119,14 @@ def smaller_updates(run: RunHistory, metric: str, amount: float, step: int) -> t
     `amount` is how large the metric was at `step`.
     """
     because = "smaller updates stay within the trust region"
-    first = fewer_epochs(run, metric, amount / 2) or _to_try(
+    first = fewer_epochs(run, metric, amount / 2) or to_try(
         "learning_rate", Scale(0.5), metric, Direction.DOWN, amount / 2, because
     )
     norm = setting(run, "max_grad_norm")
     if norm is not None and 0 < norm <= CLIPPED:
         return (first,)
     because = "with the gradient's norm bounded, one batch cannot undo what many have learned"
-    return (first, _to_try("max_grad_norm", Set(CLIPPED), metric, Direction.DOWN, amount / 2, because))
+    return (first, to_try("max_grad_norm", Set(CLIPPED), metric, Direction.DOWN, amount / 2, because))
 
 
 def calmer_critic(run: RunHistory, metric: str, amount: float, step: int) -> tuple[Prescription, ...]:
@@ -138,7 +138,7 @@ def calmer_critic(run: RunHistory, metric: str, amount: float, step: int) -> tup
     knob, change = (
         ("value_learning_rate", Scale(0.1)) if setting(run, "value_learning_rate") else ("vf_coef", Scale(0.5))
     )
-    return (_to_try(knob, change, metric, Direction.DOWN, amount / 2, because),)
+    return (to_try(knob, change, metric, Direction.DOWN, amount / 2, because),)
 
 
 def truer_critic(run: RunHistory, metric: str, amount: float, step: int) -> Prescription:
@@ -151,15 +151,15 @@ def truer_critic(run: RunHistory, metric: str, amount: float, step: int) -> Pres
         because = "smaller steps of the critic stop it from overshooting the returns"
         own = critic is not None or (setting(run, "vf_coef") is None and offers(run, "value_learning_rate"))
         knob = "value_learning_rate" if own else "vf_coef"
-        return _to_try(knob, Scale(0.1), metric, Direction.UP, amount, because)
+        return to_try(knob, Scale(0.1), metric, Direction.UP, amount, because)
     because = "a value head is new where the policy is not, and has to learn faster to follow the returns"
     if critic is None and not (policy and offers(run, "value_learning_rate")):
-        return _to_try("vf_coef", Scale(2), metric, Direction.UP, amount, because)
+        return to_try("vf_coef", Scale(2), metric, Direction.UP, amount, because)
     if critic is None or policy is None or critic <= OVERSHOOTING * policy:
         change = Scale(10) if critic else Set(10 * (policy or 0))
-        return _to_try("value_learning_rate", change, metric, Direction.UP, amount, because)
+        return to_try("value_learning_rate", change, metric, Direction.UP, amount, because)
     because = "smaller steps of the critic stop it from overshooting the returns"
-    return _to_try("value_learning_rate", Scale(0.1), metric, Direction.UP, amount, because)
+    return to_try("value_learning_rate", Scale(0.1), metric, Direction.UP, amount, because)
 
 
 def _thrown(run: RunHistory) -> bool:
@@ -172,13 +172,13 @@ def _thrown(run: RunHistory) -> bool:
 def warmer(metric: str, direction: Direction, amount: float) -> Prescription:
     """Sampling at temperature 1, from the distribution that is trained."""
     because = "cold sampling gives the same answer again and again, so no answer is better than another"
-    return _to_try("temperature", Set(1.0), metric, direction, amount, because)
+    return to_try("temperature", Set(1.0), metric, direction, amount, because)
 
 
 def cooler(metric: str, amount: float) -> Prescription:
     """Sampling at temperature 1, where it was hotter."""
     because = "hot sampling turns answers into noise, so good ones are too rare to learn from"
-    return _to_try("temperature", Set(1.0), metric, Direction.UP, amount, because)
+    return to_try("temperature", Set(1.0), metric, Direction.UP, amount, because)
 
 
 def larger_groups(run: RunHistory, metric: str, direction: Direction, amount: float) -> Prescription:
@@ -186,8 +186,9 @@ def larger_groups(run: RunHistory, metric: str, direction: Direction, amount: fl
     now = setting(run, "num_generations")
     change = Set(GROUP) if now is not None and now < GROUP else Scale(2)
     because = "a larger group more often holds both a good and a bad answer"
-    return _to_try("num_generations", change, metric, direction, amount, because)
+    return to_try("num_generations", change, metric, direction, amount, because)
 
 
-def _to_try(knob: str, change: Change, metric: str, direction: Direction, amount: float, because: str) -> Prescription:
+def to_try(knob: str, change: Change, metric: str, direction: Direction, amount: float, because: str) -> Prescription:
+    """`change` of `knob`, after which `metric` is to go by `amount` within half of a run."""
     return Prescription(knob, change, Hypothesis(metric, direction, amount, 0.5, because), Safety.UNSAFE)

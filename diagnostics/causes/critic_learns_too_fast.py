@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from diagnostics.finding import Hypothesis, Prescription, Scale
+from diagnostics.finding import Scale
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
-from diagnostics.remedies import FAR, THROWN, offers
+from diagnostics.remedies import FAR, THROWN, offers, to_try
 
 VALUE = ("VAL001", "VAL002", "VAL003")
 FASTER = 100.0  # times the policy's learning rate
@@ -41,10 +41,8 @@ def critic_learns_too_fast(case: Case) -> Argument | None:
         case.setting("vf_coef") is None and offers(case.run, "value_learning_rate")
     )
     because = "smaller updates let the critic settle at the returns"
-    change = Prescription(
-        "value_learning_rate" if own else "vf_coef", Scale(0.1), Hypothesis(metric, direction, amount, 0.5, because)
-    )
-    return Argument(tuple(_reasons(case)), change)
+    knob = "value_learning_rate" if own else "vf_coef"
+    return Argument(tuple(_reasons(case)), to_try(knob, Scale(0.1), metric, direction, amount, because))
 
 
 def _reasons(case: Case) -> Iterator[Reason]:

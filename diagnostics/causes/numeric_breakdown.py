@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from diagnostics.finding import Hypothesis, Prescription, Set
+from diagnostics.finding import Set
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
-from diagnostics.remedies import CLIPPED, FAR
+from diagnostics.remedies import CLIPPED, FAR, to_try
 
 
 @cause(
@@ -34,7 +34,7 @@ def numeric_breakdown(case: Case) -> Argument | None:
     metric, direction, amount = case.target("NUM001")
     because = "a gradient of bounded norm cannot throw the weights out of range in one step"
     unclipped = not case.setting("max_grad_norm")
-    change = Prescription("max_grad_norm", Set(CLIPPED), Hypothesis(metric, direction, amount, 0.5, because))
+    change = to_try("max_grad_norm", Set(CLIPPED), metric, direction, amount, because)
     advice = "train in bf16 or fp32" if case.informed.settings.get("precision") == "fp16" else ""
     return Argument(
         tuple(_reasons(case)), change if unclipped else None, advice or "look at the batch before the first NaN"

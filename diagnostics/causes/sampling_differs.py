@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from diagnostics.finding import Direction, Hypothesis, Prescription, Set
+from diagnostics.finding import Direction, Set
 from diagnostics.reasoning import Argument, Case, Reason, Weight, against, cause, supports
+from diagnostics.remedies import to_try
 
 # What follows where leaving the reference is paid for.
 PAID = (
@@ -41,9 +42,8 @@ def sampling_differs(case: Case) -> Argument | None:
         return None
     metric, _, amount = case.target("KL001")
     because = "then the KL is estimated on samples of the very distribution that it is about"
-    hypothesis = Hypothesis(metric, Direction.UP, amount, 0.5, because)
     sharpened = [knob for knob in ("top_p", "temperature") if (case.setting(knob) or 1) != 1]
-    change = Prescription(sharpened[0], Set(1.0), hypothesis) if sharpened else None
+    change = to_try(sharpened[0], Set(1.0), metric, Direction.UP, amount, because) if sharpened else None
     advice = (
         "see that sampling uses no top-p, top-k or minimum length, that log-probabilities are taken at the temperature "
         "of sampling, that padding is masked, and that dropout is off in both policies"
