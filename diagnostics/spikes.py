@@ -86,17 +86,14 @@ def in_a_row(size: Values, found: Mask, beyond: float) -> Mask:
 def spike_alarms(
     series: MetricSeries,
     seen: Spikes,
+    row: Mask,
     times: float,
     remedies: Callable[[float, int], tuple[Prescription, ...]],
-    *,
-    beyond: float,
 ) -> Iterator[Alarm]:
-    """INFO at a spike; WARNING where several come together that are `beyond` what the run's own noise reaches.
+    """INFO at a spike; WARNING at the last of a `row` of them, which is `in_a_row`'s.
 
     `remedies` are what helps against a spike of that size at that step.
     """
-    if not seen.found.any():
-        return
 
     def single(i: int) -> Told:
         return told_of_spike(series, seen, i, times, advice=(HARMLESS,))
@@ -105,7 +102,7 @@ def spike_alarms(
         return told_of_spike(series, seen, i, times, remedies(float(seen.size[i]), int(series.steps[i])))
 
     yield Alarm(Severity.INFO, series.steps, seen.found, single)
-    yield Alarm(Severity.WARNING, series.steps, in_a_row(seen.size, seen.found, beyond), several)
+    yield Alarm(Severity.WARNING, series.steps, row, several)
 
 
 def told_of_spike(

@@ -9,7 +9,7 @@ from diagnostics.finding import Evidence, Severity
 from diagnostics.remedies import smaller_updates
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.spikes import LOOKBACK, USUAL, spike_alarms, spikes
+from diagnostics.spikes import LOOKBACK, USUAL, in_a_row, spike_alarms, spikes
 from diagnostics.stats import running_median
 
 EACH = (
@@ -113,7 +113,8 @@ def approx_kl_spike(
             if not (np.abs(series.values) > low).any():
                 continue
         seen = spikes(series, times=times, deviations=deviations, floor=low)
-        yield from spike_alarms(series, seen, times, partial(smaller_updates, run, name), beyond=beyond)
+        row = in_a_row(seen.size, seen.found, beyond)
+        yield from spike_alarms(series, seen, row, times, partial(smaller_updates, run, name))
         level = running_median(np.abs(series.values), threes=2)
         level[: RECENT - 1] = np.nan
         yield Alarm(Severity.WARNING, series.steps, level > low, partial(_told, run, series, level, low))

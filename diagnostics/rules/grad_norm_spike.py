@@ -10,7 +10,7 @@ from diagnostics.progress import NOISE, REWARD, joined
 from diagnostics.remedies import smaller_updates
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Values, example
-from diagnostics.spikes import HARMLESS, LOOKBACK, USUAL, Spikes, in_a_row, spikes, told_of_spike
+from diagnostics.spikes import LOOKBACK, USUAL, Spikes, in_a_row, spike_alarms, spikes, told_of_spike
 from diagnostics.stats import MAD_TO_SIGMA, lagged, noise, running_median
 
 GRAD = "grad_norm"
@@ -102,8 +102,7 @@ def grad_norm_spike(
     with np.errstate(invalid="ignore"):
         huge = seen.found & (seen.size > unstable) & (seen.size >= exploding * seen.usual)
     row = in_a_row(seen.size, huge, beyond)
-    yield Alarm(Severity.INFO, grad.steps, seen.found, partial(_told, run, grad, seen, times, Severity.INFO))
-    yield Alarm(Severity.WARNING, grad.steps, row, partial(_told, run, grad, seen, times, Severity.WARNING))
+    yield from spike_alarms(grad, seen, row, times, partial(smaller_updates, run, GRAD))
     harmful = lagged(seen.found.astype(float), AFTER) * _fell(run, grad) > harm
     yield Alarm(Severity.WARNING, grad.steps, harmful, partial(_harm, run, grad, seen, times))
 
@@ -123,12 +122,6 @@ def _fell(run: RunHistory, grad: MetricSeries) -> Values:
     known = (grad.steps >= reward.steps[NOISE - 1]) & (scale > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known, (lagged(level, AFTER + 1) - level) / scale, np.nan)
-
-
-def _told(run: RunHistory, grad: MetricSeries, seen: Spikes, times: float, severity: Severity, i: int) -> Told:
-    if severity is Severity.INFO:
-        return told_of_spike(grad, seen, i, times, advice=(HARMLESS,))
-    return told_of_spike(grad, seen, i, times, smaller_updates(run, GRAD, float(seen.size[i]), int(grad.steps[i])))
 
 
 def _harm(run: RunHistory, grad: MetricSeries, seen: Spikes, times: float, i: int) -> Told:

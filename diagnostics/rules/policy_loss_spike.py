@@ -7,7 +7,7 @@ from diagnostics.finding import Severity
 from diagnostics.remedies import smaller_updates
 from diagnostics.rule import Alarm, Case, rule
 from diagnostics.series import RunHistory, example
-from diagnostics.spikes import LOOKBACK, USUAL, spike_alarms, spikes
+from diagnostics.spikes import LOOKBACK, USUAL, in_a_row, spike_alarms, spikes
 
 POLICY_LOSS = ("policy_loss.token", "policy_loss")
 TOTAL, VALUE_LOSS = "total_loss", "value_loss"
@@ -89,4 +89,5 @@ def policy_loss_spike(
     for name, least in judged:
         series = run.get(name)
         seen = spikes(series, times=times, deviations=deviations, floor=least)
-        yield from spike_alarms(series, seen, times, partial(smaller_updates, run, name), beyond=beyond)
+        row = in_a_row(seen.size, seen.found, beyond)
+        yield from spike_alarms(series, seen, row, times, partial(smaller_updates, run, name))

@@ -8,7 +8,7 @@ from diagnostics.progress import KL_TOKEN
 from diagnostics.remedies import calmer_critic
 from diagnostics.rule import Alarm, Case, rule
 from diagnostics.series import RunHistory, example
-from diagnostics.spikes import LOOKBACK, USUAL, spike_alarms, spikes
+from diagnostics.spikes import LOOKBACK, USUAL, in_a_row, spike_alarms, spikes
 
 VALUE_LOSS = "value_loss"
 
@@ -74,4 +74,5 @@ def value_loss_spike(
     """
     series = run.get(VALUE_LOSS)
     seen = spikes(series, times=times, deviations=deviations)
-    yield from spike_alarms(series, seen, times, partial(calmer_critic, run, VALUE_LOSS), beyond=beyond)
+    row = in_a_row(seen.size, seen.found, beyond)
+    yield from spike_alarms(series, seen, row, times, partial(calmer_critic, run, VALUE_LOSS))
