@@ -89,7 +89,7 @@ def length_collapse(
 
     ## References
     - `gone` = 0.2: house default; healthy runs whose reward paid for brevity were measured to keep 0.22 and more.
-    - `shrunk` = 0.5: house default, the share at which entropy_collapse counts length as a symptom.
+    - `shrunk` = 0.5: house default; half the length says something only beside a reward that was lost.
     - `lost` = 2.0: house default; a level of 10 points is known to a third of the noise of one.
     - `errors` = 6.0: house default; of 2,000-step runs that log the length of a single completion, exponentially
       distributed, 0.7 % reach `gone` by chance (40 % without it).
