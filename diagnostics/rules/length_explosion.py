@@ -87,8 +87,9 @@ def length_explosion(
 
     ## Meaning
     Either the mean length of the last 20 points is at least `growth` times what it was 80 points before (in a younger
-    run: that of the first 20), or `in_all` times that of the first 20, and above it by `errors` standard errors and by
-    `beyond` times what such a mean ever lost within 80 points (in the last 200); it still rises (Kendall's tau of 5
+    run: that of the first 20) and above that of the first 20, or `in_all` times that of the first 20. It is above what
+    it is compared with by `errors` standard errors and by `beyond` times what such a mean ever lost within 80 points
+    (in the last 200); it still rises (Kendall's tau of 5
     blocks of 10 points is at least `trend`), and the reward has gained no more than `climb` times the noise of one step
     since then. Or completions grow into the limit: a share of `cut` or more was truncated over the last 10
     points, and that is `more` above the share of the first 3.
