@@ -35,7 +35,6 @@ def saturation(run: RunHistory) -> Seen | None:
     since = int(reward.steps[top.nonzero()[0][0]])
     return Seen(
         f"{reward.metric} is {level[-1]:.3g}, at the top of its range since step {since}. That it stands still, that "
-        "groups "
-        "agree and that gradients vanish is success; harder prompts would give more to learn.",
+        "groups agree and that gradients vanish is success; harder prompts would give more to learn.",
         reward,
     )
