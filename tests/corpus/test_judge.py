@@ -157,6 +157,13 @@ def test_the_onset(steps, first, raised, error, right):
     assert onset.right is right
 
 
+def test_a_tenth_of_the_run_exactly_is_near():
+    onset = onset_of(
+        run(label(), 101), Wanted(frozenset({"KL001"}), steps="50-60"), [found("KL001", first=70, raised=70)]
+    )
+    assert onset is not None and onset.right
+
+
 def test_without_a_clear_label_there_is_no_onset():
     assert onset_of(run(label()), Wanted(frozenset({"KL001"}), steps="late"), [found("KL001")]) is None
     score = total({"run": judged(label("KL001"), by_code([found("KL001")]))}, [run(label("KL001"))])
@@ -180,6 +187,21 @@ def test_of_several_findings_the_nearest_tells_the_onset():
         run(label(), 1000), wanted, [found("KL002", first=0, raised=5), found("KL005", first=510, raised=540)]
     )
     assert onset is not None and (round(onset.error, 3), onset.right) == (0.01, True)
+
+
+def test_of_several_inside_the_label_the_one_nearest_its_beginning_tells_the_onset():
+    wanted = Wanted(frozenset({"KL001"}), steps="500-600")
+    onset = onset_of(
+        run(label(), 1000), wanted, [found("KL001", first=590, raised=590), found("KL001", first=510, raised=510)]
+    )
+    assert onset is not None and round(onset.error, 3) == 0.01
+
+
+def test_a_rule_answers_for_its_own_onset_alone():
+    one = run(label("KL002/KL005", steps="0-10"))
+    raised = [found("KL002"), found("KL005", first=60, raised=60)]
+    rows = by_rule({one.name: judged(one.label, by_code(raised))}, [one])
+    assert (rows["KL002"].near, rows["KL005"].near) == (1, 0)
 
 
 def test_the_error_of_the_table_is_the_median():

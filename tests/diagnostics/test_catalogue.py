@@ -11,7 +11,7 @@ from diagnostics.catalogue import catalogue, digest, here, notes
 from diagnostics.engine import diagnose, rises
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
-from diagnostics.project import Project, find, plain
+from diagnostics.project import MOST_BYTES, Project, check_files, find, plain
 from diagnostics.readers import events
 from diagnostics.rule import NotApplicable, Rule, Tuning, shipped
 from diagnostics.series import RunHistory, example
@@ -277,13 +277,37 @@ def test_a_link_does_not_lead_out_of_the_project(folder: Path, my_rules: Callabl
         here()
 
 
+@pytest.mark.parametrize("name", ["my_rules.py", "autotune.toml"])
 def test_code_of_another_user_is_not_run(
-    folder: Path, my_rules: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    name: str, folder: Path, my_rules: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     my_rules(folder)
     (folder / "autotune.toml").write_text("rule_files = ['my_rules.py']\n")
     mine = os.geteuid()
-    os.chown(folder / "my_rules.py", 4711, -1) if mine == 0 else monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    os.chown(folder / name, 4711, -1) if mine == 0 else monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
     with pytest.raises(UserError, match="belongs to another user, so no rule of it is run"):
         here()
     assert "ACME001" in here([folder / "my_rules.py"])  # a person's own word
+
+
+def test_code_of_the_administrator_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    his = Path("/etc/passwd")
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    check_files(Project(his, files=(his,)))
+
+
+def test_a_file_that_a_person_names_is_asked_for_however_the_project_writes_it(
+    folder: Path, my_rules: Callable[..., Path]
+) -> None:
+    (folder / "house").mkdir()
+    mine = my_rules(folder)
+    (folder / "autotune.toml").write_text("rule_files = ['house/../my_rules.py']\n")
+    assert "ACME001" in here([mine], diagnosed=[folder])
+
+
+def test_a_file_larger_than_a_megabyte_is_not_read(folder: Path) -> None:
+    (folder / "autotune.toml").write_text("#" * MOST_BYTES)
+    assert find(folder).file is not None
+    (folder / "autotune.toml").write_text("#" * (MOST_BYTES + 1))
+    with pytest.raises(UserError, match="is larger than a megabyte"):
+        find(folder)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from diagnostics.heldout import evaluations, known_noise, on_all, training
+from diagnostics.finding import Scale
+from diagnostics.heldout import evaluations, known_noise, on_all, shorter, training
 from diagnostics.series import RunHistory, example
 
 REWARD = "1 2 3 4 5 6 7 8 9 10"
@@ -67,3 +68,21 @@ def test_noise_of_an_evaluation_is_off_the_line_through_its_neighbours() -> None
     np.testing.assert_allclose(noise[2:], [0.0, np.sqrt(9 / 2 / 6), np.sqrt(9 / 3 / 6)])
     _, of_many = known_noise(np.arange(80.0))
     np.testing.assert_allclose(of_many[-1], 50)
+
+
+def test_the_noise_of_a_mean_is_of_as_many_points_as_it_has() -> None:
+    run = example({"reward_mean": " ".join(["0 1"] * 30), "eval_reward": "_*49 1 1 _*3 1"})
+    ((evaluation,),) = evaluations(run)
+    noise = training(run, evaluation).noise
+    assert noise[1] == 2 * noise[2]  # of one point, of four
+
+
+def test_fewer_passes_are_told_where_there_are_several_and_a_penalty_where_there_is_none() -> None:
+    def changed(**settings: float) -> list[str]:
+        return [told.knob for told in shorter(example({}, settings=settings), "eval_reward", 0.1)]
+
+    assert changed(num_train_epochs=2, kl_coef=0) == ["num_train_epochs"]
+    assert changed(num_train_epochs=1, kl_coef=0) == ["kl_coef"]
+    assert changed(num_train_epochs=1, kl_coef=0.1) == changed() == []
+    (told,) = shorter(example({}, settings={"num_train_epochs": 2}), "eval_reward", 0.1)
+    assert told.change == Scale(0.5)

@@ -36,6 +36,8 @@ def test_a_kl_that_is_zero_throughout_was_not_measured():
     assert [s.metric for s in measured(example({KL: "0*5 0.1", "kl.rollout.k1.token": "1*5"}))] == [KL]
     with pytest.raises(NotApplicable, match="not measured"):
         measured(example({KL: "0*5"}))
+    one = example({KL: "0*5", "kl.reference.k1.token": "0.1*5"})  # one of them is
+    assert {s.metric for s in measured(one)} == {KL, "kl.reference.k1.token"}
 
 
 @pytest.mark.parametrize(

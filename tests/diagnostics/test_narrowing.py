@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diagnostics.narrowing import is_far, is_short, rise, usual
+from diagnostics.narrowing import is_far, is_short, is_sudden, rise, usual
 from diagnostics.progress import progress
 from diagnostics.series import example
 
@@ -51,3 +51,9 @@ def test_the_rise_is_over_forty_points_and_of_fewer_since_the_start() -> None:
     assert climbed[60] == pytest.approx((standing.recent[60] - standing.recent[20]) / noise, rel=0.01)
     assert climbed[99] == 0.0
     assert climbed[40] == pytest.approx(standing.gain[40])
+
+
+@pytest.mark.parametrize(("left", "sudden"), [(0.45, True), (0.55, False)])
+def test_a_level_that_lost_half_at_once_is_sudden_for_forty_points(left: float, sudden: bool) -> None:
+    fell = is_sudden(np.array([1.0] * 80 + [left] * 60))
+    assert np.flatnonzero(fell).tolist() == ([*range(80, 119)] if sudden else [])

@@ -11,7 +11,7 @@ from diagnostics.catalogue import catalogue, digest, notes
 from diagnostics.engine import diagnose, rises
 from diagnostics.errors import UserError
 from diagnostics.own_rules import from_file
-from diagnostics.project import Project
+from diagnostics.project import Project, plain
 from diagnostics.rule import Catalogue, shipped
 from diagnostics.series import RunHistory, example
 from diagnostics.watch import Watch
@@ -198,9 +198,16 @@ def test_the_rules_of_an_installed_package(package: Path) -> None:
     assert digest(catalogue(Project())) != before
 
 
-def test_an_installed_package_that_is_broken_is_one_line(package: Path) -> None:
-    (package / "rules.py").write_text("import nowhere")
-    with pytest.raises(UserError, match=r"the package acme-rules has rules in acme, which cannot be loaded: Module"):
+def test_with_an_installed_package_not_all_is_as_it_comes(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(package)
+    assert not plain()
+
+
+@pytest.mark.parametrize(("text", "why"), [("import nowhere", "Module"), ("raise SystemExit(0)", "SystemExit")])
+def test_an_installed_package_that_is_broken_is_one_line(text: str, why: str, package: Path) -> None:
+    (package / "rules.py").write_text(text)
+    said = f"the package acme-rules has rules in acme, which cannot be loaded: {why}"
+    with pytest.raises(UserError, match=said):
         catalogue(Project())
 
 

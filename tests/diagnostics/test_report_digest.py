@@ -16,7 +16,7 @@ from diagnostics.finding import (
     Set,
     Severity,
 )
-from diagnostics.report.digest import remedies
+from diagnostics.report.digest import remedies, shared
 
 
 def change(made: Change, knob: str = "learning_rate") -> Prescription:
@@ -96,3 +96,15 @@ def test_a_longer_limit_is_not_told_where_the_text_grows_without_end():
     assert told(cut, grows) == {"LEN001": (0, ("LEN003",)), "LEN003": (1, ())}
     assert told(cut)["LEN001"] == (1, ())
     assert told(cut, replace(grows, severity=Severity.INFO))["LEN001"] == (1, ())
+
+
+def test_a_longer_limit_is_the_causes_where_a_cause_explains_the_cut():
+    cut, grows = finding("LEN001", change(Scale(2), "max_completion_length")), finding("LEN003", SLOWER, step=20)
+    explains = replace(CAUSE, chain=(Link("LEN001", "", 10),))
+    assert told(cut, grows, causes=(explains,))["LEN001"] == (0, ("CAUSE 1",))
+
+
+def test_causes_that_advise_differently_are_told_each():
+    other = replace(CAUSE, advice="Look at the prompts.", segment=2)
+    assert shared((CAUSE, other)) == ((CAUSE,), (other,))
+    assert shared((CAUSE, replace(CAUSE, segment=2))) == ((CAUSE, replace(CAUSE, segment=2)),)

@@ -28,6 +28,7 @@ def test_the_splits_hold_every_pair_of_terms_once() -> None:
         ("(heart)OR(insulin)", 0.0),  # an operator is a word of its own
         (" ( heart ) and ( insulin )", 0.2),
         ("", 0.0),
+        (" ( heart ) AND ()", 0.3),  # five words, and a clause of nothing
         (" AND" * 29, 0.5),
         (" AND" * 30, 0.3),
     ],
