@@ -34,7 +34,6 @@ def entropy_decline(run: RunHistory) -> Seen | None:
         return None
     return Seen(
         f"{entropy.metric} went from {start:.3g} to {end:.3g} while the reward gained {standing.gain[-1]:.1f} times "
-        "its "
-        "noise: a policy that learns what is right is less uncertain.",
+        "its noise: a policy that learns what is right is less uncertain.",
         entropy,
     )

@@ -40,8 +40,7 @@ def isolated_kl_spikes(run: RunHistory) -> Seen | None:
     return Seen(
         f"{kl.metric} is {usual:.2g} at the median and far above it at {points}, {kl.values[highest]:.2g} at step "
         f"{kl.steps[highest]}, and back at the next. One unlikely token can do that to this estimate; the policy has "
-        "not "
-        "moved.",
+        "not moved.",
         MetricSeries(kl.metric, kl.steps[spikes], kl.values[spikes]),
     )
 

@@ -26,7 +26,6 @@ def nothing_clipped(run: RunHistory) -> Seen | None:
         return None
     return Seen(
         f"{clipped.metric} is 0 at all {len(clipped)} points: with one update on each batch the ratio is 1 for every "
-        "token, "
-        "and nothing can be clipped.",
+        "token, and nothing can be clipped.",
         clipped,
     )

@@ -35,8 +35,7 @@ def policy_loss_near_zero(run: RunHistory) -> Seen | None:
         f"{loss.metric} is {np.median(loss.values):.2g} at the median. Advantages within a group sum to zero, and "
         "the ratio "
         "is 1 on a fresh batch: the value of the loss is about zero whatever is learned, only its gradient is not. "
-        "Watch "
-        "the reward instead.",
+        "Watch the reward instead.",
         loss,
     )
 

@@ -31,7 +31,6 @@ def rollout_kl_below_zero(run: RunHistory) -> Seen | None:
     below = int((kl.values < 0).sum())
     return Seen(
         f"{kl.metric} is below zero at {below} of {len(kl)} points, {np.min(kl.values):.2g} at the lowest. It is a "
-        "mean of "
-        "log-ratios on one batch, near zero and of either sign.",
+        "mean of log-ratios on one batch, near zero and of either sign.",
         kl,
     )
