@@ -243,6 +243,7 @@ def test_what_the_log_says_of_settings_counts_where_they_are_not_known_otherwise
     metrics = {"kl_coef": "0*100", K3: "0*100", REWARD: RISES}
     assert told("ENT001@50", metrics) == ["kl_penalty_missing"]
     assert told("ENT001@50", metrics, kl_coef=0.1) == []
+    assert told("ENT001@50", metrics | {"kl_coef": "0.1*50 0*50"}) == []  # its peak counts
 
 
 def test_a_knob_that_was_raised_before_speaks_for_its_cause():
@@ -252,6 +253,7 @@ def test_a_knob_that_was_raised_before_speaks_for_its_cause():
     (cause,) = causes(found("KL002@50"), raised)
     assert "learning_rate was raised to 0.001 at step 45" in cause.speaks_for
     assert causes(found("KL002@50"), replace(run, knobs=((45, "learning_rate", 1e-6),))) == ()
+    assert causes(found("KL002@50"), replace(run, knobs=((50, "learning_rate", 1e-3),))) != ()
     assert causes(found("KL002@50"), replace(run, knobs=((60, "learning_rate", 1e-3),))) == ()
 
 

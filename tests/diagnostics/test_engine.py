@@ -281,6 +281,8 @@ def test_settings_that_can_be_none_are_unknown(value):
 
 # ---- logs of several segments
 
+SHORT = example({"reward_mean": "0.5*3"})
+
 
 def test_segments_are_judged_each_by_itself_and_told_in_one_report():
     collapse = {"reward_mean": "0.5~0.02*40 0.9~0.02*40 0.1~0.02*40"}
@@ -296,6 +298,12 @@ def test_segments_are_judged_each_by_itself_and_told_in_one_report():
     assert "RWD002" not in {s.code for s in report.skips}  # too short to be judged in the first, judged in the second
     assert {s.code for s in report.skips} == {s.code for s in alone.skips}
     assert [f.severity for f in report.findings] == sorted((f.severity for f in report.findings), reverse=True)
+
+
+def test_what_no_segment_could_judge_is_told_of_the_longest():
+    longest = example({"reward_mean": "0.5*40", "kl.reference.k3.token": "0*40"})
+    for report in (diagnose([longest, replace(SHORT, segment=2)]), diagnose([SHORT, replace(longest, segment=2)])):
+        assert "not measured" in {s.code: s.reason for s in report.skips}["KL001"]
 
 
 def test_settings_are_judged_once_in_a_log_of_several_segments():

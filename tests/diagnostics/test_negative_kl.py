@@ -35,6 +35,7 @@ TABLE = [
     ({UNKNOWN: "0.1*10 0-0.01~0.002*30"} | LEARNS, {}, "log and settings do not tell which", []),  # it was positive
     ({UNKNOWN: "0-0.01~0.002*40"} | FLAT, {}, "two passes that differ", []),
     ({K3: "0.02~0.002*20 -0.05~0.005*20"}, {}, "another estimator than k3", []),
+    ({"kl.reference.k3.sequence": "0.02~0.002*20 -0.05~0.005*20"}, {}, "another estimator than k3", []),
 ]
 
 

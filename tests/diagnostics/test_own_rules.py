@@ -147,6 +147,14 @@ def test_a_rule_that_fails_is_skipped_with_the_reason_and_the_report_goes_on(
     assert reasons == {skip.code: skip.reason for skip in alone.skips}
 
 
+def test_a_rule_that_says_it_cannot_judge_has_no_fault(tmp_path: Path, my_rules: Rules) -> None:
+    says = (
+        "    from diagnostics.rule import NotApplicable\n    raise NotApplicable('the scorer is new')\n    yield Alarm("
+    )
+    report = diagnose(SICK, with_file(my_rules(tmp_path, ("    yield Alarm(", says))))
+    assert {skip.code: skip.reason for skip in report.skips}["ACME001"] == "the scorer is new"
+
+
 def test_a_rule_that_failed_once_while_the_run_grew_is_not_forgotten(tmp_path: Path, my_rules: Rules) -> None:
     early = ("    yield Alarm(", "    reward.values[3]\n    yield Alarm(")
     watch = Watch(rules=with_file(my_rules(tmp_path, early)))

@@ -6,7 +6,7 @@ import pytest
 from diagnostics.engine import rises
 from diagnostics.rule import all_rules
 from diagnostics.series import example
-from diagnostics.spikes import crowded, in_a_row, spikes
+from diagnostics.spikes import crowded, in_a_row, spikes, told_of_spike
 from diagnostics.stats import running_median
 
 
@@ -51,6 +51,14 @@ def test_the_sign_does_not_matter_and_nothing_stands_out_of_zero():
     assert found("-1 1 " * 15 + "-9 1 -1") == [30]
     assert found("-2*30 -9 -2*5") == [30]
     assert found("0*30 9 0*5") == []
+
+
+def test_a_spike_is_the_last_of_those_within_thirty_points():
+    series = example({"m": "1*30 9 1*29 9 1 9"})["m"]
+    seen = spikes(series, times=3.0, deviations=8.0)
+    told = [told_of_spike(series, seen, i, 3.0) for i in (30, 60, 62)]
+    assert [t.first_step for t in told] == [30, 60, 60]
+    assert told[2].message.endswith("the last of 2 spikes since step 60")
 
 
 def test_what_is_not_finite_breaks_nothing():
