@@ -22,6 +22,7 @@ from diagnostics.report import terminal
 from diagnostics.report.json import render
 from diagnostics.rule import Alarm, NotApplicable, Told, all_rules, rule
 from diagnostics.series import MetricSeries, RunHistory, example
+from diagnostics.stats import lagged
 from diagnostics.watch import Watch
 
 RULES = all_rules()
@@ -337,3 +338,34 @@ def test_a_long_run_is_checked_every_few_steps_and_says_the_same():
     gaps = [later - earlier for earlier, later in itertools.pairwise(checks)]
     assert gaps[:90] == [1] * 90
     assert max(gaps) == gaps[-2] == 8
+
+
+@pytest.mark.parametrize("at", range(9_480, 9_488))
+def test_of_several_steps_checked_at_once_the_first_is_seen_as_far_back_as_the_last(at: int):
+    def look(run: RunHistory):
+        """A level of 1 three points ago."""
+        grad = run["grad_norm"]
+        yield Alarm(Severity.INFO, grad.steps, lagged(grad.values, 3) >= 1, lambda i: Told("", int(grad.steps[i]), ()))
+
+    watch = Watch(rules={"TST001": _rule(look, lookback=3)})
+    watch.load(example({"grad_norm": "0*9400"}))
+    for step in range(9_400, 9_500):
+        watch.add(step, {"grad_norm": float(step == at)})
+    watch.close()
+    assert [f.raised_at for f in watch.raised] == [at + 3]
+
+
+def test_beside_a_rare_metric_a_watch_sees_as_far_back_as_that_reaches():
+    seen: list[list[int]] = []
+
+    def look(run: RunHistory):
+        """Remembers what it was shown."""
+        seen.append(run["grad_norm"].steps.tolist())
+        return ()
+
+    both = rule("TST001", Severity.FATAL, needs=["grad_norm", "eval_reward"], fires=[], quiet=[], lookback=3)(look)
+    watch = Watch(rules={"TST001": both})
+    for step in range(52):
+        watch.add(step, {"grad_norm": 0.0} | ({} if step % 10 else {"eval_reward": 0.0}))
+    watch.close()
+    assert seen[-2:] == [[*range(10, 51)], [48, 49, 50, 51]]  # five of the rare one; four by itself at the end
