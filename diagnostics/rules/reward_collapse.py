@@ -43,6 +43,7 @@ WAVES = " ".join(f"{level}~0.02*10" for level in (1, 1.06, 0.94, 1.06, 1.06, 0.9
         Case(example({REWARD: "-0.6 -0.55 -0.5 -0.2 -0.2 -0.42 -0.65*60"}), "warning@39"),  # good up to the fifth point
         Case(example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.3~0.1*80 0~0.1*30"}), "error@128"),  # good 90 points ago
         Case(example({REWARD: f"{WAVES} -0.2~0.02*20"}), "warning@96"),  # waves, and then far below them all
+        Case(example({REWARD: f"{WAVES} 0.65~0.02*20"}), "warning@94"),  # three times as far as they went
         Case(example({REWARD: "0.1~0.1*20 0.9~0.1*20 0.9-0.0057~0.1*105 0~0.1*30"}), "error@152"),  # slowly at first
     ],
     quiet=[
@@ -50,6 +51,7 @@ WAVES = " ".join(f"{level}~0.02*10" for level in (1, 1.06, 0.94, 1.06, 1.06, 0.9
         example({REWARD: "0.5~0.1*60 0.27~0.1*60"}),  # lower, but within what noise of this size does
         example({REWARD: "0.3~0.3*200"}),  # noise alone
         example({REWARD: WAVES}),  # lower than it has been, as often before
+        example({REWARD: f"{WAVES} 0.88~0.02*20"}),  # lower than ever, by a wave and a half
         example({REWARD: "-0.65 -0.6 -0.55 -0.5 -0.42 -0.2 -0.2 -0.65*60"}),  # good from the sixth point on only
         example({REWARD: "1~0.02*10 1.1~0.02*10 0.98~0.02*10 1.08~0.02*10 1~0.02*10"}),  # waves, not known for it yet
         example({REWARD: "0.5 0*80"}),  # a lucky first step

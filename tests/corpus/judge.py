@@ -73,7 +73,7 @@ class Onset:
     """Of something found: how far its first step is from where the label begins, and whether that is right.
 
     `error` is a share of the run. It is right where the stretch from `first_step` to `raised_at` touches the labelled
-    range or is nearer to it than a tenth of the run.
+    range or is no further from it than a tenth of the run.
     """
 
     error: float
