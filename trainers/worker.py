@@ -44,7 +44,8 @@ HEAVY = (
     "trainers.grpo",
     "trainers.rewards",
     "trainers.tasks.arithmetic",
-    "trainers.tasks.query",
+    "trainers.tasks.boolean_query",
+    "trainers.tasks.short_query",
     "transformers.models.qwen2.modeling_qwen2",
     "transformers.models.qwen2.tokenization_qwen2",
 )

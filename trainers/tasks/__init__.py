@@ -34,9 +34,12 @@ class Task:
 
 
 def built_in(name: str) -> Task:
-    """The task of the file `trainers/tasks/<name>.py`, made by its `task()`; UserError names those there are."""
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    if name not in names:
-        raise UserError(f"there is no built-in task {name!r}", f"Choose one of {', '.join(names)}.")
-    task: Task = importlib.import_module(f"{__name__}.{name}").task()
+    """The task called `name`, made by the `task()` of its file here; UserError names those there are.
+
+    A name has hyphens where the file's has underscores: `boolean-query` is `trainers/tasks/boolean_query.py`.
+    """
+    modules = {module.name.replace("_", "-"): module.name for module in pkgutil.iter_modules(__path__)}
+    if name not in modules:
+        raise UserError(f"there is no built-in task {name!r}", f"Choose one of {', '.join(modules)}.")
+    task: Task = importlib.import_module(f"{__name__}.{modules[name]}").task()
     return task
