@@ -16,6 +16,7 @@ from diagnostics.metrics import knobs
 
 VERSION = 1
 CONFIG_FILE = "config.json"
+ALGORITHMS = ("grpo", "ppo")
 
 Knob = float | int | str
 
@@ -28,7 +29,7 @@ class TrialSpec:
     to TRL's config untouched (vLLM, bf16, report_to, ...) and wins over everything said here.
     """
 
-    algorithm: str = "grpo"
+    algorithm: str = "grpo"  # one of ALGORITHMS
     knobs: Mapping[str, Knob] = field(default_factory=dict)
     seed: int = 0
     task: str | None = None
@@ -49,6 +50,8 @@ class TrialSpec:
     trl: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise UserError(f"there is no algorithm {self.algorithm!r}", f"Choose one of {', '.join(ALGORITHMS)}.")
         unknown = set(self.knobs) - set(knobs())
         if unknown:
             raise UserError(f"unknown knob {', '.join(sorted(unknown))}", f"The knobs are {', '.join(knobs())}.")

@@ -46,7 +46,7 @@ def test_a_folder_imports_only_what_lies_below_it(path: Path) -> None:
     [
         ("diagnostics", "def f():\n    import autotune.cli"),
         ("diagnostics", "from studies import spec"),
-        ("studies", "from trainers.grpo import train"),
+        ("studies", "from trainers.build import train"),
         ("trainers", "from studies.spec import StudySpec"),
         ("trainers", "import studies"),
         ("tui", "import trainers"),

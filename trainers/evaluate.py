@@ -98,7 +98,7 @@ class Evaluator(TrainerCallback):
             lost = {f"{name}_reward{how}": math.nan for name in names for how in ("", "_greedy")}
             self._recorder.add(lost)
             return
-        rollout = self._recorder.rollout
+        rollout = self._recorder.meter.last
         chosen = range(0, len(rollout.prompts), max(1, len(rollout.prompts) // SAMPLES))
         for i in chosen[:SAMPLES]:
             said = {"prompt": rollout.prompts[i], "completion": rollout.completions[i]}

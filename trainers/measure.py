@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,14 +39,13 @@ def group_statistics(rewards: NDArray[np.float64], bounds: tuple[float, float] |
         metrics["reward_mean"] = float(scored.mean())
     if len(scored) > 1:
         metrics["reward_std.batch"] = float(scored.std(ddof=1))
-    if len(groups):
+    if len(groups) and groups.shape[1] > 1:  # one completion has no best and no spread
         best, worst = groups.max(axis=1), groups.min(axis=1)
         flat = best == worst
         metrics["reward_best_of_n"] = float(best.mean())
         metrics["reward_worst_of_n"] = float(worst.mean())
         metrics["zero_std_share"] = float(flat.mean())
-        if groups.shape[1] > 1:
-            metrics["reward_std.group"] = float(groups.std(axis=1, ddof=1).mean())
+        metrics["reward_std.group"] = float(groups.std(axis=1, ddof=1).mean())
         if bounds is not None:
             low, high = np.float32(bounds[0]), np.float32(bounds[1])  # as exact as TRL's float32 rewards can be
             metrics["zero_std_share_ceiling"] = float((flat & (worst >= high)).mean())
@@ -119,15 +120,26 @@ def averages(sums: Mapping[str, Tensor], total: Callable[[Tensor], Tensor]) -> M
     return {name: value / (completions if name.endswith(".sequence") else tokens) for name, value in values.items()}
 
 
+@dataclass(slots=True)
+class Sampled:
+    """The completions that this process sampled last, with their raw rewards."""
+
+    prompts: Sequence[Any] = ()
+    completions: Sequence[Any] = ()
+    rewards: Sequence[float] = ()
+
+
 class Meter:
     """Gathers one step of a trainer: any number of rollouts and micro-batches."""
 
     def __init__(self, reward_bounds: tuple[float, float] | None = None) -> None:
-        self._bounds = reward_bounds
+        self.reward_bounds = reward_bounds
+        self.last = Sampled()
         self.generated = 0  # completions, over the whole run
         self._rewards: list[NDArray[np.float64]] = []
         self._hashes: list[NDArray[np.int64]] = []
         self._sums: dict[str, Tensor] = {}
+        self._noted: Metrics = {}
         self.seconds: Counter[str] = Counter()
 
     def rollout(self, rewards: NDArray[np.float64], hashes: NDArray[np.int64]) -> None:
@@ -141,13 +153,19 @@ class Meter:
         for name, value in sums.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Canonical metrics of the step that are the same in all processes already."""
+        self._noted |= metrics
+
     def read(self, total: Callable[[Tensor], Tensor]) -> Metrics:
         """The step's canonical metrics, after which the next step begins. `total` as in `averages`."""
-        metrics = averages(self._sums, total) if self._sums else {}
+        metrics = self._noted | (averages(self._sums, total) if self._sums else {})
         if self._rewards:
-            metrics |= group_statistics(np.concatenate(self._rewards), self._bounds)
-            metrics["unique_share"] = unique_share(np.concatenate(self._hashes))
+            rewards, hashes = np.concatenate(self._rewards), np.concatenate(self._hashes)
+            metrics |= group_statistics(rewards, self.reward_bounds)
+            if hashes.shape[1] > 1:
+                metrics["unique_share"] = unique_share(hashes)
         metrics["completions_generated"] = float(self.generated)
         metrics |= {name: float(seconds) for name, seconds in self.seconds.items()}
-        self._rewards, self._hashes, self._sums, self.seconds = [], [], {}, Counter()
+        self._rewards, self._hashes, self._sums, self._noted, self.seconds = [], [], {}, {}, Counter()
         return metrics

@@ -28,8 +28,13 @@ from diagnostics.text import visible
 from diagnostics.vocabulary import parse_version, vocabulary
 from diagnostics.watch import Watch
 
-GRPO = "trl-grpo"
-_FRAMEWORKS = {"GRPOConfig": GRPO, "RLOOConfig": "trl-rloo"}  # by the class of TRL that the arguments are made of
+GRPO, PPO = "trl-grpo", "autotune-ppo"
+# By the class that the arguments are made of, ours or TRL's.
+_FRAMEWORKS = {
+    ("trainers", "PPOConfig"): PPO,
+    ("trl", "GRPOConfig"): GRPO,
+    ("trl", "RLOOConfig"): "trl-rloo",
+}
 _MEASURED_BETTER = {"kl.reference.unknown.token": "kl.reference.k3.token"}  # TRL's, and ours of the same tokens
 
 
@@ -201,10 +206,10 @@ class Recorder(TrainerCallback):
 def framework_of(args: TrainingArguments) -> tuple[str, str]:
     """The vocabulary that speaks of a trainer with these arguments, and the version of the package behind it."""
     for kind in type(args).__mro__:
-        if kind.__name__ in _FRAMEWORKS and kind.__module__.partition(".")[0] == "trl":
+        if (kind.__module__.partition(".")[0], kind.__name__) in _FRAMEWORKS:
             import trl
 
-            return _FRAMEWORKS[kind.__name__], trl.__version__
+            return _FRAMEWORKS[kind.__module__.partition(".")[0], kind.__name__], trl.__version__
     return "transformers", transformers.__version__
 
 

@@ -177,12 +177,10 @@ def _run(
 
 def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, stop: Stop) -> Instruments:
     """The recorder of a trial, whose trainer is ready to train and to tell of it."""
-    if spec.algorithm != "grpo":
-        raise UserError(f"there is no algorithm {spec.algorithm!r}", "Choose grpo.")
     from accelerate import PartialState
 
+    from trainers.build import build, steps_per_rollout
     from trainers.evaluate import Evaluator
-    from trainers.grpo import build, steps_per_rollout
     from trainers.instrument import instrument
 
     with PartialState().main_process_first():  # which makes the model of a built-in task, for all

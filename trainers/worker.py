@@ -41,7 +41,7 @@ HEAVY = (
     "diagnostics.watch",
     "trainers.data",
     "trainers.evaluate",
-    "trainers.grpo",
+    "trainers.build",
     "trainers.rewards",
     "trainers.tasks.arithmetic",
     "trainers.tasks.boolean_query",

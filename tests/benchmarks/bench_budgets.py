@@ -95,7 +95,7 @@ def overhead(steps: int, pairs: int) -> float:
 
     from diagnostics.events import EventLog
     from studies.trial import TrialSpec
-    from trainers.grpo import build
+    from trainers.build import build
     from trainers.instrument import instrument
     from trainers.run import task_of
 

@@ -33,7 +33,7 @@ def main() -> None:
 
     from studies.trial import TrialSpec
     from trainers.callback import AutotuneCallback
-    from trainers.grpo import build
+    from trainers.build import build
     from trainers.run import task_of
 
     transformers.utils.logging.disable_progress_bar()

@@ -9,7 +9,7 @@ import pytest
 
 from diagnostics.errors import UserError
 from studies.trial import TrialSpec
-from trainers.grpo import configure, steps_per_rollout
+from trainers.build import configure, steps_per_rollout
 from trainers.tasks import Task
 
 TASK = Task(

@@ -1,10 +1,10 @@
-"""A trial as TRL's GRPOTrainer: settings under TRL's names, and nothing of TRL's own taken away."""
+"""A trial as TRL's GRPOTrainer or our PPOTrainer: settings under their names, and nothing of TRL's own taken away."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,27 @@ from diagnostics.vocabulary import parse_version, vocabulary
 from diagnostics.watch import Watch
 from studies.trial import TrialSpec
 from trainers.models import load_tokenizer, lora, wants_bf16
-from trainers.recorder import GRPO, canonical_settings
+from trainers.ppo import PPOConfig, PPOTrainer
+from trainers.recorder import GRPO, PPO, canonical_settings
 from trainers.tasks import Task
 
 
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """What trains, by what settings, and the vocabulary that these are named in."""
+
+    trainer: type[GRPOTrainer]
+    config: type[GRPOConfig]
+    framework: str
+
+
+ALGORITHMS = {"grpo": Algorithm(GRPOTrainer, GRPOConfig, GRPO), "ppo": Algorithm(PPOTrainer, PPOConfig, PPO)}
+
+
 def build(spec: TrialSpec, task: Task, output: Path) -> GRPOTrainer:
-    """The trainer of a trial; what TRL writes goes to `output`. UserError where TRL refuses the settings."""
+    """The trainer of a trial; what TRL writes goes to `output`. UserError where the settings are refused."""
     config = configure(spec, task, output)
-    trainer = GRPOTrainer(
+    trainer = ALGORITHMS[spec.algorithm].trainer(
         model=task.model,
         reward_funcs=task.reward,
         args=config,
@@ -51,6 +64,7 @@ def configure(spec: TrialSpec, task: Task, output: Path) -> GRPOConfig:
     However the batch is split over devices and accumulation, one rollout has batch_size completions, and the number of
     steps follows from the budget in completions.
     """
+    algorithm = ALGORITHMS[spec.algorithm]
     longest = min(spec.max_completion_length, task.max_completion_length or spec.max_completion_length)
     options: dict[str, Any] = {
         "output_dir": str(output),
@@ -67,7 +81,7 @@ def configure(spec: TrialSpec, task: Task, output: Path) -> GRPOConfig:
         "report_to": "none",
         "disable_tqdm": True,
         **(task.trl or {}),
-        **_knobs(spec),
+        **_knobs(spec, algorithm),
     }
     batch = spec.trl.get("generation_batch_size") or options["generation_batch_size"]
     options |= _split(int(batch), spec.trl)
@@ -75,10 +89,10 @@ def configure(spec: TrialSpec, task: Task, output: Path) -> GRPOConfig:
     if spec.trl.get("steps_per_generation") is not None:
         options["generation_batch_size"] = None  # TRL takes one of the two, and derives the other
     try:
-        _lint(options, spec, task)
-        config = GRPOConfig(**options)
+        _lint(options, spec, task, algorithm)
+        config = algorithm.config(**options)
     except (TypeError, ValueError) as error:
-        reason = str(error).removeprefix("GRPOConfig.__init__() ").rstrip(".")
+        reason = str(error).removeprefix(f"{algorithm.config.__name__}.__init__() ").rstrip(".")
         raise UserError(f"TRL refuses the settings: {reason}", "Change the knob, or the option under trl.") from error
     if config.max_steps <= 0:
         rollouts = max(1, spec.completions // config.generation_batch_size)
@@ -91,14 +105,15 @@ def steps_per_rollout(config: GRPOConfig) -> float:
     return config.num_iterations * config.steps_per_generation / config.gradient_accumulation_steps
 
 
-def _lint(options: Mapping[str, Any], spec: TrialSpec, task: Task) -> None:
-    """UserError for the first lint that forbids these options of TRL's config."""
-    defaults = {f.name: f.default for f in fields(GRPOConfig) if f.default is not MISSING}
+def _lint(options: Mapping[str, Any], spec: TrialSpec, task: Task, algorithm: Algorithm) -> None:
+    """UserError for the first lint that forbids these options of the config."""
+    defaults = {f.name: f.default for f in fields(algorithm.config) if f.default is not MISSING}
     options = defaults | dict(options)
     if options["generation_batch_size"] is None:
         each = options["per_device_train_batch_size"] * PartialState().num_processes
         options["generation_batch_size"] = each * options["steps_per_generation"]
-    settings = canonical_settings(GRPO, trl.__version__, options, [row["prompt"] for row in task.train])
+    prompts = [row["prompt"] for row in task.train]
+    settings = canonical_settings(algorithm.framework, trl.__version__, options, prompts)
     settings["peft"] = spec.lora_rank is not None
     findings = Watch(settings=settings, rules=here()).lint()
     refused = [finding for finding in findings if finding.severity >= Severity.ERROR]
@@ -109,9 +124,9 @@ def _lint(options: Mapping[str, Any], spec: TrialSpec, task: Task) -> None:
         raise UserError(f"{finding.code} {finding.name}: {finding.message}", f"Try {advice}." if advice else "")
 
 
-def _knobs(spec: TrialSpec) -> dict[str, Any]:
-    """The knobs under TRL's names."""
-    words, version = vocabulary(GRPO), parse_version(trl.__version__)
+def _knobs(spec: TrialSpec, algorithm: Algorithm) -> dict[str, Any]:
+    """The knobs under the config's names."""
+    words, version = vocabulary(algorithm.framework), parse_version(trl.__version__)
     options: dict[str, Any] = {}
     for knob, value in spec.knobs.items():
         name = words.spoken(knob, version)
@@ -122,25 +137,32 @@ def _knobs(spec: TrialSpec) -> dict[str, Any]:
             )
         if knob == "reward_weight":
             options["reward_weights"] = [float(value)]
-        elif name in GRPOConfig.__dataclass_fields__:
+        elif name in algorithm.config.__dataclass_fields__:
             options[name] = value
         else:
-            raise UserError(f"the knob {knob} means nothing to GRPO", "Take it out of the space.")
+            raise UserError(f"the knob {knob} means nothing to {spec.algorithm.upper()}", "Take it out of the space.")
     return options
 
 
 def _split(batch: int, given: Mapping[str, Any]) -> dict[str, int]:
-    """Completions per device and accumulation steps, so that a rollout is used up in one optimizer step."""
-    processes = PartialState().num_processes
+    """Completions per device and accumulation steps, so that a rollout is used up in one pass of optimizer steps.
+
+    Of these there is one, and with PPO one for each mini-batch.
+    """
+    processes, mini_batches = PartialState().num_processes, int(given.get("num_mini_batches") or 1)
     parts = int(given.get("steps_per_generation") or given.get("gradient_accumulation_steps") or 1)
-    per_device = int(given.get("per_device_train_batch_size") or batch // (processes * parts))
-    if per_device < 1 or batch % (processes * per_device):
+    each = batch // mini_batches
+    per_device = int(given.get("per_device_train_batch_size") or each // (processes * parts))
+    if per_device < 1 or batch % mini_batches or each % (processes * per_device):
+        ways = f"over {processes} processes in batches of {per_device}"
         raise UserError(
-            f"{batch} completions cannot be split over {processes} processes in batches of {per_device}",
-            "Make batch_size a multiple of the processes, the batch per device and the accumulation steps.",
+            f"{batch} completions cannot be split "
+            + (f"into {mini_batches} mini-batches " if mini_batches > 1 else "")
+            + ways,
+            "Make batch_size a multiple of processes, batch per device, accumulation steps and mini-batches.",
         )
     return {
         "per_device_train_batch_size": per_device,
-        "gradient_accumulation_steps": batch // (processes * per_device),
+        "gradient_accumulation_steps": each // (processes * per_device),
         "per_device_eval_batch_size": batch // processes,  # what one device samples at a time in training, too
     }
