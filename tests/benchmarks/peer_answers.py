@@ -6,7 +6,6 @@ import json
 import statistics
 import subprocess
 import time
-import venv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import planted
 import table_planted
+from environments import made
 from labels import Label
 from peer_runs import Case, healthy, rows, settings
 from peers import FINISHED, ITS_OWN, LIVE, PEERS
@@ -63,15 +63,8 @@ class Heard:
 def environment(folder: Path, tool: str) -> Path:
     """The Python of the environment with `tool`, made where there is none."""
     peer = PEERS[tool]
-    home = folder / f"{peer.package}-{peer.version}"
-    python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        venv.create(home, with_pip=True, clear=True)
-        package = f"{peer.package}[{peer.extra}]" if peer.extra else peer.package
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, f"{package}=={peer.version}"], check=True)
-        (home / "ready").touch()
-    return python
+    package = f"{peer.package}[{peer.extra}]" if peer.extra else peer.package
+    return made(folder / f"{peer.package}-{peer.version}", [f"{package}=={peer.version}"])
 
 
 @dataclass(frozen=True, slots=True)
