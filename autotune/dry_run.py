@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from autotune import preflight
 from autotune.extras import require
 from autotune.search import hide_password, pruner, sampler
 from diagnostics.errors import UserError
@@ -23,12 +24,13 @@ def dry_run(spec: StudySpec, how: Search, runs: Path) -> list[str]:
 
     Nothing is trained and nothing is written. The time is that of the latest study in `runs` that trained the same
     thing; without one it is unknown, and only what a second per step comes to is said. UserError where the study could
-    not start: a sampler or pruner that there is none of.
+    not start: a sampler or pruner that there is none of, settings that no trial could train with.
     """
     require("optuna")
     sampler(how.sampler, spec.seed)
     pruner(how.pruner)
-    return [*_what(spec), *_search(how), *_cost(spec, how, runs)]
+    warned = [f"its settings alone tell: {line}" for line in preflight.check(spec)]
+    return [*_what(spec), *_search(how), *_cost(spec, how, runs), *warned]
 
 
 def _what(spec: StudySpec) -> Iterator[str]:

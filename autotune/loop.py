@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from autotune import journal, recovery
+from autotune import journal, preflight, recovery
 from autotune.ignored import ignored_knobs
 from autotune.launch import Launcher, Running
 from autotune.ledger import Ledger
@@ -123,7 +123,7 @@ class _Loop:
             if self._study.trials or self._ledger.trials():
                 self._take_up()
             else:
-                for text in command.notes(self._spec):
+                for text in (*command.notes(self._spec), *preflight.check(self._spec)):
                     self._note(text)
             while True:
                 self._answer_requests()

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
 
 from trainers.measure import Meter, Sampled, completion_hashes, loss_sums, weighted
+from trainers.seams import GRPOTrainer
 
 _CLIPPED_LOSSES = {"grpo", "bnpo", "dr_grpo", "dapo", "luspo"}  # the others have no clipped surrogate
 

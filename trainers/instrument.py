@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
-from trl import GRPOTrainer
 
 from diagnostics.events import Emit, MetricsLogged, Outcome
 from diagnostics.finding import Severity
@@ -22,6 +21,7 @@ from trainers.attach import attach_loss, attach_sampling
 from trainers.measure import Meter
 from trainers.ppo import PPOTrainer
 from trainers.recorder import Recorder, Stop
+from trainers.seams import GRPOTrainer
 
 DIVERGED = "the policy's probabilities are not finite: it has diverged"
 # What torch says when it samples from such on a CPU. On a GPU a kernel asserts it without saying what, as it does for

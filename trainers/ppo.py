@@ -22,9 +22,6 @@ from accelerate.utils import is_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-from trl import GRPOTrainer
-from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import add_fused_lm_head
 
 from trainers import losses, measure_ppo
 from trainers.attach import attach_sampling
@@ -32,6 +29,7 @@ from trainers.kl_controller import KLController
 from trainers.measure import Meter, loss_sums, weighted
 from trainers.ppo_config import PPOConfig
 from trainers.resume import align
+from trainers.seams import GRPOTrainer, add_fused_lm_head, disable_gradient_checkpointing
 from trainers.value_head import NAME, Scorer, add_value_head, hidden, split_state
 
 VALUE_HEAD_FILE = "value_head.safetensors"

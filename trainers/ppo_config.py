@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from trl import GRPOConfig
+from trainers import ppo_limits
+from trainers.seams import GRPOConfig
 
-from trainers.losses import KL_ESTIMATORS
-
-_KL_CONTROLLERS = ("fixed", "adaptive")
 # What PPO calls by its own name, and what GRPOTrainer reads.
 _ALIASES = {"num_ppo_epochs": "num_iterations", "cliprange": "epsilon", "kl_coef": "beta"}
 _OF_GRPO = (
@@ -111,35 +109,7 @@ class PPOConfig(GRPOConfig):
         for name in _OF_GRPO:
             if getattr(self, name) != _default(name):
                 raise ValueError(f"{name} is GRPO's and means nothing to PPO")
-        for name in ("num_ppo_epochs", "num_mini_batches", "num_generations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: at least 1 is needed")
-        for name in ("kl_coef", "vf_coef", "value_learning_rate", "missing_eos_penalty"):
-            if (getattr(self, name) or 0) < 0:
-                raise ValueError(f"{name} is {getattr(self, name):g}: it cannot be below 0")
-        for name in ("cliprange", "cliprange_value", "kl_target", "kl_horizon", "target_kl", "ratio_threshold"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} is {value:g}: it must be above 0")
-        for name in ("reward_clip", "logprob_temperature"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} is {value:g}: it must be above 0, or None")
-        for name in ("gamma", "lam"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name):g}: it lies between 0 and 1")
-        if self.kl_estimator not in KL_ESTIMATORS:
-            raise ValueError(f"kl_estimator is {self.kl_estimator!r}: it is one of {', '.join(KL_ESTIMATORS)}")
-        if self.kl_controller not in _KL_CONTROLLERS:
-            raise ValueError(f"kl_controller is {self.kl_controller!r}: it is one of {', '.join(_KL_CONTROLLERS)}")
-        if self.kl_controller == "adaptive" and self.kl_coef == 0:
-            raise ValueError(
-                "kl_controller is adaptive and kl_coef is 0, which no factor changes: give it a start above 0"
-            )
-        if self.fp16 and (self.target_kl is not None or self.ratio_threshold is not None):
-            raise ValueError(
-                "target_kl and ratio_threshold leave steps out, which fp16's loss scaling does not bear: use bf16"
-            )
+        ppo_limits.refuse(vars(self))
 
 
 def _default(name: str) -> Any:

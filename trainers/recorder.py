@@ -23,16 +23,18 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from diagnostics.catalogue import here, notes
 from diagnostics.events import CheckpointSaved, Emit, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
 from diagnostics.finding import Finding, Severity
+from diagnostics.readers.table import flat
 from diagnostics.rule import Catalogue
 from diagnostics.text import visible
 from diagnostics.vocabulary import parse_version, vocabulary
 from diagnostics.watch import Watch
+from trainers.preflight import GRPO, PPO
 
-GRPO, PPO = "trl-grpo", "autotune-ppo"
 # By the class that the arguments are made of, ours or TRL's.
 _FRAMEWORKS = {
     ("trainers", "PPOConfig"): PPO,
     ("trl", "GRPOConfig"): GRPO,
+    ("trl", "PPOConfig"): "trl-ppo",
     ("trl", "RLOOConfig"): "trl-rloo",
 }
 _MEASURED_BETTER = {"kl.reference.unknown.token": "kl.reference.k3.token"}  # TRL's, and ours of the same tokens
@@ -227,10 +229,7 @@ def canonical_settings(
     framework: str, version: str, options: Mapping[str, Any], prompts: Iterable[Any] | None
 ) -> dict[str, Any]:
     """A framework's options and the training prompts, where they can be counted, under canonical names."""
-    settings = vocabulary(framework).canonical_settings(options, parse_version(version))
-    least = (options.get("generation_kwargs") or {}).get("min_new_tokens")
-    if least is not None:
-        settings["min_completion_length"] = least
+    settings = vocabulary(framework).canonical_settings(dict(flat(options)), parse_version(version))
     if prompts is not None:
         texts = [str(prompt) for prompt in prompts]
         settings |= {"dataset_size": len(texts), "unique_prompts": len(set(texts))}

@@ -8,13 +8,15 @@ of a rollout's updates the rest of them is made with completions sampled anew.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-from trl import GRPOTrainer
+
+from trainers.seams import GRPOTrainer
 
 
 def latest_checkpoint(folder: Path, max_steps: int) -> Path | None:
@@ -36,11 +38,11 @@ def align(trainer: GRPOTrainer, checkpoint: Path) -> None:
     """Let `trainer` go on with the batch it would have taken next.
 
     Two things that TRL 1.16 does not restore: the place in a rollout's updates, and the shuffling of later epochs (the
-    sampler would begin with the first epoch's order again).
+    sampler would begin with the first epoch's order again). Done twice it is done once: a PPOTrainer does it itself.
     """
     state = _state(checkpoint)
     trainer._step = state["global_step"] * trainer.args.gradient_accumulation_steps
-    make_sampler = trainer._get_train_sampler
+    make_sampler = partial(type(trainer)._get_train_sampler, trainer)  # not one that was aligned before
 
     def in_its_epoch(*args: Any) -> Any:
         sampler = make_sampler(*args)

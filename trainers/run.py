@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from diagnostics.errors import UserError
 from diagnostics.events import EVENTS_FILE, SAMPLES_FILE, CheckpointSaved, Emit, Event, EventLog, Outcome, RunEnded
 from studies.trial import TrialSpec, read
+from trainers.supported import require_trl
 
 if TYPE_CHECKING:
     from trainers.instrument import Instruments
@@ -86,12 +87,13 @@ def exit_status(directory: Path, *, attempt: int, parent: int | None) -> int:
 
 
 def require_training_extra() -> None:
-    """UserError where the packages of the `train` extra are not installed."""
+    """UserError where the packages of the `train` extra are not installed, or not the TRL that it asks for."""
     for name in ("torch", "transformers", "trl", "accelerate", "datasets"):
         if find_spec(name) is None:  # in the words of autotune.extras, which this folder may not import
             raise UserError(
                 f"this command needs {name}, which is not installed", "Install it: pip install 'autotune-rl[train]'"
             )
+    require_trl()
 
 
 def task_of(spec: TrialSpec) -> Task:

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from trl.trainer.utils import FusedCausalLMOutput
+
+from trainers.seams import FusedCausalLMOutput
 
 NAME = "value_head"
 

@@ -120,12 +120,13 @@ def _start(args: argparse.Namespace) -> ExitStatus:
         return ExitStatus.CLEAN
     _require(spec)
 
-    from autotune import search
+    from autotune import preflight, search
     from autotune.loop import create
     from diagnostics.catalogue import here
 
     search.check(how)
     here()  # what is wrong with the project's rules is told before anything begins
+    preflight.check(spec)  # and with the study's settings
     directory = args.dir if args.dir is not None else new_directory(RUNS, spec.name)
     create(spec, _without_password(how), directory)
     return _go(directory, spec, plain=args.plain)
@@ -194,10 +195,14 @@ def _require(spec: StudySpec) -> None:
 
     require("optuna")
     if not isinstance(spec.trial, CommandSpec):
+        from trainers.supported import require_trl
+
         require("torch", "transformers", "trl")
+        require_trl()
 
 
 def _resume(args: argparse.Namespace) -> ExitStatus:
+    from autotune import preflight
     from diagnostics.catalogue import here
     from studies.log import StudyLog, read
 
@@ -210,6 +215,7 @@ def _resume(args: argparse.Namespace) -> ExitStatus:
         how = _without_password(replace(how, storage=args.storage))
     _require(spec)
     here()
+    preflight.check(spec)
     if (spec, how) != (study.spec, study.search):
         log = StudyLog(directory)
         log.resumed(spec, how)

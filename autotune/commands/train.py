@@ -16,6 +16,7 @@ from autotune.extras import require
 from autotune.folders import RUNS, latest, new_directory
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
+from diagnostics.text import visible
 
 if TYPE_CHECKING:
     from autotune.views.run import LiveRun, PlainRun
@@ -74,15 +75,20 @@ def run(args: argparse.Namespace) -> ExitStatus:
     """Train, show the diagnosis, and say by the exit status whether something was found."""
     spec, name = _spec(args)
     require("torch", "transformers", "trl")
-    from diagnostics.catalogue import here
+    from autotune.preflight import told
     from studies import trial
     from studies.log import claim
+    from trainers.preflight import check
+    from trainers.supported import require_trl
 
-    here()  # what is wrong with the project's rules is told before anything begins
+    require_trl()
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    warned = check(spec, ranks)  # what is wrong with it, or with the project's rules, is told before anything begins
     if ranks > 1 and args.dir is None:
         raise UserError("under `accelerate launch` the folder must be given", "Add --dir, the same for all processes.")
     first = os.environ.get("RANK", "0") == "0"  # of several processes it alone makes the folder and reports
+    for finding in warned if first else ():
+        print(f"autotune: {visible(told(finding))}", file=sys.stderr)
     if first:
         directory = claim(args.dir) if args.dir is not None else new_directory(RUNS, name)
         trial.write(spec, directory)
