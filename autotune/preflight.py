@@ -30,15 +30,19 @@ def check(study: StudySpec) -> tuple[str, ...]:
         return ()
     for knob, space in study.space.items():
         if settings()[knob].kind is Kind.INTEGER and isinstance(space, Range) and not space.integer:
-            raise UserError(f"the space of {knob} is {space}, and {knob} a whole number", "Add integer = true.")
+            message = f"study {study.name}: the space of {knob} is {space}, and {knob} a whole number"
+            raise UserError(message, "Add integer = true.")
     for knobs in _settings(study):
         try:
             preflight.check(replace(study.trial, knobs=knobs))
         except UserError as error:
-            if knobs == study.start:
-                raise
             apart = {knob: value for knob, value in knobs.items() if value != study.start[knob]}
-            raise UserError(f"the space has {words.knobs(apart)}: {error.message}", error.hint) from error
+            if not apart:
+                raise UserError(f"study {study.name}: {error.message}", error.hint) from error
+            raise UserError(
+                f"study {study.name}: its space has {words.knobs(apart)}: {error.message}",
+                "Take what cannot be out of the space: give choices, or other ends.",
+            ) from error
     return tuple(map(told, preflight.check(replace(study.trial, knobs=study.start))))
 
 

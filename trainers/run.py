@@ -181,10 +181,12 @@ def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, s
     """The recorder of a trial, whose trainer is ready to train and to tell of it."""
     from accelerate import PartialState
 
+    from trainers import preflight
     from trainers.build import build, steps_per_rollout
     from trainers.evaluate import Evaluator
     from trainers.instrument import instrument
 
+    preflight.check(spec, PartialState().num_processes)  # before a model is made or loaded
     with PartialState().main_process_first():  # which makes the model of a built-in task, for all
         task = task_of(spec)
     trainer = build(spec, task, directory / CHECKPOINTS)

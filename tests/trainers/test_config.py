@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 
 from diagnostics.errors import UserError
-from studies.trial import TrialSpec
-from trainers.build import configure, steps_per_rollout
+from diagnostics.metrics import knobs
+from studies.trial import TrialSpec, write
+from trainers import losses, ppo_limits, preflight
+from trainers.build import ALGORITHMS, configure, steps_per_rollout
+from trainers.run import run_trial
 from trainers.tasks import Task
 
 TASK = Task(
     "model", tuple({"prompt": f"{i}"} for i in range(8)), (), (), lambda completions, **_: [0.0] * len(completions)
 )
+LARGE = Task("model", tuple({"prompt": f"{i}"} for i in range(64)), (), (), TASK.reward)
 
 
 def spec(**changes: Any) -> TrialSpec:
@@ -79,6 +83,71 @@ def test_settings_that_trl_refuses(tmp_path: Path, changes: dict[str, Any], says
     with pytest.raises(UserError, match=says) as caught:
         configure(spec(**changes), TASK, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+PPO = {"algorithm": "ppo", "knobs": {}}
+
+
+@pytest.mark.parametrize(
+    ("trl", "per_device", "accumulation", "steps"),
+    [
+        ({}, 32, 1, 4),
+        ({"num_mini_batches": 4}, 8, 1, 16),
+        ({"num_mini_batches": 4, "num_ppo_epochs": 1}, 8, 1, 4),
+        ({"num_mini_batches": 2, "gradient_accumulation_steps": 4}, 4, 4, 8),
+        ({"num_mini_batches": 2, "per_device_train_batch_size": 8}, 8, 2, 8),
+    ],
+)
+def test_mini_batches_of_ppo(
+    tmp_path: Path, trl: dict[str, int], per_device: int, accumulation: int, steps: int
+) -> None:
+    config = configure(spec(**PPO, batch_size=32, trl=trl), LARGE, tmp_path)
+    assert (config.generation_batch_size, config.num_generations) == (32, 1)
+    assert (config.per_device_train_batch_size, config.gradient_accumulation_steps) == (per_device, accumulation)
+    assert (steps_per_rollout(config), config.max_steps) == (steps, 20 * steps)
+
+
+@pytest.mark.parametrize(
+    ("trl", "says"),
+    [
+        ({"num_mini_batches": 3}, "3 mini-batches do not divide a rollout of 32 completions"),
+        (
+            {"num_mini_batches": 4, "per_device_train_batch_size": 3},
+            "a mini-batch of 8 completions cannot be split over",
+        ),
+        ({"num_generations": 5}, "CFG001 generations_divide_batch: 5 generations .* do not divide a batch of 32"),
+        ({"kl_controller": "adaptive", "kl_coef": 0}, "PPO refuses .* kl_controller is adaptive and kl_coef is 0"),
+        ({"loss_type": "grpo"}, "PPO refuses the settings: loss_type is GRPO's and means nothing to PPO"),
+        ({"beta": 0.1}, "beta is GRPO's name: PPO's is kl_coef"),
+        ({"no_such_option": 1}, "PPO refuses the settings: got an unexpected keyword argument 'no_such_option'"),
+        ({"target_kl": 0.1, "fp16": True}, "which fp16's loss scaling does not bear"),
+    ],
+)
+def test_settings_that_ppo_refuses(tmp_path: Path, trl: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        configure(spec(**PPO, trl=trl), LARGE, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_spec_alone_tells_is_told_before_a_model_is_made(tmp_path: Path) -> None:
+    changes = {"task": None, "model": "/no/model", "dataset": "/no/data.jsonl", "reward": "no:reward"}
+    write(spec(**PPO | changes, trl={"num_mini_batches": 3}), tmp_path)
+    with pytest.raises(UserError, match="3 mini-batches do not divide"):
+        run_trial(tmp_path)
+
+
+def test_a_study_can_ask_for_every_estimator_that_there_is() -> None:
+    assert tuple(losses.KL_ESTIMATORS) == ppo_limits.KL_ESTIMATORS
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_knob_that_means_something_is_a_setting_of_the_config(tmp_path: Path, algorithm: str) -> None:
+    for knob in knobs():
+        try:
+            (name,) = preflight.knob_options(TrialSpec(algorithm=algorithm, task="arithmetic", knobs={knob: 1}))
+        except UserError:
+            continue
+        assert name in ALGORITHMS[algorithm].config.__dataclass_fields__
 
 
 def test_what_a_lint_only_warns_of_is_not_refused(tmp_path: Path) -> None:
