@@ -114,9 +114,12 @@ def update_sums(
 
 
 def ratio_extremes(log_ratio: Tensor, mask: Tensor) -> Tensor:
-    """The largest ratio of a micro-batch and the inverse of the smallest, (2,): a maximum over parts is that of all."""
-    live = log_ratio.detach().masked_fill(mask == 0, 0.0)
-    return torch.stack([live.max(), -live.min()]).exp()
+    """The largest ratio of a micro-batch and the inverse of the smallest, (2,): a maximum over parts is that of all.
+
+    Both are 0 where no token counts.
+    """
+    both = torch.stack([log_ratio.detach(), -log_ratio.detach()])
+    return both.masked_fill(mask == 0, -torch.inf).amax(dim=(1, 2)).exp()
 
 
 def _variance(sums: Mapping[str, float], name: str) -> float:

@@ -62,12 +62,12 @@ class PPOTrainer(GRPOTrainer):
         self.kl_controller = KLController(options.kl_coef, target, options.kl_horizon)
         self.meter = Meter()
         attach_sampling(self, self.meter)
-        add_value_head(self._policy, detach=options.detach_value_trunk)
         if options.logprob_temperature is not None:  # the head that is added last is the one that is asked
             fused = {"temperature": options.logprob_temperature, "cast_lm_head_to_fp32": options.cast_lm_head_to_fp32}
             for model in (self._policy, self.ref_model):
                 if model is not None:
                     add_fused_lm_head(model, outputs=("log_probs", "entropy"), **fused)
+        add_value_head(self._policy, detach=options.detach_value_trunk)
         if self.use_vllm:
             self._hide_head_from_vllm()
         self._values: list[Tensor] | None = None  # of the rollout that is being scored
@@ -136,7 +136,7 @@ class PPOTrainer(GRPOTrainer):
         """From raw rewards (B,) and values (B, T) to what the loss needs; a completion nobody scored does not count."""
         options, training = self.args, self.model.training
         mask = _mask(rollout) * ~raw.isnan().unsqueeze(1)
-        ended = torch.isin(rollout["completion_ids"], self._ends(mask.device)).logical_and(mask != 0).any(dim=1)
+        ended = self._ended(rollout)
         scores = raw.nan_to_num(nan=0.0) * options.reward_scale
         if options.reward_clip is not None:
             scores = scores.clamp(-options.reward_clip, options.reward_clip)
@@ -243,8 +243,10 @@ class PPOTrainer(GRPOTrainer):
         parts = self.accelerator.gather(torch.stack(self._update))  # (parts of all processes, 5)
         self._update = []
         tokens, kl, ratio = parts[:, :3].sum(dim=0).tolist()
-        highest, inverse_lowest = parts[:, 3:].max(dim=0).values.tolist()
-        self.meter.note({"probability_ratio_max": highest, "probability_ratio_min": 1 / inverse_lowest})
+        highest, inverse_lowest = parts[:, 3:].amax(dim=0)
+        if tokens:
+            extremes = {"probability_ratio_max": highest, "probability_ratio_min": inverse_lowest.reciprocal()}
+            self.meter.note({name: float(ratio) for name, ratio in extremes.items()})
         if self.args.ratio_threshold is not None and ratio / max(tokens, 1) > self.args.ratio_threshold:
             self.model.zero_grad(set_to_none=True)
         else:
@@ -271,7 +273,7 @@ class PPOTrainer(GRPOTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """TRL's log, and under canonical names what the meter has; a step left out has no loss and no gradient."""
-        if self.model.training:
+        if self.model.training and "learning_rate" in logs:  # of steps, and not the summary of the run
             if not self._took_step:
                 logs = {name: value for name, value in logs.items() if name not in ("loss", "grad_norm")}
             self._took_step = False
@@ -289,19 +291,21 @@ class PPOTrainer(GRPOTrainer):
         save_file({name: tensor.contiguous().cpu() for name, tensor in head.items()}, folder / VALUE_HEAD_FILE)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """The KL coefficient goes in before the trainer's own state, which is what tells a checkpoint is whole."""
+        """What PPO has of its own goes in before the trainer's own state, which is what tells a checkpoint is whole."""
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / STATE_FILE).write_text(json.dumps({"kl_coef": self.kl_controller.coef}), encoding="utf-8")
+            state = {"kl_coef": self.kl_controller.coef, "completions_generated": self.meter.generated}
+            (folder / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
         super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Policy, value head, KL coefficient, and the place in the shuffled prompts."""
+        """Policy, value head, what PPO has of its own, and the place in the shuffled prompts."""
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         folder = Path(resume_from_checkpoint)
         self._policy.get_submodule(NAME).load_state_dict(load_file(folder / VALUE_HEAD_FILE))
-        self.kl_controller.coef = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))["kl_coef"]
+        state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        self.kl_controller.coef, self.meter.generated = state["kl_coef"], state["completions_generated"]
         align(self, folder)
 
     # ---- helpers
@@ -310,8 +314,11 @@ class PPOTrainer(GRPOTrainer):
         """The sum over all processes."""
         return self.accelerator.reduce(values, reduction="sum")
 
-    def _ends(self, device: torch.device) -> Tensor:
-        return torch.tensor(self.eos_token_ids, device=device)
+    def _ended(self, rollout: Mapping[str, Any]) -> Tensor:
+        """Which completions ended by themselves, (B,): by their last token, as each call of a tool ends by one, too."""
+        ids, mask = rollout["completion_ids"], rollout["completion_mask"]
+        last = ids.gather(1, (mask.sum(dim=1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
+        return torch.isin(last, torch.tensor(self.eos_token_ids, device=ids.device))
 
     def _hide_head_from_vllm(self) -> None:
         """vLLM's model has no value head, and refuses weights it does not know."""
