@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from diagnostics.events import MetricsLogged, Outcome, RunStarted
+from trainers.models import lora
 from trainers.run import run_trial
 
 from .conftest import envelopes
@@ -59,6 +60,17 @@ def test_what_is_resumed_equals_what_was_not_interrupted(
     ends = [torch.load(path / "checkpoint-32" / "optimizer.pt") for path in (folder, tmp_path)]
     assert [group["lr"] for group in ends[0]["param_groups"]] == [group["lr"] for group in ends[1]["param_groups"]]
     for expected, got in zip(*(end["state"].values() for end in ends), strict=True):
+        assert equal(expected, got)
+
+
+def test_an_adapter_is_resumed_with_its_value_head(tiny_model: Path, tmp_path: Path) -> None:
+    options = LONG | {"max_steps": 8}
+    whole = train(tiny_model, tmp_path / "whole", peft_config=lora(2), **options)
+    resumed = train(
+        tiny_model, tmp_path / "again", resume=tmp_path / "whole" / "checkpoint-4", peft_config=lora(2), **options
+    )
+    assert resumed.rows == whole.rows[4:]
+    for expected, got in zip(whole.tape.parameters[4:], resumed.tape.parameters, strict=True):
         assert equal(expected, got)
 
 
