@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl import GRPOTrainer
 
 from diagnostics.events import Emit, SamplesLogged
 from trainers.instrument import Instruments
 from trainers.measure import weighted
+from trainers.seams import GRPOTrainer
 from trainers.tasks import Row
 
 SEED = 20_250_614  # of every evaluation of every trial, so that two trials differ by what they learned

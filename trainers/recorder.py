@@ -109,6 +109,7 @@ class Recorder(TrainerCallback):
         if not state.is_world_process_zero:
             return
         settings, raw = run_settings(args, model, getattr(train_dataloader, "dataset", None))
+        self._vocabulary = self._vocabulary.given(raw)
         settings["max_steps"] = state.max_steps
         said = self.notes + tuple(f"while it ran, {note}" for note in notes(self._rules))
         if settings.get("kl_coef") == 0:

@@ -15,7 +15,7 @@ TRL = ((1, 16), (1, 17))
 def require_trl() -> None:
     """UserError where another TRL is installed, or none."""
     since, until = (".".join(map(str, end)) for end in TRL)
-    install = f"Install it: pip install 'trl>={since},<{until}'; AutotuneCallback works beside any other."
+    install = f"Install it: pip install 'trl>={since},<{until}'; AutotuneCallback works beside others, too."
     try:
         found = version("trl")
     except PackageNotFoundError:

@@ -22,6 +22,15 @@ CLIPS = {
 GRPO = {"num_generations": 8, "scale_rewards": True}
 RLOO = {"normalize_advantages": False, "reward_clip_range": None}
 PPO = {"cliprange_value": 0.2, "num_ppo_epochs": 4}
+OUR_PPO = (
+    "kl.reference.k1.sequence", "kl.reference.k1.token", "kl.reference.k3.sequence", "kl.reference.k3.token", "kl_coef",
+    "kl_controller_error", "kl_penalty_reward.sequence", "kl_penalty_reward.token", "kl.rollout.k1.token",
+    "kl.rollout.k2.token", "probability_ratio_mean", "probability_ratio_min", "probability_ratio_max",
+    "clip_fraction.token", "clip_fraction_low.token", "clip_fraction_high.token", "policy_loss.token", "value_loss",
+    "value_clip_fraction", "value_mean", "value_error", "explained_variance", "return_mean", "return_var",
+    "advantage_mean", "advantage_std", "entropy.token", "entropy.sequence", "reward_mean", "reward_std.batch",
+    "reward_total", "eos_share", "unique_share", "completions_generated", "generation_seconds", "reward_seconds",
+)  # fmt: skip
 
 # Framework, what else of the log tells it, and the metric of each name; "" is for names that need none.
 CASES = {
@@ -97,6 +106,14 @@ CASES = {
     "unsloth": ("unsloth", {}, {
         **HF, **LENGTHS, "completion_length": "", "reward": "reward_mean", "kl": "kl.reference.unknown.token",
         "frac_reward_zero_std": "zero_std_share",
+    }),
+    "autotune-ppo": ("autotune-ppo", {}, {
+        **HF, **LENGTHS, **{name: name for name in OUR_PPO}, "reward": "", "reward_std": "", "frac_reward_zero_std": "",
+        "rewards/a/mean": "reward_component_mean[a]", "num_tokens": "", "step_time": "",
+    }),
+    "autotune-ppo in wandb": ("autotune-ppo", {"settings": GRPO | PPO | {"kl_controller": "fixed"}}, {
+        **{f"train/{name}": name for name in OUR_PPO}, "train/loss": "total_loss", "train/completions/clipped_ratio":
+        "truncated_share", "train/global_step": "", "_runtime": "", "eval/reward": "eval_reward", "train/reward": "",
     }),
     "trl-online-dpo 1.16": ("trl-online-dpo", {}, {
         **HF, **RLHF, "objective/scores_margin": "", "rewards/chosen": "", "rewards/rejected": "",

@@ -124,6 +124,12 @@ def test_two_lines_write_a_run_that_can_be_read(stranger: Callable[..., Any], ca
     assert f"autotune diagnose {folder}" in lines(capsys.readouterr().err)[0]
 
 
+def test_a_name_means_what_the_settings_of_the_run_say(stranger: Callable[..., Any]) -> None:
+    stranger(AutotuneCallback("here"), max_steps=1, use_bias_correction_kl=False).train()
+    (row,) = rows("here")
+    assert "kl.reference.k3.token" in row.metrics and "kl.reference.unknown.token" not in row.metrics
+
+
 def test_findings_are_lines_on_stderr_that_cannot_move_the_cursor(
     stranger: Callable[..., Any], alarming: None, capsys: pytest.CaptureFixture
 ) -> None:
