@@ -181,7 +181,7 @@ def test_what_cannot_be_read_has_no_key(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
-@configured(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@configured(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_damaged_entry_is_none(data: st.DataObject, tmp_path: Path) -> None:
     log = aged(tmp_path / "log.csv", "step,loss\n1,2\n")

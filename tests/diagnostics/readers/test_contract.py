@@ -23,7 +23,7 @@ TABLES = tuple(
 each_format = pytest.mark.parametrize("format", FORMATS)
 each_table = pytest.mark.parametrize("format", TABLES)
 # Each example writes the same file anew.
-anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 
 # What lies about where logs do, and is none.
 NO_LOGS = {
