@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from diagnostics.events import EVENTS_FILE, Envelope, Event, decode
+
+torch.set_num_threads(1)  # as a trial does: with models so small, several only wait for each other
 
 
 def likes_a(completions: list[str], **_: Any) -> list[float]:
