@@ -32,13 +32,16 @@ def add_value_head(policy: Any, *, detach: bool) -> None:
 
     `policy` is a causal LM with TRL's fused LM head. The `value_preds`, (B, length - 1) as the `log_probs`, are the
     values of the states in which the next tokens are chosen; the last state has no next token and no value. The
-    head is linear, fp32 whatever the policy is, and begins at 0; with `detach` its loss does not reach other layers.
+    head is fp32 whatever the policy is, and begins at 0; with `detach` its loss does not reach other layers.
+
+    It has one hidden layer, as trlX's (`make_head`): states have a large mean in common, and for a linear head what
+    tells them apart is so small beside it that it is learned too slowly to explain any variance in a few hundred steps.
     """
     weight = next(policy.parameters())
-    hidden = policy.config.get_text_config().hidden_size
-    head = nn.Linear(hidden, 1, device=weight.device, dtype=torch.float32)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
+    width = policy.config.get_text_config().hidden_size
+    head = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)).to(weight.device, torch.float32)
+    nn.init.zeros_(head[2].weight)
+    nn.init.zeros_(head[2].bias)
     policy.add_module(NAME, head)
     score = policy.forward
 

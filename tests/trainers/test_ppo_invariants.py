@@ -61,7 +61,7 @@ def same(one: Trained, other: Trained) -> None:
 
 def test_gradient_accumulation_changes_nothing(run: Train, whole: Trained) -> None:
     for name in ("clip_fraction.token", "value_clip_fraction", "kl.reference.k3.sequence", "probability_ratio_max"):
-        assert max(whole.column(name)) > 0.05  # or there was nothing to differ in
+        assert max(whole.column(name)) > 0.01  # or there was nothing to differ in
     assert any("value_head" in name for name in whole.tape.parameters[-1])
     same(whole, run(**OFTEN, gradient_accumulation_steps=4))
 
@@ -88,8 +88,8 @@ def test_the_policy_that_sampled_is_the_one_of_the_first_mini_batch(whole: Train
 
 def test_a_learning_rate_of_0_moves_nothing(run: Train) -> None:
     still = run(learning_rate=0.0, value_learning_rate=0.0, num_ppo_epochs=2, num_mini_batches=2, max_steps=8)
-    assert all(equal(still.tape.parameters[0], later) for later in still.tape.parameters)
-    assert all(weight.abs().max() == 0 for name, weight in still.tape.parameters[-1].items() if "value_head" in name)
+    assert len(still.tape.parameters) == 8 and all(equal(still.tape.start, later) for later in still.tape.parameters)
+    assert still.column("value_mean") == [0.0, 0.0]
     for name in ("probability_ratio_min", "probability_ratio_mean", "probability_ratio_max"):
         assert still.column(name) == pytest.approx([1.0] * 8, abs=1e-5)
     assert still.column("kl.reference.k3.sequence") == pytest.approx([0.0] * 2, abs=1e-5)
