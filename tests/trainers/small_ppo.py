@@ -26,11 +26,15 @@ def likes_letters(prompts: list[str], completions: list[str], **_: Any) -> list[
 
 
 class Tape(TrainerCallback):
-    """Keeps the log of each step, and the parameters after it."""
+    """Keeps the log of each step, and the parameters at the start and after each."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
         self.parameters: list[dict[str, Tensor]] = []
+
+    def on_train_begin(self, *_: Any, model: Any, **__: Any) -> None:
+        """Copy the parameters."""
+        self.start = state(model)
 
     def on_step_end(self, *_: Any, model: Any, **__: Any) -> None:
         """Copy the parameters."""
