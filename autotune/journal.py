@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from autotune.prescribe import unrepaired
 from diagnostics.events import dumps
 from diagnostics.finding import Finding, Severity, finding_to_json, hypothesis_to_json
 from diagnostics.text import visible
@@ -89,6 +90,7 @@ def _summary(study: StudyRecord) -> Iterator[str]:
     if best is None:
         yield "None: no trial ran to its end without a finding at ERROR or above."
         yield ""
+        yield from _left(study)
         return
     yield f"Trial {best.number}, {spec.objective} {words.result(study, best)}:"
     yield ""
@@ -97,6 +99,15 @@ def _summary(study: StudyRecord) -> Iterator[str]:
     yield ""
     yield _how_sure(study, best)
     yield ""
+    yield from _left(study)
+
+
+def _left(study: StudyRecord) -> Iterator[str]:
+    """What the study ends with and cannot repair."""
+    left = unrepaired(study)
+    if left:
+        yield from (f"- {visible(sentence[0].upper() + sentence[1:])}." for sentence in left)
+        yield ""
 
 
 def _how_sure(study: StudyRecord, best: TrialRecord) -> str:

@@ -8,12 +8,13 @@ prescription is trusted: a move that was refuted is not repeated.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from diagnostics.finding import Direction, Finding, Hypothesis, Prescription, Safety, Severity
-from studies.record import Judgement, Origin, Proposal, State, TrialRecord
+from studies.record import Judgement, Origin, Proposal, State, StudyRecord, TrialRecord
 from studies.space import Choices, Range, Space
 from studies.trial import Knob
 
@@ -79,14 +80,43 @@ def settled(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> tuple[
 
 
 def out_of_reach(trial: TrialRecord, space: Mapping[str, Space]) -> list[str]:
-    """A sentence for each finding of `trial` that calls for nothing but knobs which the space does not have."""
-    said = []
-    for finding in trial.findings:
-        wanted = [p.knob for p in finding.prescriptions if p.safety is not Safety.ADVICE]
-        if finding.severity >= Severity.WARNING and wanted and not set(wanted) & set(space):
-            knobs = " or ".join(dict.fromkeys(wanted))
-            said.append(f"{finding.code} {finding.name} calls for a change of {knobs}, which the space does not have")
-    return said
+    """A sentence for each finding of `trial` that calls for nothing that the space has."""
+    beyond = ((f, _beyond(f, space)) for f in trial.findings)
+    return [f"{finding.code} {finding.name} calls for {wanted}" for finding, wanted in beyond if wanted]
+
+
+def unrepaired(study: StudyRecord) -> list[str]:
+    """A sentence for each finding that the study ends with, and that nothing in its space is known to repair.
+
+    It ends with what the recommended settings have on any of their seeds; where nothing is recommended, with what most
+    trials have. That a finding calls for more than the space has may show only once what the space has was tried, so
+    any trial may say so.
+    """
+    ended = [t for t in study.trials if t.state in (State.COMPLETE, State.PRUNED)]
+    loud = [{f.code for f in t.findings if f.severity >= Severity.WARNING} for t in ended]
+    times = Counter(code for codes in loud for code in codes)
+    best = study.best()
+    if best is None:
+        left = {code for code, n in times.items() if n > len(ended) / 2}
+    else:
+        same = (codes for t, codes in zip(ended, loud, strict=True) if t.proposal.knobs == best.proposal.knobs)
+        left = {code for codes in same for code in codes}
+    said = {}
+    for finding in (f for t in ended for f in t.findings if f.code in left):
+        code, wanted = finding.code, _beyond(finding, study.spec.space)
+        if wanted:
+            said[code] = f"{code} {finding.name}, found in {times[code]} of {len(ended)} trials: it calls for {wanted}"
+    return [f"this study cannot repair {what}" for _, what in sorted(said.items())]
+
+
+def _beyond(finding: Finding, space: Mapping[str, Space]) -> str:
+    """What a finding calls for where the space has none of it, "" where it has, and of one below WARNING."""
+    knobs = dict.fromkeys(p.knob for p in finding.prescriptions)
+    if finding.severity < Severity.WARNING or set(knobs) & set(space):
+        return ""
+    if knobs:
+        return f"a change of {' or '.join(knobs)}, which the space does not have"
+    return f"what no knob changes: {finding.advice[0].rstrip('.')}" if finding.advice else ""
 
 
 def _best_first(trials: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+from autotune.prescribe import unrepaired
 from diagnostics.events import Event, FindingRaised, MetricsLogged, Outcome
 from diagnostics.text import visible
 from studies import words
@@ -97,7 +98,7 @@ def told(trial: TrialRecord) -> list[str]:
 
 
 def closing(study: StudyRecord) -> list[str]:
-    """The last lines of a study: what is recommended, against where it began, and where to look."""
+    """The last lines of a study: what is recommended, against where it began, what is left, and where to look."""
     best, lines = study.best(), []
     objective = study.spec.objective
     if best is None:
@@ -111,6 +112,7 @@ def closing(study: StudyRecord) -> list[str]:
                 f"it began with {words.knobs(start.proposal.knobs)}: {words.number(start.value)}"
                 f"{', ' + start.reason if start.state is State.PRUNED else ''}"
             )
+    lines += unrepaired(study)
     if study.ended != Outcome.FINISHED:
         lines.append(f"it is not at its end: autotune study resume {study.directory}")
     lines.append(f"journal: {study.directory / 'journal.md'}")

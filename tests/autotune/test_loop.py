@@ -328,3 +328,6 @@ def test_a_knob_that_a_finding_asks_for_and_the_space_does_not_have_is_said_once
     said = "RWD002 reward_collapse calls for a change of learning_rate, which the space does not have"
     assert out.getvalue().count(said) == 1
     assert said in journal.journal(study)
+    end = "his study cannot repair RWD002 reward_collapse, found in 2 of 2 trials: it calls for a change of"
+    assert any(end in line for line in closing(study))
+    assert f"- T{end} learning_rate, which the space does not have." in journal.journal(study).splitlines()

@@ -1,11 +1,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.prescribe import SAME, prescribe, settled
+from autotune.prescribe import SAME, prescribe, settled, unrepaired
 from diagnostics.finding import (
     Add,
     Change,
@@ -20,8 +21,9 @@ from diagnostics.finding import (
     Set,
     Severity,
 )
-from studies.record import Judgement, Origin, Proposal, State, TrialRecord, Verdict
+from studies.record import Judgement, Origin, Proposal, State, StudyRecord, TrialRecord, Verdict
 from studies.space import Choices, Range
+from studies.spec import load
 from studies.trial import Knob
 from studies.trial_log import Evaluation
 
@@ -276,3 +278,49 @@ def test_what_findings_have_settled() -> None:
     known = settled([collapse(0, 1e-2), trial(1, 0.4, learning_rate=1e-3)], one)  # something is left to be searched
     assert known is not None
     assert known[1] == {}
+
+
+# ---- what a study cannot repair
+
+
+def left(*trials: TrialRecord) -> list[str]:
+    return unrepaired(StudyRecord(Path(), replace(load("arithmetic-grpo"), space=SPACE), trials))
+
+
+LONGER = finding("LEN001", Severity.WARNING, "max_completion_length", Scale(2), Safety.ADVICE)
+SAMPLED = finding("KL001", Severity.WARNING, "top_p", Set(1.0))
+COLDER = finding("KL001", Severity.WARNING, "learning_rate", Set(1.0))  # it calls for what the space has
+ENDLESS = replace(LONGER, code="LEN004", name="missing_eos", prescriptions=(), advice=("Let them end.", "And look."))
+
+
+def test_what_the_recommended_settings_still_have_and_the_space_cannot_change_is_said() -> None:
+    said = "this study cannot repair LEN001 len001, found in 2 of {} trials: it calls for a change of "
+    said += "max_completion_length, which the space does not have"
+    sick = [collapse(0, 3e-3), trial(1, 0.1, LONGER), trial(2, 0.3, LONGER, learning_rate=1e-4)]
+    assert left(*sick) == [said.format(3)]
+    assert left(*sick, trial(3, 0.5, learning_rate=3e-4)) == []  # what is recommended does not have it
+    assert left(*sick, trial(3, 0.5, replace(LONGER, severity=Severity.INFO), learning_rate=3e-4)) == []
+    fatal = collapse(3, 1e-4).findings
+    assert left(*sick, trial(3, 0.5, *fatal, learning_rate=3e-4)) == [said.format(4)]  # which is not recommended
+
+
+def test_one_seed_of_the_recommended_settings_is_enough() -> None:
+    assert len(left(trial(0, 0.3, learning_rate=1e-4), trial(1, 0.2, LONGER, learning_rate=1e-4))) == 1
+
+
+def test_what_no_knob_changes_is_said_with_its_advice() -> None:
+    (said,) = left(trial(0, 0.3, ENDLESS))
+    assert said.endswith("missing_eos, found in 1 of 1 trials: it calls for what no knob changes: Let them end")
+
+
+def test_what_the_space_has_is_tried_before_it_is_called_out_of_reach() -> None:
+    assert left(trial(0, 0.3, COLDER)) == []
+    (said,) = left(trial(0, 0.3, COLDER), trial(1, 0.1, SAMPLED, learning_rate=1e-4))
+    assert "KL001 kl001, found in 2 of 2 trials: it calls for a change of top_p" in said
+
+
+def test_without_a_recommendation_it_is_what_most_trials_have() -> None:
+    grave = replace(SAMPLED, severity=Severity.ERROR)
+    assert left() == left(trial(0, None, state=State.FAILED)) == []
+    assert len(left(trial(0, 0.3, grave), trial(1, 0.2, grave, LONGER))) == 1  # LEN001 in half of them
+    assert len(left(trial(0, 0.3, grave), trial(1, 0.2, grave, LONGER), trial(2, 0.2, LONGER, grave))) == 2
