@@ -15,6 +15,7 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -55,6 +56,18 @@ class PPOTrainer(GRPOTrainer):
 
     _tag_names = ("trl", "ppo")
     _name = "PPO"
+    _paper = MappingProxyType(  # that a model card cites
+        {
+            "title": "Proximal Policy Optimization Algorithms",
+            "id": "1707.06347",
+            "citation": "@article{schulman2017ppo,\n"
+            "    title  = {{Proximal Policy Optimization Algorithms}},\n"
+            "    author = {John Schulman and Filip Wolski and Prafulla Dhariwal and Alec Radford and Oleg Klimov},\n"
+            "    year   = 2017,\n"
+            "    eprint = {arXiv:1707.06347},\n"
+            "}",
+        }
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
