@@ -156,7 +156,6 @@ def test_an_exception_is_told_and_raised(trial: Trial) -> None:
     [
         ({"model": "/no/such/model"}, "there is no folder /no/such/model"),
         ({"dataset": "/no/data.jsonl"}, "there is no dataset /no/data.jsonl"),
-        ({"algorithm": "magic"}, "there is no algorithm 'magic'"),
         ({"batch_size": 256}, "CFG002 batch_exceeds_dataset: a batch of 64 prompts, and only 32 distinct"),
     ],
 )
