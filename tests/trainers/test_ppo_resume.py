@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_what_is_resumed_equals_what_was_not_interrupted(
         assert equal(expected, got)
 
 
+def test_the_adaptive_coefficient_follows_the_kl_of_each_rollout(checkpoints: Any) -> None:
+    rollouts = [row for row in checkpoints[0].rows if "kl_coef" in row]
+    for row, after in pairwise(rollouts):
+        error = row["kl.reference.k1.sequence"] / 1.0 - 1
+        assert row["kl_controller_error"] == pytest.approx(error)
+        assert after["kl_coef"] == pytest.approx(row["kl_coef"] * (1 + min(max(error, -0.2), 0.2) * 8 / 100))
+
+
 def test_an_adapter_is_resumed_with_its_value_head(tiny_model: Path, tmp_path: Path) -> None:
     options = LONG | {"max_steps": 8}
     whole = train(tiny_model, tmp_path / "whole", peft_config=lora(2), **options)
@@ -92,6 +101,7 @@ def test_a_trials_second_attempt_goes_on_in_a_later_epoch_over_the_prompts(trial
         for attempt in (1, 2)
     ]
     assert [attempt[0].step for attempt in told] == [0, 21]
+    assert [row.step for row in told[0][1:]] == list(range(41))  # the summary of the run is no step
     once, again = ({row.step: numbers(row) for row in rows[1:]} for rows in told)
     assert sorted(again) == list(range(21, 41))
     for step, row in again.items():
