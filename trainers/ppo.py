@@ -206,6 +206,7 @@ class PPOTrainer(GRPOTrainer):
         if self._step % (self.args.steps_per_generation * self.num_iterations) == 0:
             self._left_out = False
         if self._left_out:
+            model.train()  # as a step that is taken does, after an evaluation
             self._step += 1
             return torch.zeros((), device=self.accelerator.device)  # gradients stay None, which no optimizer touches
         loss = super().training_step(model, inputs, num_items_in_batch)

@@ -32,8 +32,8 @@ def main() -> None:
     import transformers
 
     from studies.trial import TrialSpec
-    from trainers.callback import AutotuneCallback
     from trainers.build import build
+    from trainers.callback import AutotuneCallback
     from trainers.run import task_of
 
     transformers.utils.logging.disable_progress_bar()
