@@ -50,18 +50,18 @@ class Lesson:
 def prescribe(trials: Sequence[TrialRecord], space: Mapping[str, Space], objective: str) -> Proposal | None:
     """The next trial that the findings of the study so far call for; None where they call for nothing new.
 
-    The prescriptions of the best trial are followed, the worst finding first, then the one that held true most often;
-    while no trial is feasible, those of the latest. A prescription that would reach or pass a value of which more is
-    known goes to the middle instead: between a value that is too high and one that is too low, or one that is fine.
-    When the best trial calls for nothing more, its neighbourhood is searched along the knobs that findings have spoken
-    of. Trials under way count as tried.
+    The prescriptions of the best trial are followed, the worst finding first, then the one that held true most often,
+    and of equally grave ones that agree the one that asks for most; while no trial is feasible, those of the latest. A
+    prescription that would reach or pass a value of which more is known goes to the middle instead: between a value
+    that is too high and one that is too low, or one that is fine. When the best trial calls for nothing more, its
+    neighbourhood is searched along the knobs that findings have spoken of. Trials under way count as tried.
     """
     finished = _best_first([t for t in trials if t.state in (State.COMPLETE, State.PRUNED)])
     lessons = _lessons(finished, trials, space)
     best = next((t for t in finished if t.feasible), None)
     for lesson in lessons:
         if best is None or lesson.trial is best:
-            proposal = _follow(lesson, lessons, trials, space)
+            proposal = _follow(_boldest(lesson, lessons), lessons, trials, space)
             if proposal is not None:
                 return proposal
     return None if best is None else _around(best, lessons, trials, space, objective)
@@ -181,6 +181,20 @@ def _of_one(trial: TrialRecord, space: Mapping[str, Space]) -> Iterator[Lesson]:
             if target != value:
                 side = Side.HIGHER if target > value else Side.LOWER
                 yield Lesson(trial, finding, prescription, knob, float(value), side)
+
+
+def _boldest(lesson: Lesson, lessons: Sequence[Lesson]) -> Lesson:
+    """Of what equally grave findings of a trial say of one knob and side, the one that asks for most.
+
+    One that would be content with less may be right about itself, but each of its steps costs a trial.
+    """
+    peers = [
+        other
+        for other in lessons
+        if other.trial is lesson.trial
+        and (other.knob, other.side, other.finding.severity) == (lesson.knob, lesson.side, lesson.finding.severity)
+    ]
+    return max(peers, key=lambda other: float(other.prescription.change.apply(other.value)) * other.side)
 
 
 def _follow(

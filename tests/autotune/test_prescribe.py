@@ -74,6 +74,19 @@ def test_a_collapse_asks_for_less() -> None:
     assert "KL002 message" in proposal.why
 
 
+def test_of_equally_grave_findings_that_agree_the_one_that_asks_for_most_is_followed() -> None:
+    """Half of it was enough for the clipping, which was seen first; the KL exploded all the same."""
+    clipped = finding("UPD002", Severity.ERROR, "learning_rate", Scale(0.5))
+    exploded = finding("KL002", Severity.ERROR, "learning_rate", Scale(1 / 8))
+    asks_for_more = finding("RWD002", Severity.WARNING, "learning_rate", Scale(1 / 100))
+    proposal = prescribe(
+        [trial(0, 0.0, clipped, exploded, asks_for_more, learning_rate=8e-3)], SPACE, "validation_reward"
+    )
+    assert proposal is not None
+    assert proposal.knobs["learning_rate"] == pytest.approx(1e-3)
+    assert proposal.code == "KL002" and "KL002 message" in proposal.why
+
+
 def test_no_learning_asks_for_more_again_and_again() -> None:
     rates = [1e-6]
     trials: list[TrialRecord] = []
