@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from diagnostics.events import EVENTS_FILE, Envelope, Event, decode
 
+gc.freeze()  # a trainer collects garbage when it begins: a second if all that was imported is looked through
 torch.set_num_threads(1)  # as a trial does: with models so small, several only wait for each other
 
 
