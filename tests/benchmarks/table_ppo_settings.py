@@ -12,13 +12,13 @@ import importlib
 import os
 import statistics
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diagnostics.engine import diagnose
+from diagnostics.events import Outcome
 from diagnostics.finding import Severity
 from diagnostics.readers import events
 from diagnostics.series import RunHistory
@@ -108,16 +108,18 @@ def run(jobs: int, wanted: list[tuple[Path, TrialSpec]]) -> None:
 
 
 def _child(folder: Path) -> int:
+    from trainers.instrument import Diverged
     from trainers.run import run_trial
 
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        run_trial(folder)
-    except RuntimeError:  # a policy that diverged cannot be sampled: its events say so
-        traceback.print_exc()
-    (folder / "ended").touch()
+        finished = run_trial(folder).outcome is Outcome.FINISHED
+    except Diverged:  # a policy that cannot be sampled: its events say so
+        finished = True
+    if finished:  # and not stopped by a person, in which case it is run again
+        (folder / "ended").touch()
     return 0
 
 
