@@ -41,6 +41,7 @@ def _what(spec: StudySpec) -> Iterator[str]:
         subject = f"task {trial.task}" if trial.task else f"{trial.model} on {trial.dataset}"
         what = f"each {trial.algorithm.upper()} on {trial.completions:,} completions, {subject}"
     yield f"study {spec.name}: at most {spec.trials} trials, {what}"
+    yield from spec.notes
     yield f"objective: {spec.objective}, maximised"
     yield "space, and where it starts:"
     width = max(map(len, spec.space), default=0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from studies.space import Space, check_knob, parse_space, write_space
 from studies.trial import Knob, TrialSpec
 
 DEFAULT_PRESET = "arithmetic-grpo"
-_KEYS = {"name", "description", "trials", "seed", "objective", "trial", "space", "start", "noise"}
+_KEYS = {"name", "description", "notes", "trials", "seed", "objective", "trial", "space", "start", "noise"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class StudySpec:
 
     `objective` is the metric to maximise, taken from a trial's last evaluation: canonical, or as a command logs it.
     `noise` says how far runs that differ in nothing but the seed lie apart at equal cost: metric -> standard deviation,
-    in the metric's unit.
+    in the metric's unit. `notes` are for a person who asks what the study would do.
     """
 
     name: str
@@ -38,6 +39,7 @@ class StudySpec:
     space: Mapping[str, Space]
     start: Mapping[str, Knob]
     noise: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def with_start(self, start: Mapping[str, Knob]) -> StudySpec:
         """The same study with some knobs starting elsewhere."""
@@ -80,13 +82,20 @@ def load(preset: str) -> StudySpec:
 
         near = get_close_matches(preset, presets(), n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
-        known = ", ".join(presets())
+        known = ", ".join(_families(presets()))
         raise UserError(f"unknown preset {preset!r}", f"{meant}There are {known}; the path of a .toml file works too.")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where} is no TOML: {error}", "Mend the file.") from None
     return from_json({"trial": {}, **data}, where)
+
+
+def _families(names: Iterable[str]) -> Iterator[str]:
+    """The names in order, those that only differ in the number at their end as one: `run-1 to 8`."""
+    for stem, members in groupby(names, key=lambda name: name.rstrip("0123456789")):
+        first, *others = members
+        yield f"{first} to {others[-1].removeprefix(stem)}" if others else first
 
 
 def from_json(data: Mapping[str, Any], where: str) -> StudySpec:
@@ -128,6 +137,7 @@ def from_json(data: Mapping[str, Any], where: str) -> StudySpec:
         space,
         start,
         _noise(data.get("noise", {}), objective, where),
+        _notes(data.get("notes", []), where),
     )
 
 
@@ -151,12 +161,19 @@ def _noise(table: Any, objective: str, where: str) -> dict[str, float]:
     return dict(table)
 
 
+def _notes(texts: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{where}: notes are {texts!r}", 'They are a list of texts: notes = ["..."].')
+    return tuple(texts)
+
+
 def to_json(spec: StudySpec) -> dict[str, Any]:
     """The inverse of `from_json`."""
     one = command.to_json(spec.trial) if isinstance(spec.trial, CommandSpec) else trial.to_json(spec.trial)
     return {
         "name": spec.name,
         "description": spec.description,
+        "notes": list(spec.notes),
         "trials": spec.trials,
         "seed": spec.seed,
         "objective": spec.objective,

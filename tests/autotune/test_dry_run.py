@@ -46,6 +46,11 @@ def test_it_says_the_trials_the_space_and_the_search(tmp_path: Path) -> None:
     assert "no trial begins after 1 h 30 min" in text
 
 
+def test_it_says_what_a_person_should_know_of_the_preset(tmp_path: Path) -> None:
+    lines = dry_run(replace(SPEC, notes=("The author saw a.", "The curve shows b.")), Search(), tmp_path)
+    assert lines[1:3] == ["The author saw a.", "The curve shows b."]
+
+
 def test_without_an_earlier_study_the_time_is_unknown_and_nothing_is_made(tmp_path: Path) -> None:
     lines = dry_run(replace(SPEC, trials=4), Search(), tmp_path / "runs")
     assert lines[-2] == f"time: unknown until the first steps; no study in {tmp_path / 'runs'} trained this"

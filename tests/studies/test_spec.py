@@ -23,6 +23,43 @@ def test_unknown_preset_names_the_nearest() -> None:
         load("arithmetic-gpro")
 
 
+def test_unknown_preset_lists_those_there_are_in_one_short_line() -> None:
+    with pytest.raises(UserError) as error:
+        load("nothing like it")
+    assert "There are arithmetic-grpo, ppo-experiment-1 to 8, ppo-query;" in error.value.hint
+
+
+JOURNAL = {name: load(name) for name in presets() if name.startswith("ppo-experiment-")}
+
+
+def test_the_experiments_of_the_journal_change_what_its_author_changed() -> None:
+    def apart(one: int, other: int) -> set[str]:
+        """What differs between two experiments but their names and texts."""
+        settings = []
+        for number in (one, other):
+            spec = to_json(JOURNAL[f"ppo-experiment-{number}"])
+            settings.append({**spec["start"], **spec["trial"], **spec["trial"]["trl"]})
+        first, second = settings
+        return {key for key in first | second if first.get(key) != second.get(key)} - {"trl"}
+
+    assert apart(1, 2) - {"completions"} == {"learning_rate"}
+    assert apart(1, 3) == {"reward_scale"}
+    assert apart(2, 4) == {"kl_coef"}
+    assert apart(4, 5) == {"update_epochs"}
+    assert apart(5, 6) == {"task", "generation_kwargs"}
+    assert apart(6, 7) == {"completions"}
+    assert apart(7, 8) == {"learning_rate"}
+
+
+@pytest.mark.parametrize("name", JOURNAL)
+def test_each_experiment_says_what_its_author_saw_what_the_curve_shows_and_what_it_is_here(name: str) -> None:
+    saw, shows, here = JOURNAL[name].notes
+    assert saw.startswith("The author saw " if name != "ppo-experiment-8" else "The author asked for ")
+    assert shows.startswith("The curve shows" if name != "ppo-experiment-8" else "There is no curve")
+    assert here.startswith("Here ")
+    assert not any("\n" in note for note in JOURNAL[name].notes)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -51,6 +88,8 @@ def test_unknown_preset_names_the_nearest() -> None:
         ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[1]\n[space]\n[start]", "reward_bounds are two numbers"),
         ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[1,1]\n[space]\n[start]", "reward_bounds are 1 and 1"),
         ("name='x'\n[trial]\ntask='arithmetic'\nreward_bounds=[0,inf]\n[space]\n[start]", "two finite numbers"),
+        ("name='x'\nnotes='much'\n[trial]\ntask='arithmetic'\n[space]\n[start]", "notes are 'much'"),
+        ("name='x'\nnotes=[1]\n[trial]\ntask='arithmetic'\n[space]\n[start]", "notes are [1]"),
         ("name='x'\nnoise=3\n[trial]\ntask='arithmetic'\n[space]\n[start]", "noise is 3"),
         ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward=1", "noise of 'reward', which is no"),
         ("name='x'\n[trial]\ntask='arithmetic'\n[space]\n[start]\n[noise]\nreward_mean=0", "reward_mean is 0"),
