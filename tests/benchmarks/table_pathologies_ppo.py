@@ -4,9 +4,10 @@ The recorded pathologies of PPO made again with our trainer (pathologies_ppo.tom
 their healthy twins). `--part runs`: three seeds each, as trials of a study, which a FATAL finding ends. Found is what
 was raised while the run went on, at WARNING or above: of each labelled group of codes any, of the twins nothing at
 ERROR. `--part studies`: a study of 8 trials from the sick settings, in a space of the five knobs. It has repaired what
-it recommends where that ran on every seed without the labelled findings and without an ERROR, and ends with a
-validation reward not more than two standard deviations between seeds below the twin's. Where none of the five knobs
-repairs it, the study has to say so, and what is wanted instead, in the last lines of its output and in its journal.
+it recommends where that ran on every seed without an ERROR and without the labelled findings, those aside that its
+healthy twin may have as well, and ends with a validation reward not more than two standard deviations between seeds
+below the twin's. Where none of the five knobs repairs it, the study has to say so, and what is wanted instead, in the
+last lines of its output and in its journal.
 
 Runs that lie in DIR are not run again; one that broke off is, a study goes on.
 """
@@ -257,7 +258,7 @@ def study_row(sick: Scenario, twin: Scenario, record: StudyRecord, printed: str,
     least = statistics.mean(healthy) - NOISE * statistics.stdev(healthy) if len(healthy) > 1 else float("-inf")
     same = [t for t in record.trials if best is not None and t.proposal.knobs == best.proposal.knobs]
     loud = {f.code for t in same for f in t.findings if f.severity >= Severity.WARNING}
-    labelled = {code for codes in sick.found for code in codes}
+    labelled = {code for codes in sick.found for code in codes} - {*twin.maybe}
     left = sorted(loud & labelled)
     if sick.outside:
         journal = (record.directory / "journal.md").read_text(encoding="utf-8")
