@@ -261,11 +261,12 @@ class PPOTrainer(GRPOTrainer):
         if tokens:
             extremes = {"probability_ratio_max": highest, "probability_ratio_min": inverse_lowest.reciprocal()}
             self.meter.note({name: float(ratio) for name, ratio in extremes.items()})
-        if self.args.ratio_threshold is not None and ratio / max(tokens, 1) > self.args.ratio_threshold:
-            self.model.zero_grad(set_to_none=True)
+        threshold, target = self.args.ratio_threshold, self.args.target_kl
+        if not tokens or (threshold is not None and ratio > threshold * tokens):
+            self.model.zero_grad(set_to_none=True)  # with gradients of 0 momentum and weight decay would go on
         else:
             self._took_step = True
-        if self.args.target_kl is not None and kl / max(tokens, 1) > KL_SLACK * self.args.target_kl:
+        if target is not None and kl > KL_SLACK * target * tokens:
             self._left_out = True
 
     def create_optimizer(self, model: Any = None) -> Any:

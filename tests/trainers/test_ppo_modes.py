@@ -127,6 +127,20 @@ def test_a_rollout_that_nobody_scored_changes_nothing_and_breaks_nothing(run: Ma
     assert not measured
 
 
+def test_momentum_does_not_move_the_policy_where_nobody_scored(run: Make) -> None:
+    told = iter([True])
+
+    def scored_once(completions: list[str], **_: Any) -> list[float | None]:
+        once = next(told, False)
+        return [float(i) if once else None for i in range(len(completions))]
+
+    start, first, second = (lambda t: (t.start, *t.parameters))(
+        run(reward=scored_once, max_steps=2, num_ppo_epochs=1).tape
+    )
+    assert not equal(start, first)
+    assert equal(first, second)
+
+
 # ---- generations
 
 

@@ -135,8 +135,8 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Watch
 # What the tests below hold of the private parts of a GRPOTrainer.
 HELD = {
     "_buffered_inputs", "_calculate_rewards", "_compute_loss", "_generate_and_score_completions", "_get_output_dir",
-    "_get_per_token_logps_and_entropies", "_load_from_checkpoint", "_metrics", "_name", "_paper", "_prepare_inputs", "_save",
-    "_save_checkpoint", "_step", "_tag_names",
+    "_get_per_token_logps_and_entropies", "_load_from_checkpoint", "_metrics", "_name", "_paper", "_prepare_inputs",
+    "_save", "_save_checkpoint", "_step", "_tag_names",
 }  # fmt: skip
 
 
