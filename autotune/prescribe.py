@@ -80,7 +80,10 @@ def settled(trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> tuple[
 
 
 def out_of_reach(trial: TrialRecord, space: Mapping[str, Space]) -> list[str]:
-    """A sentence for each finding of `trial` that calls for nothing that the space has."""
+    """A sentence for each finding of `trial` that calls for what the space does not have, alone or beside what it has.
+
+    Such a finding may go away by another change, and its cause stay: that is for a person to know.
+    """
     beyond = ((f, _beyond(f, space)) for f in trial.findings)
     return [f"{finding.code} {finding.name} calls for {wanted}" for finding, wanted in beyond if wanted]
 
@@ -104,19 +107,24 @@ def unrepaired(study: StudyRecord) -> list[str]:
     said = {}
     for finding in (f for t in ended for f in t.findings if f.code in left):
         code, wanted = finding.code, _beyond(finding, study.spec.space)
-        if wanted:
+        if wanted and not _in_reach(finding, study.spec.space):
             said[code] = f"{code} {finding.name}, found in {times[code]} of {len(ended)} trials: it calls for {wanted}"
     return [f"this study cannot repair {what}" for _, what in sorted(said.items())]
 
 
 def _beyond(finding: Finding, space: Mapping[str, Space]) -> str:
-    """What a finding calls for where the space has none of it, "" where it has, and of one below WARNING."""
-    knobs = dict.fromkeys(p.knob for p in finding.prescriptions)
-    if finding.severity < Severity.WARNING or set(knobs) & set(space):
+    """What a finding calls for that the space does not have, "" where it has all, and of one below WARNING."""
+    if finding.severity < Severity.WARNING:
         return ""
-    if knobs:
-        return f"a change of {' or '.join(knobs)}, which the space does not have"
-    return f"what no knob changes: {finding.advice[0].rstrip('.')}" if finding.advice else ""
+    if not finding.prescriptions:
+        return f"what no knob changes: {finding.advice[0].rstrip('.')}" if finding.advice else ""
+    knobs = [knob for knob in dict.fromkeys(p.knob for p in finding.prescriptions) if knob not in space]
+    return f"a change of {' or '.join(knobs)}, which the space does not have" if knobs else ""
+
+
+def _in_reach(finding: Finding, space: Mapping[str, Space]) -> bool:
+    """Whether the space has anything that a finding calls for."""
+    return any(p.knob in space for p in finding.prescriptions)
 
 
 def _best_first(trials: Sequence[TrialRecord]) -> list[TrialRecord]:

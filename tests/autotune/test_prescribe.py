@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.prescribe import SAME, prescribe, settled, unrepaired
+from autotune.prescribe import SAME, out_of_reach, prescribe, settled, unrepaired
 from diagnostics.finding import (
     Add,
     Change,
@@ -337,3 +337,11 @@ def test_without_a_recommendation_it_is_what_most_trials_have() -> None:
     assert left() == left(trial(0, None, state=State.FAILED)) == []
     assert len(left(trial(0, 0.3, grave), trial(1, 0.2, grave, LONGER))) == 1  # LEN001 in half of them
     assert len(left(trial(0, 0.3, grave), trial(1, 0.2, grave, LONGER), trial(2, 0.2, LONGER, grave))) == 2
+
+
+def test_a_finding_says_what_it_calls_for_beside_what_the_space_has() -> None:
+    both = replace(SAMPLED, prescriptions=SAMPLED.prescriptions + COLDER.prescriptions)
+    only = "KL001 kl001 calls for a change of top_p, which the space does not have"
+    assert out_of_reach(trial(0, 0.3, both), SPACE) == out_of_reach(trial(0, 0.3, SAMPLED), SPACE) == [only]
+    assert out_of_reach(trial(0, 0.3, COLDER, replace(SAMPLED, severity=Severity.INFO)), SPACE) == []
+    assert left(trial(0, 0.3, both)) == []  # what it has may still do
