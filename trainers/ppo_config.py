@@ -36,7 +36,7 @@ class PPOConfig(GRPOConfig):
     num_ppo_epochs: int = field(default=4, metadata={"help": "Passes over a rollout."})
     num_mini_batches: int = field(default=1, metadata={"help": "Optimizer steps of a pass."})
     kl_coef: float = field(
-        default=0.05, metadata={"help": "Weight of the KL to the reference in the reward; at 0 none."}
+        default=ppo_limits.KL_COEF, metadata={"help": "Weight of the KL to the reference in the reward; at 0 none."}
     )
     kl_estimator: str = field(default="k1", metadata={"help": "Of the KL in the reward: k1, k2, k3 or abs."})
     kl_controller: str = field(default="fixed", metadata={"help": "fixed, or adaptive (Ziegler et al. 2019)."})

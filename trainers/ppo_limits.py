@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+KL_COEF = 0.05  # where nothing is said; TRL's PPO had the same
 KL_ESTIMATORS = ("k1", "k2", "k3", "abs")
 KL_CONTROLLERS = ("fixed", "adaptive")
 _AT_LEAST_ONE = ("num_ppo_epochs", "num_mini_batches", "num_generations")

@@ -39,6 +39,7 @@ def check(spec: TrialSpec, processes: int = 1) -> tuple[Finding, ...]:
         each = options["per_device_train_batch_size"] * processes
         options["generation_batch_size"] = each * options["steps_per_generation"]
     if spec.algorithm == "ppo":
+        options = {"kl_coef": ppo_limits.KL_COEF} | options
         try:
             ppo_limits.refuse(options)
         except (TypeError, ValueError) as error:

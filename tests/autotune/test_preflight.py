@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,13 @@ def test_sampling_that_the_kl_does_not_know_of_is_told(what: str) -> None:
     (told,) = [line for line in dry_run(study(trl=trl), Search(), Path("nowhere")) if "CFG004" in line]
     assert told.startswith("its settings alone tell: INFO CFG004")
     assert re.search(says, line)
+
+
+def test_ppo_has_a_kl_coefficient_where_nobody_named_one() -> None:
+    whole = study(trl={"top_p": 0.9})
+    rest = {"space": {"learning_rate": whole.space["learning_rate"]}, "start": {"learning_rate": 1e-4}}
+    (line,) = check(replace(whole, **rest))
+    assert line.startswith("INFO CFG004 truncating_sampling")
 
 
 @pytest.mark.parametrize("trl", [{}, {"logprob_temperature": None}, {"temperature": 0.7}, {"top_p": 1.0, "top_k": 0}])
