@@ -24,6 +24,7 @@ SAME = 0.05
 # How far to step into unknown country when looking for a better value around the best: a quarter of a decade and
 # more would skip the optimum, less would not show above the noise.
 STEP = math.sqrt(10)
+LINT = "CFG"  # how the codes of findings begin that were raised on settings, before anything had run
 # A prescription that was refuted twice more often than confirmed is not followed in this study any more.
 DISTRUST = -2
 
@@ -173,8 +174,11 @@ def _move(trial: TrialRecord, trials: Sequence[TrialRecord]) -> tuple[str, Side]
 
 
 def _of_one(trial: TrialRecord, space: Mapping[str, Space]) -> Iterator[Lesson]:
-    """What the findings of `trial` say about the knobs of the space, the weightiest first."""
-    weighty = sorted(trial.findings, key=lambda f: (-f.severity, -f.confidence, f.raised_at))
+    """What the findings of `trial` say about the knobs of the space, the weightiest first.
+
+    Of two as grave, what was seen comes before what the settings alone let suspect.
+    """
+    weighty = sorted(trial.findings, key=lambda f: (-f.severity, f.code.startswith(LINT), -f.confidence, f.raised_at))
     for finding in weighty:
         if finding.severity < Severity.WARNING:
             continue

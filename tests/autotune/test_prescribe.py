@@ -143,6 +143,18 @@ def test_the_worst_finding_of_the_best_trial_speaks_first() -> None:
     assert proposal.knobs == {**START, "update_epochs": 4, "num_generations": 16}
 
 
+def test_what_was_seen_comes_before_what_settings_let_suspect() -> None:
+    suspected = replace(finding("CFG005", Severity.WARNING, "update_epochs", Set(2)), raised_at=0)
+    seen = replace(finding("KL002", Severity.WARNING, "learning_rate", Scale(1 / 8)), confidence=Confidence.LOW)
+    proposal = prescribe([trial(0, 0.3, suspected, seen)], SPACE, "validation_reward")
+    assert proposal is not None
+    assert proposal.code == "KL002"
+    grave = replace(suspected, severity=Severity.ERROR)
+    proposal = prescribe([trial(0, 0.3, grave, seen)], SPACE, "validation_reward")
+    assert proposal is not None
+    assert proposal.code == "CFG005"
+
+
 def test_proposals_stay_inside_the_space() -> None:
     proposal = prescribe([asleep(0, 5e-3)], SPACE, "validation_reward")
     assert proposal is not None
