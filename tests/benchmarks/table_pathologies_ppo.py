@@ -6,8 +6,8 @@ was raised while the run went on, at WARNING or above: of each labelled group of
 ERROR. `--part studies`: a study of 8 trials from the sick settings, in a space of the five knobs. It has repaired what
 it recommends where that ran on every seed without an ERROR and without the labelled findings, those aside that its
 healthy twin may have as well, and ends with a validation reward not more than two standard deviations between seeds
-below the twin's. Where none of the five knobs repairs it, the study has to say so, and what is wanted instead, in the
-last lines of its output and in its journal.
+below the twin's. Where none of the five knobs repairs it, the study has to say so, and what is wanted instead, in its
+output and in its journal.
 
 Runs that lie in DIR are not run again; one that broke off is, a study goes on.
 """
@@ -43,7 +43,7 @@ SCENARIOS = Path(__file__).with_name("pathologies_ppo.toml")
 OBJECTIVE = "validation_reward"
 TRIALS = 8
 NOISE = 2.0  # standard deviations between the twin's seeds
-SAID = "cannot repair"  # how a study says it
+SAID = ("which the space does not have", "what no knob changes")  # how a study says what it cannot do
 
 SPACE: Mapping[str, Mapping[str, Any]] = {
     "learning_rate": {"low": 1e-6, "high": 1e-2, "log": True},
@@ -263,7 +263,8 @@ def study_row(sick: Scenario, twin: Scenario, record: StudyRecord, printed: str,
     if sick.outside:
         journal = (record.directory / "journal.md").read_text(encoding="utf-8")
         said = [
-            [line for line in text.splitlines() if SAID in line and sick.advice in line] for text in (printed, journal)
+            [line for line in text.splitlines() if sick.advice in line and any(how in line for how in SAID)]
+            for text in (printed, journal)
         ]
         came = said[0][-1] if all(said) else "**not said**"
     elif best is None:

@@ -104,7 +104,7 @@ def test_it_is_repaired_where_nothing_labelled_is_left_and_the_twin_is_reached(
 def test_what_cannot_be_repaired_has_to_be_said_in_both_places(tmp_path: Path) -> None:
     outside = replace(CLIPPED, outside="a longer limit", advice="max_completion_length")
     study = recorded(tmp_path, (16, 0.4, ()))
-    said = "this study cannot repair LEN001 truncation: it calls for a change of max_completion_length"
+    said = "LEN001 truncation calls for a change of max_completion_length, which the space does not have"
     (tmp_path / "journal.md").write_text(f"- {said}.\n", encoding="utf-8")
     assert study_row(outside, CLIPPED, study, f"best: trial 0\n{said}\n", [0.9]).endswith(f"| {said} |")
     assert study_row(outside, CLIPPED, study, "best: trial 0", [0.9]).endswith("| **not said** |")
