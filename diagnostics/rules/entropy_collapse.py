@@ -32,6 +32,7 @@ ZERO_STD, REWARD = "zero_std_share", "reward_mean"
 STALLED = "the reward no longer gains"
 
 FALLS = "1*20 1-0.01*95 0.05*40"  # to 0.2 at 105 in its last ten points, to 0.15 at 110, to 0.25 at 100
+GONE = "20*20 20-0.16*120 0.9*15"  # lengths
 LEARNS = "0.3+0.002~0.02*100 0.5~0.02*55"
 
 
@@ -53,7 +54,7 @@ LEARNS = "0.3+0.002~0.02*100 0.5~0.02*55"
         Case(example({TOKEN: "1*100 0.05*40", REWARD: "0.2 0.4 " * 20 + "0.6 0.8 " * 50}), "warning@108"),  # at once
         Case(example({TOKEN: "1*60 1-0.02*47 0.05*40", REWARD: "0.2 0.4 " * 20 + "0.6 0.8 " * 54}), "info@105"),
         Case(example({TOKEN: FALLS, ZERO_STD: "0.1+0.0065*155"}), "warning@113"),
-        Case(example({TOKEN: FALLS, LENGTH: "20*20 20-0.16*120 0.9*15"}), "warning@119"),
+        Case(example({TOKEN: FALLS, LENGTH: GONE}), "warning@119"),
         Case(example({TOKEN: FALLS, REWARD: LEARNS, KL_TOKEN[0]: "0+0.0042*155"}), "warning@127"),
         Case(example({UNSAID: FALLS, REWARD: LEARNS, KL_SUM[3]: "0+0.084*155"}), "warning@127"),
         Case(example({UNSAID: "2*10 2+0.25*40 12*20 12-0.3*38 0.9*30", REWARD: "0.3*138"}), "warning@107"),
@@ -64,6 +65,8 @@ LEARNS = "0.3+0.002~0.02*100 0.5~0.02*55"
         Case(example({TOKEN: "0.005*30", REWARD: "0.3~0.05*10 0.3+0.04~0.05*20"}), "info@9"),  # too young to stall
         Case(example({TOKEN: FALLS, REWARD: "0.81~0.01*155"}, reward_bounds=(-1, 1)), "info@105"),  # learned
         Case(example({TOKEN: FALLS, REWARD: "0.79~0.01*155"}, reward_bounds=(-1, 1)), "warning@105"),
+        Case(example({TOKEN: FALLS, LENGTH: GONE, REWARD: "0.9*155"}, reward_bounds=(-1, 1)), "info@105 warning@119"),
+        Case(example({TOKEN: FALLS, LENGTH: "20*155", REWARD: "0.9*155"}, reward_bounds=(-1, 1)), "info@105"),
         Case(example({TOKEN: FALLS, REWARD: LEARNS}), "info@137"),  # learned, of a reward whose top is not known
     ],
     quiet=[
@@ -99,7 +102,7 @@ def entropy_collapse(
     at first; or the KL to the reference is above `far` nats per token, or `far_sum` per completion or where the log
     does not say of what. An entropy below `floor` nats per token needs no second symptom, unless the reward climbs or
     has gained. INFO where the reward has gained and stands still, and where it is within `ceiling` of the top of its
-    declared range: the task is learned, and there is nothing left to be unsure of.
+    declared range while completions keep their length: the task is learned, and there is nothing left to be unsure of.
 
     ## Why it matters
     Without entropy all completions of a prompt are alike: no contrast, no gradient, no way to find a better answer.
@@ -138,13 +141,14 @@ def entropy_collapse(
         # What fell just now is paid for by what was gained since then, not by what was gained before.
         still = climbed <= climb
         better = (gain >= gained) & ~(still & is_sudden(level))
+        short = is_short(run, steps, shrunk)
         symptoms = {
-            "completions are far shorter than at first": is_short(run, steps, shrunk),
+            "completions are far shorter than at first": short,
             "the policy is far from the reference": is_far(run, steps, far, far_sum),
             "most groups get all the same reward": _groups_agree(run, steps, dead) & ~better,
         }
         degenerate = np.logical_or.reduce(list(symptoms.values()))
-        learned = joined(reward, at_ceiling(run, standing.recent, ceiling).astype(float), steps) == 1
+        learned = (joined(reward, at_ceiling(run, standing.recent, ceiling).astype(float), steps) == 1) & ~short
         # Until the noise of the reward is known give it the doubt.
         logged = ~np.isnan(joined(reward, np.ones(len(reward)), steps))
         excused = learned | (better & ~degenerate) | (logged & ~still)

@@ -28,6 +28,7 @@ from diagnostics.stats import Mask, rolling_mean, rolling_noise
 SIGNS = 2  # of the three that a narrow policy shows; one alone is in many good runs
 
 TOKEN, REWARD = ENTROPY[0], "reward_mean"
+COLLAPSED, SHRUNK = "the entropy has collapsed", "completions are far shorter than at first"
 AWAY = "the policy is far from the reference"
 
 
@@ -43,21 +44,21 @@ SURE, BRIEF, FAR_AWAY = {TOKEN: "2*40 0.3*80"}, {LENGTH: "100*40 5*80"}, {KL_TOK
 
 @rule(
     "RWD009",
-    Severity.WARNING,
+    Severity.ERROR,
     needs=[REWARDS],
     uses=[*ENTROPY, LENGTH, *KL_TOKEN, *KL_SUM],
     warmup=NOISE,
     lookback=LOOKBACK,
     min_points=2 * NOISE,
     fires=[
-        Case(example(LOCKED | SURE | BRIEF), "warning@59"),
+        Case(example(LOCKED | SURE | BRIEF), "error@59"),
         Case(example(LOCKED | SURE | FAR_AWAY), "warning@59"),
         Case(example(LOCKED | BRIEF | FAR_AWAY), "warning@59"),
-        Case(example(LOCKED | SURE | BRIEF | FAR_AWAY, settings={"kl_coef": 0.0}), "warning@59"),
-        Case(example({REWARD: swinging(40, 0.009)} | SURE | BRIEF), "warning@59"),
-        Case(example({REWARD: swinging(40, 0.0, gain=0.32)} | SURE | BRIEF), "warning@59"),
-        Case(example(LOCKED | BRIEF | {ENTROPY[1]: "2*40 0.36*80"}), "warning@59"),
-        Case(example(LOCKED | SURE | {LENGTH: "100*40 22*80"}), "warning@59"),
+        Case(example(LOCKED | SURE | BRIEF | FAR_AWAY, settings={"kl_coef": 0.0}), "error@59"),
+        Case(example({REWARD: swinging(40, 0.009)} | SURE | BRIEF), "error@59"),
+        Case(example({REWARD: swinging(40, 0.0, gain=0.32)} | SURE | BRIEF), "error@59"),
+        Case(example(LOCKED | BRIEF | {ENTROPY[1]: "2*40 0.36*80"}), "error@59"),
+        Case(example(LOCKED | SURE | {LENGTH: "100*40 22*80"}), "error@59"),
         Case(example(LOCKED | SURE | {KL_TOKEN[0]: "0.1*40 0.55*80"}), "warning@59"),
         Case(example(LOCKED | SURE | {KL_SUM[3]: "2*40 11*80"}), "warning@59"),
     ],
@@ -93,7 +94,7 @@ def reward_hacking(
     `gained` times that early noise above its early mean. Two of three signs are there as well: the mean entropy of the
     last 10 points is at most `low` times what was usual; completions are at most `short` times as long as the first
     ones; the KL to the reference is above `far` nats per token, or `far_sum` per completion or where the log does not
-    say of what.
+    say of what. ERROR where both entropy and length have collapsed: whatever the reward says, such answers are alike.
 
     ## Why it matters
     A reward without noise says that every prompt gets the same score, whatever it asks. If the answers are degenerate
@@ -104,8 +105,8 @@ def reward_hacking(
     a held-out set; the components of the reward one by one; the length of completions and the KL.
 
     ## What to change
-    The reward: what is exploited has to cost something. A KL penalty where there is none; where the policy is far from
-    the reference, an eighth of the learning rate.
+    The reward: what is exploited has to cost something. A KL penalty, or four times the one there is; where the policy
+    is far from the reference all the same, an eighth of the learning rate.
 
     ## When this is wrong
     It audits, it does not warn early: by the time a reward is locked the trick is learned. An easy task that is solved
@@ -129,12 +130,14 @@ def reward_hacking(
         return
     steps = reward.steps
     signs = {
-        "the entropy has collapsed": _is_sure(run, steps, low),
-        "completions are far shorter than at first": is_short(run, steps, short),
+        COLLAPSED: _is_sure(run, steps, low),
+        SHRUNK: is_short(run, steps, short),
         AWAY: is_far(run, steps, far, far_sum),
     }
-    holds = locked & (np.sum(list(signs.values()), axis=0) >= SIGNS)
-    yield Alarm(Severity.WARNING, steps, holds, partial(_told, run, reward, noise, still * first, signs))
+    holds, degenerate = locked & (np.sum(list(signs.values()), axis=0) >= SIGNS), signs[COLLAPSED] & signs[SHRUNK]
+    told = partial(_told, run, reward, noise, still * first, signs)
+    yield Alarm(Severity.WARNING, steps, holds, told)
+    yield Alarm(Severity.ERROR, steps, holds & degenerate, told)
 
 
 def _is_sure(run: RunHistory, steps: Steps, low: float) -> Mask:
@@ -156,7 +159,7 @@ def _told(
         ", and ".join([f"the reward has stood at {level:.3g} since step {first}", *seen]),
         first,
         (Evidence(reward.metric, first, last, "noise of a step", float(noise[i]), limit),),
-        (_remedy(run, bool(signs[AWAY][i]), last),),
+        tuple(_remedies(run, bool(signs[AWAY][i]), last)),
         Confidence.MEDIUM if len(seen) == len(signs) else Confidence.LOW,
         (
             "Read the completions, and score them by something that this reward does not see.",
@@ -165,9 +168,9 @@ def _told(
     )
 
 
-def _remedy(run: RunHistory, away: bool, step: int) -> Prescription:
+def _remedies(run: RunHistory, away: bool, step: int) -> Iterator[Prescription]:
     metric = next((metric for metric in (*KL_TOKEN, *KL_SUM) if run.points(metric)), KL_TOKEN[0])
-    if not away or setting(run, "kl_coef") == 0:
-        return tighter(run, metric, 0.0)
-    because = "smaller updates stay where the reward still means something"
-    return slower(metric, Direction.DOWN, recent_median(run, (metric,), step) / 2, because)
+    yield tighter(run, metric, 0.0)
+    if away and setting(run, "kl_coef") != 0:
+        because = "smaller updates stay where the reward still means something"
+        yield slower(metric, Direction.DOWN, recent_median(run, (metric,), step) / 2, because)
