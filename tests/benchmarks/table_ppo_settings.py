@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
 import statistics
 import sys
@@ -128,9 +129,9 @@ def line(row: Row) -> str:
     runs = [events.read(folder) for folder in row.folders]
 
     def spread(values: list[float]) -> str:
-        return (
-            f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}" if len(values) > 1 else f"{values[0]:.3f}"
-        )
+        if not all(map(math.isfinite, values)):
+            return "-"  # nothing is measured against a reference where there is none
+        return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
     def last(history: RunHistory, metric: str, points: int) -> float:
         values = history.get(metric).values
