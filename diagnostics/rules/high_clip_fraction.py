@@ -58,7 +58,8 @@ def high_clip_fraction(
     With more than one update epoch: a quarter of them, at least one. Otherwise half the learning rate.
 
     ## When this is wrong
-    The first steps of a run with a warm-started critic may clip much and settle. Very short clip ranges, as in
+    The first steps of a run with a warm-started critic may clip much and settle. Where each row is an optimizer step
+    and a rollout has more than 4 of them, its last ones clip most, and 4 points are not the mean of a rollout. Very short clip ranges, as in
     sequence-level methods, clip by design.
 
     ## References

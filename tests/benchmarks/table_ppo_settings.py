@@ -34,7 +34,7 @@ GOOD: Mapping[str, Mapping[str, Any]] = {
     "boolean-query": COMMON | {"learning_rate": 3e-4, "kl_coef": 0.05},
     "short-query": COMMON | {"learning_rate": 2e-4, "kl_coef": 0.2},
 }
-LAM = 0.9
+LAM = 0.9  # at TRL's 0.95 the explained variance on boolean-query is 0.24
 AWAY: Mapping[str, tuple[Any, ...]] = {
     "learning_rate": (1e-6, 1e-5, 1e-4, 1e-3, 3e-3),
     "kl_coef": (0.0, 0.05, 0.2, 1.0),

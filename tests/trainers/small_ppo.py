@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from trainers.ppo import PPOConfig, PPOTrainer
-
-gc.freeze()  # a trainer collects garbage when it begins: a second if all that was imported is looked through
 
 LETTERS = "abcdefgh"
 PROMPTS = tuple(f"{a} {b} " for a in LETTERS[:4] for b in LETTERS[4:])
