@@ -59,8 +59,8 @@ def high_clip_fraction(
 
     ## When this is wrong
     The first steps of a run with a warm-started critic may clip much and settle. Where each row is an optimizer step
-    and a rollout has more than 4 of them, its last ones clip most, and 4 points are not the mean of a rollout. Very short clip ranges, as in
-    sequence-level methods, clip by design.
+    and a rollout has more than 4 of them, its last ones clip most, and 4 points are not the mean of a rollout. Very
+    short clip ranges, as in sequence-level methods, clip by design.
 
     ## References
     - `limit` = 0.2, `severe` = 0.4: the upper two of three levels that rl-doctor uses (0.10, 0.20, 0.40); axolotl calls
