@@ -414,6 +414,8 @@ ids = [dict(input_ids=[3, 4, 5, 0], labels=[3, 4, 5, 0])] * 64
 trainer = Trainer(model, args, train_dataset=ids, callbacks=[AutotuneCallback("here", stop_on="warning")])
 trainer.train()
 print(f"process {PartialState().process_index} of {PartialState().num_processes}: {trainer.state.global_step} steps")
+PartialState().wait_for_everyone()  # one that leaves while gloo's threads still talk may be aborted (exit code -6)
+PartialState().destroy_process_group()
 """
 
 
