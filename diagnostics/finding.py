@@ -254,7 +254,7 @@ class Report:
         return short(self)
 
     def _repr_html_(self) -> str:
-        from diagnostics.report.html import render
+        from diagnostics.report.notebook import render
 
         return render(self)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from diagnostics.cause import Cause
-from diagnostics.finding import Finding, Report, Severity
+from diagnostics.finding import Add, Finding, Prescription, Report, Scale, Set, Severity
 from diagnostics.text import visible
 from diagnostics.vocabulary import vocabulary
 
@@ -83,3 +83,41 @@ def spoken(knob: str, framework: str) -> str:
         return vocabulary(framework).spoken(knob)
     except KeyError:
         return knob
+
+
+def change(prescription: Prescription, knob: str) -> str:
+    """What is to be done to `knob`."""
+    match prescription.change:
+        case Scale(factor) if 0 < factor < 1:
+            return f"divide {knob} by {1 / factor:.4g}"
+        case Scale(factor):
+            return f"multiply {knob} by {factor:.4g}"
+        case Set(value):
+            return f"set {knob} to {value:.4g}"
+        case Add(amount):
+            return f"lower {knob} by {-amount:.4g}" if amount < 0 else f"raise {knob} by {amount:.4g}"
+
+
+def steps(first: int, last: int) -> str:
+    """`step 4`, `steps 4 to 9`."""
+    return f"step {first}" if first == last else f"steps {first} to {last}"
+
+
+def where(finding: Finding, report: Report) -> str:
+    """Segment, onset and end."""
+    segment = f"segment {finding.segment}, " if report.segments > 1 else ""
+    at = "at " if finding.first_step == finding.last_step else ""
+    return f"{segment}{at}{steps(finding.first_step, finding.last_step)}"
+
+
+def when(finding: Finding, report: Report) -> str:
+    """Segment, onset, end, and the step of each rise of severity."""
+    if finding.raised_at == finding.first_step == finding.last_step:
+        return where(finding, report)
+    earlier = [
+        r
+        for r in report.raised
+        if (r.code, r.segment) == (finding.code, finding.segment) and r.severity < finding.severity
+    ]
+    rises = [f"{r.severity.name.lower()} at {r.raised_at}" for r in earlier] + [f"raised at {finding.raised_at}"]
+    return f"{where(finding, report)}, {', '.join(rises)}"

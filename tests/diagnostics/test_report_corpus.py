@@ -13,7 +13,7 @@ from diagnostics.cache import kept_to_json, report_from_json
 from diagnostics.engine import diagnose
 from diagnostics.excerpt import MOST_GAPS, STRETCHES
 from diagnostics.logs import read
-from diagnostics.report import html, terminal
+from diagnostics.report import notebook, terminal
 from diagnostics.report.json import render
 from diagnostics.sources import find
 
@@ -38,7 +38,7 @@ def test_a_real_run_is_shown(file: str) -> None:
             assert not {c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160}
             letters = "".join(text.split())
             assert all("".join(finding.message.split()) in letters for finding in report.findings)
-        assert html.render(report).count("<pre") == 1
+        assert notebook.render(report).count("<pre") == 1
         assert json.loads(render([report]))["runs"][0]["source"] == source.name
         kept = json.dumps(kept_to_json(report))
         assert json.dumps(kept_to_json(report_from_json(json.loads(kept)))) == kept

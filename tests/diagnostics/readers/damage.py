@@ -45,7 +45,7 @@ from rich.console import Console
 from diagnostics.engine import diagnose
 from diagnostics.errors import UserError
 from diagnostics.logs import read
-from diagnostics.report import html, terminal
+from diagnostics.report import notebook, terminal
 from diagnostics.report import json as json_report
 from diagnostics.report.overview import overview
 from diagnostics.series import RunHistory
@@ -123,7 +123,7 @@ def tried(path: Path) -> tuple[list[str], list[RunHistory]]:
     console = Console(file=shown, width=WIDTH, force_terminal=True, color_system="truecolor", legacy_windows=False)
     for report in reports:
         console.print(terminal.render(report))
-        assert "<script" not in html.render(report), "a script in HTML"
+        assert "<script" not in notebook.render(report), "a script in HTML"
     console.print(overview(reports, {str(p): why for p, why in found.unreadable}, found.others))
     _check_terminal(shown.getvalue())
     json.loads(json_report.render(reports), parse_constant=_no_constant)

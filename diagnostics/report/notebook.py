@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from diagnostics.finding import Report
-from diagnostics.report.terminal import header, judgement, looks_wrong
+from diagnostics.report import terminal
 
 WIDTH = 100
 # `{code}` is escaped by rich.
@@ -27,5 +27,5 @@ def render(report: Report) -> str:
         file=io.StringIO(), record=True, width=WIDTH, color_system="truecolor", force_terminal=True,
         legacy_windows=False, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
-    console.print(Group(*header(report), judgement(report), *looks_wrong(report, verbose=True)))
+    console.print(terminal.render(report, explain=True))
     return console.export_html(theme=_THEME, inline_styles=True, code_format=_FORMAT)

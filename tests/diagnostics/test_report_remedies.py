@@ -16,7 +16,7 @@ from diagnostics.finding import (
     Set,
     Severity,
 )
-from diagnostics.report.digest import remedies, shared
+from diagnostics.report.remedies import remedies, shared
 
 
 def change(made: Change, knob: str = "learning_rate") -> Prescription:
