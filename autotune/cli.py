@@ -187,6 +187,11 @@ def fail(message: str) -> ExitStatus:
     return ExitStatus.ERROR
 
 
+def say(message: str) -> None:
+    """Tell a person on stderr, in one line, what is being done."""
+    print(f"autotune: {visible(message)}", file=sys.stderr, flush=True)
+
+
 def _stdout_is_gone() -> bool:
     """Whether it was our stdout that broke; what is still buffered for it then goes nowhere."""
     import select

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from autotune.cli import ExitStatus, fail
+from autotune.cli import ExitStatus, fail, say
 from autotune.looking import Asked, status
 from autotune.named import STDIN, UNREADABLE, Named, named, nothing_judged, spooling
 from autotune.views.followed import FollowedView
@@ -20,7 +20,6 @@ from diagnostics.finding import Finding, Report, Severity
 from diagnostics.following import Following
 from diagnostics.logs import open_log
 from diagnostics.sources import Source
-from diagnostics.text import visible
 
 INTERVAL = 0.5  # seconds between two looks at the files
 _CHUNK = 1 << 16
@@ -141,20 +140,16 @@ class Follower:
             elif not self._awaited[place] and not spool:  # of what comes through a pipe nobody need be told to wait
                 self._awaited[place] = str(error)
                 why = error.message if isinstance(error, UserError) else str(error)
-                _say(f"waiting: {why}")
+                say(f"waiting: {why}")
             return
         del self._awaited[place]
         self._seen.update(new)
         for path, reason in found.unreadable:
-            _say(f"not followed: {path}: {reason}")
+            say(f"not followed: {path}: {reason}")
 
     def _error(self, message: str) -> None:
         self.errors.append(message)
         fail(message)
-
-
-def _say(message: str) -> None:
-    print(f"autotune: {visible(message)}", file=sys.stderr, flush=True)
 
 
 @contextmanager

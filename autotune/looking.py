@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autotune.cli import ExitStatus
+from autotune.cli import ExitStatus, say
 from autotune.named import STDIN, UNREADABLE, Named, named, nothing_judged, spooling
 from diagnostics.cache import Cache
 from diagnostics.errors import UserError
 from diagnostics.finding import Report, Severity
 from diagnostics.project import plain
 from diagnostics.sources import Found, Source
+from diagnostics.stores.store import EVERYTHING, Wanted
 from diagnostics.user_map import UserMap
 
 if TYPE_CHECKING:  # needs all rules
@@ -40,11 +43,15 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How logs are read and judged: names by a person's own map, by `rules` (None for ours as they are), less some."""
+    """How logs are read and judged: names by a person's own map, by `rules` (None for ours as they are), less some.
+
+    Of a store that holds many runs those that are `wanted`.
+    """
 
     mine: UserMap
     rules: Catalogue | None = None
     chosen: Choice | None = None
+    wanted: Wanted = EVERYTHING
 
 
 def rules_here(files: Sequence[str], places: Sequence[str]) -> Catalogue | None:
@@ -59,8 +66,11 @@ def rules_here(files: Sequence[str], places: Sequence[str]) -> Catalogue | None:
     return here(files, [Path(place) for place in places if place != STDIN])
 
 
-def look(arguments: Sequence[str], asked: Asked, cache: Cache) -> Looked:
-    """Diagnose all logs that `arguments` name, each once. UserError where standard input cannot be read."""
+def look(arguments: Sequence[str], asked: Asked, cache: Cache, fetched: Path | None = None) -> Looked:
+    """Diagnose all logs that `arguments` name, each once. UserError where standard input cannot be read.
+
+    Runs in a store are kept in the folder `fetched`, None to keep none.
+    """
     looked = Looked()
     with spooling(arguments) as stdin:
         if STDIN in arguments:
@@ -70,15 +80,17 @@ def look(arguments: Sequence[str], asked: Asked, cache: Cache) -> Looked:
             except OSError as error:
                 hint = "See that it can be read, and that there is room for temporary files."
                 raise UserError(UNREADABLE.format(error.strerror), hint) from None
-        for place in (named(argument, stdin) for argument in dict.fromkeys(arguments)):
-            known = Cache(None) if place.path == stdin else cache
-            try:
-                found = _found(place, known)
-            except UserError as error:
-                looked.unread[place.shown] = error.message
-                looked.errors.append(str(error))
-            else:
-                _look_at(place, found, asked, known, looked)
+        places = [named(argument, stdin) for argument in dict.fromkeys(arguments)]
+        with _kept(fetched, places) as folder:
+            for place in places:
+                known = Cache(None) if place.path == stdin else cache
+                try:
+                    found = _found(place, asked, known, folder)
+                except UserError as error:
+                    looked.unread[place.shown] = error.message
+                    looked.errors.append(str(error))
+                else:
+                    _look_at(place, found, asked, known, looked)
     cache.save()
     return looked
 
@@ -116,7 +128,19 @@ def _why_nothing(place: Named, logs: list[Source], reports: list[Report], unread
     return nothing_judged(reports[0]) if reports else f"{logs[0].name}: {unread[logs[0].name]}"
 
 
-def _found(place: Named, cache: Cache) -> Found:
+@contextmanager
+def _kept(folder: Path | None, places: Sequence[Named]) -> Iterator[Path]:
+    """Where runs that are fetched lie: `folder`, or one that is gone afterwards."""
+    if folder is not None or all(place.store is None for place in places):
+        yield folder or Path()
+        return
+    with tempfile.TemporaryDirectory(prefix="autotune-") as made:
+        yield Path(made)
+
+
+def _found(place: Named, asked: Asked, cache: Cache, folder: Path) -> Found:
+    if place.store is not None:
+        return place.store.fetch(place.shown, asked.wanted, folder, say)
     known = cache.logs(place.path)
     if known is not None:
         return Found(known)

@@ -1,4 +1,4 @@
-"""The places that a person names on the command line, standard input among them."""
+"""The places that a person names on the command line: paths, standard input, and runs in a store elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from diagnostics.errors import UserError
 from diagnostics.finding import Report
 from diagnostics.sources import Found, find
+from diagnostics.stores.store import Store, store_of
 
 STDIN = "-"
 UNREADABLE = "standard input, which is copied to a file, cannot be read to its end: {}"
@@ -21,13 +22,20 @@ SOME = 6  # names that a message lists
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A path, and what it is called: standard input is a file of our own that nobody knows."""
+    """A path, and what it is called: standard input is a file of our own that nobody knows.
+
+    What lies in a `store` has no path until it is fetched.
+    """
 
     path: Path
     shown: str
+    store: Store | None = None
 
     def find(self) -> Found:
         """The logs there, called as they were named. UserError where there is none that can be read."""
+        if self.store is not None:
+            what = f"{self.shown} lies in {self.store.NAME} and cannot be followed"
+            raise UserError(what, "Look at it with autotune diagnose: a second look fetches what is new only.")
         try:
             found = find(self.path)
         except UserError as error:
@@ -46,7 +54,10 @@ def named(argument: str, stdin: Path) -> Named:
     """What `argument` names; the contents of standard input are in the file `stdin`. UserError for an empty one."""
     if not argument:  # a variable that is not set, which must not mean the current folder
         raise UserError("the path of a log is empty", "Give a file or a folder; `-` reads standard input.")
-    return Named(stdin, "standard input") if argument == STDIN else Named(Path(argument), str(Path(argument)))
+    if argument == STDIN:
+        return Named(stdin, "standard input")
+    store = store_of(argument)
+    return Named(Path(argument), str(Path(argument))) if store is None else Named(Path(), argument, store)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from diagnostics.report.json import report_to_json
 from diagnostics.sources import Source
 from diagnostics.user_map import UserMap
 
-FOLDER = "diagnoses"
+FOLDER, FETCHED = "diagnoses", "fetched"
 CONTENTS = "contents"  # what is remembered of files
 SUFFIX = ".json"
 MOST_ENTRIES, MOST_BYTES, MOST_CONTENTS = 2000, 50 << 20, 4000
@@ -45,14 +45,17 @@ RACY_SECONDS = 2.0  # the coarsest clock of a file system in use, that of FAT
 _CHUNK = 1 << 20
 
 
-def default_folder() -> Path | None:
-    """Where caches belong: `AUTOTUNE_CACHE`, else `autotune` in the user's cache folder; None where there is none."""
+def default_folder(what: str = FOLDER) -> Path | None:
+    """Where reports are kept, or runs that were fetched (`FETCHED`): in `AUTOTUNE_CACHE`, else in the user's cache.
+
+    None where there is none.
+    """
     given = os.environ.get("AUTOTUNE_CACHE")
     if given:
-        return Path(given) / FOLDER
+        return Path(given) / what
     base = os.environ.get("XDG_CACHE_HOME", "")
     try:  # the standard says that a relative path is to be ignored
-        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "autotune" / FOLDER
+        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "autotune" / what
     except RuntimeError:  # nobody's home
         return None
 

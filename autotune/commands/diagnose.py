@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> ExitStatus:
     """Diagnose every log found. UserError for a wrong argument, and where nothing that was named can be read."""
     from autotune.looking import Asked, look, rules_here, status
-    from diagnostics.cache import Cache, default_folder
+    from diagnostics.cache import FETCHED, Cache, default_folder
     from diagnostics.user_map import from_options
 
     mine = from_options(args.map)
@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> ExitStatus:
         from autotune.following import follow
 
         return follow(args.sources, asked, fail_on, as_json=args.format == "json", verbose=args.verbose)
-    looked = look(args.sources, asked, Cache(None if args.no_cache else default_folder()))
+    reports, runs = (None, None) if args.no_cache else (default_folder(), default_folder(FETCHED))
+    looked = look(args.sources, asked, Cache(reports), runs)
     if not looked.reports and len(looked.errors) == 1:
         raise UserError(looked.errors[0])
     if looked.reports:
