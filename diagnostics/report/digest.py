@@ -137,7 +137,8 @@ class Digest:
 def digest(report: Report, *, verbose: bool = False) -> Digest:
     """What is told of `report`; with `verbose` all of it, also what single findings say that their cause says."""
     report = report if verbose else without_moot(report)
-    findings, worth_knowing = [], []
+    findings: list[ToldFinding] = []
+    worth_knowing: list[ToldFinding] = []
     for finding, of_it in remedies(report):
         if verbose:
             of_it = replace(of_it, prescriptions=finding.prescriptions, advice=finding.advice)

@@ -8,15 +8,21 @@ from types import MappingProxyType
 
 from diagnostics.cause import cause_to_json, explained_to_json
 from diagnostics.finding import Json, Report, finding_to_json
+from diagnostics.report.survey import survey, survey_to_json
 
-VERSION = 3
+VERSION = 4
 
 
 def render(reports: Iterable[Report], unread: Mapping[str, str] = MappingProxyType({})) -> str:
-    """All reports as one JSON document, in ASCII and without NaN; `unread` is why sources could not be read."""
+    """All reports as one JSON document, in ASCII and without NaN; `unread` is why sources could not be read.
+
+    `overview` has the sick ones first, `runs` all reports in the order in which they were asked for.
+    """
+    told = list(reports)
     document = {
         "version": VERSION,
-        "runs": [report_to_json(report) for report in reports],
+        "overview": survey_to_json(survey(told, unread)),
+        "runs": [report_to_json(report) for report in told],
         "unread": [{"source": source, "reason": reason} for source, reason in unread.items()],
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"

@@ -440,7 +440,7 @@ def test_a_pipe_is_followed_to_its_end(tmp_path: Path, following: list[Following
     objects = [json.loads(line) for line in one.out.read_text().splitlines() if line.startswith("{")]
     assert [o["type"] for o in objects] == ["finding", "report"]
     assert objects[0]["finding"]["code"] == "NUM001" and objects[0]["source"] == "standard input"
-    assert objects[1]["steps"] == 59 and objects[1]["version"] == 3
+    assert objects[1]["steps"] == 59 and objects[1]["version"] == 4
 
 
 # ---- a second look

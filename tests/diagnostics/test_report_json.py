@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from sys import float_info
 
 import pytest
@@ -85,7 +86,18 @@ HYPOTHESIS = {
 def test_the_document_is_a_contract():
     """Whoever changes this changes VERSION: other programs read it."""
     assert json.loads(render([REPORT], {"runs/4": "empty"})) == {
-        "version": 3,
+        "version": 4,
+        "overview": [
+            {
+                "source": "runs/3",
+                "run": 0,
+                "state": "sick",
+                "worst": "error",
+                "verdict": "The learning rate is too high",
+                "since": "since step 40 of segment 2, known from step 44 on",
+            },
+            {"source": "runs/4", "run": None, "state": "unread", "worst": None, "verdict": "empty", "since": ""},
+        ],
         "runs": [
             {
                 "source": "runs/3",
@@ -182,12 +194,30 @@ def test_the_document_is_a_contract():
 
 
 def test_no_runs():
-    assert json.loads(render([])) == {"version": 3, "runs": [], "unread": []}
+    assert json.loads(render([])) == {"version": 4, "overview": [], "runs": [], "unread": []}
 
 
 def test_every_run_in_order():
     runs = json.loads(render([REPORT, Report("b", "trl-grpo", -1, (), (), (), (), ()), REPORT]))["runs"]
     assert [run["source"] for run in runs] == ["runs/3", "b", "runs/3"]
+
+
+def test_the_overview_has_the_sick_ones_first():
+    clean = replace(REPORT, findings=(), causes=(), source="clean", segments=1)
+    blind, fatal = replace(clean, steps=-1, source="blind"), replace(REPORT.findings[0], severity=Severity.FATAL)
+    known = replace(clean, findings=(replace(fatal, severity=Severity.INFO),), source="known")
+    reports = [clean, known, blind, REPORT, replace(REPORT, findings=(fatal,), source="dead")]
+    overview = json.loads(render(reports, {"gone": "empty"}))["overview"]
+    assert [(line["source"], line["run"], line["state"], line["worst"]) for line in overview] == [
+        ("dead", 4, "sick", "fatal"),
+        ("runs/3", 3, "sick", "error"),
+        ("gone", None, "unread", None),
+        ("blind", 2, "unchecked", None),
+        ("known", 1, "healthy", "info"),
+        ("clean", 0, "healthy", None),
+    ]
+    assert overview[5]["verdict"] == "Nothing is wrong that could be checked" and not overview[5]["since"]
+    assert overview[3]["verdict"] == "Nothing could be checked"
 
 
 def test_any_terminal_can_show_it():

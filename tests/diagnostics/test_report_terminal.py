@@ -301,10 +301,10 @@ def test_overview_of_several_runs():
     clean = replace(REPORT, findings=(), source="runs/4")
     text = seen(overview([clean, REPORT, REPORT], {"runs/5.csv": "empty"}, [Path("a.md"), Path("b.txt")]), 100)
     assert text.startswith("below runs/\n")
-    assert [line.split()[0] for line in text.splitlines()[2:8] if line[0] != " "] == ["4", "3", "3", "5.csv"]
+    assert [line.split()[0] for line in text.splitlines()[2:8] if line[0] != " "] == ["3", "3", "5.csv", "4"]
     assert "wandb run file     39" in text
     assert "ERROR  KL002 kl_explosion +1" in text
-    assert text.splitlines()[4].strip() == "The learning rate is too high"
+    assert text.splitlines()[3].strip() == "The learning rate is too high"
     assert "not read" in text and "empty" in text
     assert "3 runs by their worst finding: 2 error, 1 none. 1 could not be read." in text
     assert "No logs: 2 files (a.md, b.txt)." in text
