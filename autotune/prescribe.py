@@ -176,11 +176,12 @@ def _move(trial: TrialRecord, trials: Sequence[TrialRecord]) -> tuple[str, Side]
 def _of_one(trial: TrialRecord, space: Mapping[str, Space]) -> Iterator[Lesson]:
     """What the findings of `trial` say about the knobs of the space, the weightiest first.
 
-    Of two as grave, what was seen comes before what the settings alone let suspect.
+    Of two as grave, what was seen comes before what the settings alone let suspect. What is only worth knowing of the
+    settings is an unusual choice: the usual one is tried before a search knows of nothing better.
     """
     weighty = sorted(trial.findings, key=lambda f: (-f.severity, f.code.startswith(LINT), -f.confidence, f.raised_at))
     for finding in weighty:
-        if finding.severity < Severity.WARNING:
+        if finding.severity < Severity.WARNING and not finding.code.startswith(LINT):
             continue
         for prescription in finding.prescriptions:
             knob = prescription.knob

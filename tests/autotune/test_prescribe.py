@@ -155,6 +155,17 @@ def test_what_was_seen_comes_before_what_settings_let_suspect() -> None:
     assert proposal.code == "CFG005"
 
 
+def test_an_unusual_setting_is_made_usual_where_nothing_graver_speaks() -> None:
+    unusual = finding("CFG010", Severity.INFO, "update_epochs", Set(1))
+    noted = finding("VAL001", Severity.INFO, "num_generations", Scale(2))  # seen, and no reason to change anything
+    proposal = prescribe([trial(0, 0.3, noted, unusual, update_epochs=4)], SPACE, "validation_reward")
+    assert proposal is not None
+    assert (proposal.code, proposal.knobs["update_epochs"]) == ("CFG010", 1)
+    proposal = prescribe([trial(0, 0.3, unusual, update_epochs=4), asleep(1, 1e-6, 0.4)], SPACE, "validation_reward")
+    assert proposal is not None
+    assert proposal.code == "RWD004"
+
+
 def test_proposals_stay_inside_the_space() -> None:
     proposal = prescribe([asleep(0, 5e-3)], SPACE, "validation_reward")
     assert proposal is not None
