@@ -19,7 +19,7 @@ from diagnostics.narrowing import (
     is_short,
     usual,
 )
-from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARDS, joined, progress, recent_median
+from diagnostics.progress import KL_TOKEN, NOISE, RECENT, REWARDS, at_ceiling, joined, progress, recent_median
 from diagnostics.remedies import FAR, setting, slower, tighter
 from diagnostics.rule import Alarm, Case, Told, rule
 from diagnostics.series import MetricSeries, RunHistory, Steps, Values, example
@@ -39,6 +39,7 @@ def swinging(until: int, size: float = 0.1, gain: float = 0.6) -> str:
 
 
 LOCKED = {REWARD: swinging(40, 0.0)}
+AT_ONCE = {REWARD: "0.6 1.0 0.7 1.0 0.8 1.0*115"}  # learned before there is an early mean
 SURE, BRIEF, FAR_AWAY = {TOKEN: "2*40 0.3*80"}, {LENGTH: "100*40 5*80"}, {KL_TOKEN[0]: "0.1*40 2*80"}
 
 
@@ -61,6 +62,7 @@ SURE, BRIEF, FAR_AWAY = {TOKEN: "2*40 0.3*80"}, {LENGTH: "100*40 5*80"}, {KL_TOK
         Case(example(LOCKED | SURE | {LENGTH: "100*40 22*80"}), "error@59"),
         Case(example(LOCKED | SURE | {KL_TOKEN[0]: "0.1*40 0.55*80"}), "warning@59"),
         Case(example(LOCKED | SURE | {KL_SUM[3]: "2*40 11*80"}), "warning@59"),
+        Case(example(AT_ONCE | {TOKEN: "2*5 0.3*115", LENGTH: "100*5 5*115"}, reward_bounds=(0.0, 1.047)), "error@24"),
     ],
     quiet=[
         example(LOCKED | SURE),  # learned: of one mind, and nothing else
@@ -75,6 +77,8 @@ SURE, BRIEF, FAR_AWAY = {TOKEN: "2*40 0.3*80"}, {LENGTH: "100*40 5*80"}, {KL_TOK
         example(LOCKED | SURE | {LENGTH: "100*40 28*80"}),
         example(LOCKED | SURE | {KL_TOKEN[0]: "0.1*40 0.45*80"}),
         example(LOCKED | SURE | {KL_SUM[3]: "2*40 9*80"}),
+        example(AT_ONCE | {TOKEN: "2*5 0.3*115", LENGTH: "100*5 5*115"}, reward_bounds=(0.0, 1.058)),  # not at its best
+        example(AT_ONCE | {TOKEN: "2*5 0.3*115", LENGTH: "100*5 90*115"}, reward_bounds=(0.0, 1.0)),
     ],
 )
 def reward_hacking(
@@ -82,6 +86,7 @@ def reward_hacking(
     *,
     still: float = 0.1,
     gained: float = GAINED,
+    top: float = 0.05,
     low: float = NARROW,
     short: float = SHORT,
     far: float = FAR,
@@ -91,10 +96,12 @@ def reward_hacking(
 
     ## Meaning
     The noise of the reward over the last 20 points is at most `still` times that of the first 20, and its level stands
-    `gained` times that early noise above its early mean. Two of three signs are there as well: the mean entropy of the
-    last 10 points is at most `low` times what was usual; completions are at most `short` times as long as the first
-    ones; the KL to the reference is above `far` nats per token, or `far_sum` per completion or where the log does not
-    say of what. ERROR where both entropy and length have collapsed: whatever the reward says, such answers are alike.
+    `gained` times that early noise above its early mean, or within the share `top` of the best there can be: what is
+    learned within the first points has no early mean to stand above. Two of three signs are there as well: the mean
+    entropy of the last 10 points is at most `low` times what was usual; completions are at most `short` times as long
+    as the first ones; the KL to the reference is above `far` nats per token, or `far_sum` per completion or where the
+    log does not say of what. ERROR where both entropy and length have collapsed: whatever the reward says, such answers
+    are alike.
 
     ## Why it matters
     A reward without noise says that every prompt gets the same score, whatever it asks. If the answers are degenerate
@@ -117,6 +124,7 @@ def reward_hacking(
     - `still` = 0.1: house default. A reward logged as a moving average goes as still without any fault, which is why
       it is never enough.
     - `gained` = 2.0: house default; the mean of ten points against the mean of ten has a standard error of 0.45.
+    - `top` = 0.05: house default; a reward that is locked at its best has hardly any of its range left.
     - `low` = 0.2, `short` = 0.25: house defaults, as for an entropy collapse.
     - `far` = 0.5: axolotl's GRPO guide. `far_sum` = 10: TRL's PPO guide (keep the summed KL between 0 and 10).
     - Gao et al. 2022, Scaling laws for reward model overoptimization (arXiv 2210.10760): the true reward falls again
@@ -125,7 +133,8 @@ def reward_hacking(
     reward, standing = progress(run)
     noise = rolling_noise(reward.values, NOISE)
     first = noise[NOISE - 1] if len(noise) >= NOISE else np.nan
-    locked = (noise <= still * first) & (first > 0) & (standing.gain >= gained)
+    high = (standing.gain >= gained) | at_ceiling(run, standing.recent, top)
+    locked = (noise <= still * first) & (first > 0) & high
     if not locked.any():
         return
     steps = reward.steps
