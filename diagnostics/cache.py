@@ -28,6 +28,7 @@ from diagnostics.cause import Explained, cause_from_json
 from diagnostics.events import EVENTS_FILE
 from diagnostics.excerpt import Excerpt
 from diagnostics.finding import Json, Report, Skip, finding_from_json, finding_to_json
+from diagnostics.readers.sqlite import wal
 from diagnostics.report.json import report_to_json
 from diagnostics.sources import Source
 from diagnostics.user_map import UserMap
@@ -79,6 +80,8 @@ class Cache:
 
     def logs(self, path: Path) -> tuple[Source, ...] | None:
         """The logs that an earlier look found in the file `path`; None where there was none, or the file is another."""
+        if wal(path).exists():  # of a database with one, the file does not tell whether it has changed
+            return None
         with suppress(OSError):
             logs = self._known().get(_identity(path.stat()), {}).get(str(path))
             return logs and tuple(Source(format, (path,), part, name) for format, part, name in logs)
@@ -216,7 +219,7 @@ def _files(source: Source) -> tuple[Path, ...]:
     """The files that a report on `source` follows from."""
     logs = [path / EVENTS_FILE if source.format == "events" and path.is_dir() else path for path in source.paths]
     logs = [path for path in logs if not path.is_dir()]  # where checkpoints appear
-    beside = [log.parent / name for log in logs for name in BESIDE]
+    beside = [wal(log) for log in logs] + [log.parent / name for log in logs for name in BESIDE]
     return tuple(logs + [path for path in dict.fromkeys(beside) if path.is_file()])
 
 

@@ -18,7 +18,8 @@ from diagnostics.readers.reader import HEAD
 
 # Modules of `diagnostics.readers`, those first whose files cannot be taken for another's.
 FORMATS = (
-    "wandb", "tensorboard", "notebook", "trainer_state", "events", "csv_file", "jsonl", "json_document", "console",
+    "wandb", "tensorboard", "trackio", "mlflow", "notebook", "trainer_state", "events", "csv_file", "jsonl",
+    "json_document", "console",
 )  # fmt: skip
 STUDY, TRIALS = "study.jsonl", "trials"  # of studies.log
 MOST_FILES = 10_000  # that are looked at in one folder
@@ -28,6 +29,7 @@ _NO_LOGS = {
     ".npy", ".npz", ".onnx", ".parquet", ".patch", ".pdf", ".pkl", ".png", ".pt", ".pth", ".py", ".pyc", ".rst",
     ".safetensors", ".sh", ".so", ".svg", ".toml", ".ts", ".whl", ".yaml", ".yml", ".zip",
 }  # fmt: skip
+_OF_SQLITE = ("-wal", "-shm", "-journal")  # files beside a database, which are read with it
 _NO_FOLDERS = {"node_modules", "site-packages", "__pycache__"}
 _OF_WANDB = {"files", "logs", "tmp"}  # the folders beside a run file, which tell of the same run
 
@@ -176,7 +178,8 @@ def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
             folders[:] = [name for name in folders if name not in _OF_WANDB]
         for name in sorted(names, key=_natural):
             file = here / name
-            if Path(name).suffix.lower() not in _NO_LOGS and not name.startswith(".") and not file.is_symlink():
+            no_log = Path(name).suffix.lower() in _NO_LOGS or name.startswith(".") or name.endswith(_OF_SQLITE)
+            if not no_log and not file.is_symlink():
                 yield file
 
 

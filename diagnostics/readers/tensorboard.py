@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from diagnostics.readers.columns import MOST_NAMES, TOO_MANY
+from diagnostics.readers.scalars import Scalars
 from diagnostics.readers.table import Points, Table
 from diagnostics.readers.tfevents import Decoder
 from diagnostics.readers.tfrecord import Records, begins
@@ -59,10 +58,9 @@ class TensorBoardReader:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.table = Table()
-        self.table.steps = Points()
-        self._steps = self.table.steps
+        self.table.steps = steps = Points()
         self._decoder = Decoder(self.table.lost, self.table.settings)
-        self._files = [_File(path, Records(self.table.lost)) for path in paths]
+        self._files = [_File(path, Records(self.table.lost), Scalars(self.table, steps)) for path in paths]
 
     @property
     def position(self) -> int:
@@ -94,20 +92,8 @@ class TensorBoardReader:
         version = model.get("transformers_version") if isinstance(model, dict) else None
         if isinstance(version, str):  # of the package that wrote this, not of the one that saved the model
             table.packages["transformers"] = version
-        if not len(found.steps) or file.path.parent != self._files[0].path.parent:
-            return
-        begins_row = file.rows_begin(found.steps, found.tags)
-        rows = table.rows - 1 + np.cumsum(begins_row)
-        table.rows = int(rows[-1]) + 1
-        self._steps.extend(rows[begins_row], found.steps[begins_row].astype(np.float64))
-        order = np.argsort(found.tags, kind="stable")
-        tags, firsts = np.unique(found.tags[order], return_index=True)
-        for tag, of_tag in zip(tags.tolist(), np.split(order, firsts[1:]), strict=True):
-            name = self._decoder.names[tag]
-            if name in table.columns or len(table.columns) < MOST_NAMES:
-                table.column(name).extend(rows[of_tag], found.values[of_tag])
-            else:
-                table.lost[TOO_MANY] += len(of_tag)
+        if file.path.parent == self._files[0].path.parent:
+            file.scalars.add(found.steps, found.tags, found.values, self._decoder.names)
 
     def _note(self) -> None:
         others = ", ".join(f"{n} {kind}" for kind, n in sorted(self._decoder.others.items()))
@@ -115,13 +101,11 @@ class TensorBoardReader:
 
 
 class _File:
-    """One file: how far it was read, and the row that it is in."""
+    """One file: how far it was read, and where its numbers go."""
 
-    def __init__(self, path: Path, records: Records) -> None:
-        self.path, self.records = path, records
+    def __init__(self, path: Path, records: Records, scalars: Scalars) -> None:
+        self.path, self.records, self.scalars = path, records, scalars
         self.position = 0
-        self._step: int | None = None
-        self._first_tag = 0  # of the numbers with that step
 
     def read(self) -> bytes:
         with self.path.open("rb") as file:
@@ -129,19 +113,6 @@ class _File:
             new = file.read(_CHUNK)
         self.position += len(new)
         return new
-
-    def rows_begin(self, steps: NDArray[np.int64], tags: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of the numbers (n,) begin a row.
-
-        Those with another step than the one before, and within a step each with the tag that the step began with: a
-        writer that was given no step says 0 throughout.
-        """
-        stretch = np.append(self._step is None or steps[0] != self._step, steps[1:] != steps[:-1])
-        places = np.maximum.accumulate(np.where(stretch, np.arange(len(steps)), -1))
-        first_tags = np.where(places >= 0, tags[places], self._first_tag)
-        self._step, self._first_tag = int(steps[-1]), int(first_tags[-1])
-        begin: NDArray[np.bool_] = tags == first_tags
-        return begin
 
 
 def _begun(path: Path) -> float:

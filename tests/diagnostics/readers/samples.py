@@ -10,8 +10,11 @@ import importlib.util
 import json
 import math
 import random
+import sqlite3
 import struct
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -174,6 +177,57 @@ def wandb(rows: Sequence[Row], *, mangle: Callable[[bytes], bytes] = bytes) -> b
     return bytes(made)
 
 
+def trackio(rows: Sequence[Row]) -> bytes:
+    """A database of trackio 0.43 with one run, as it is after its writer has ended."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute(
+            "CREATE TABLE metrics (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, timestamp TEXT NOT NULL,"
+            " run_name TEXT NOT NULL, step INTEGER NOT NULL, metrics TEXT NOT NULL, log_id TEXT, space_id TEXT)"
+        )
+        database.execute("CREATE INDEX idx_metrics_run_step ON metrics(run_id, step)")
+        database.execute(
+            "CREATE TABLE configs (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, run_name TEXT NOT NULL,"
+            " config TEXT NOT NULL, created_at TEXT NOT NULL, UNIQUE(run_id))"
+        )
+        config = json.dumps({"learning_rate": 1e-6, "beta": 0.04})
+        database.execute("INSERT INTO configs VALUES (1, 'id1', 'run1', ?, '')", (config.encode(),))
+        database.executemany(
+            "INSERT INTO metrics (run_id, timestamp, run_name, step, metrics) VALUES ('id1', '', 'run1', ?, ?)",
+            [(int(row[STEP]), _json(row)) for row in rows],
+        )
+        database.commit()
+        return database.serialize()
+
+
+def mlflow(rows: Sequence[Row]) -> bytes:
+    """A database of MLflow 3.17 with one run that has ended."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute(
+            "CREATE TABLE runs (run_uuid VARCHAR(32) NOT NULL, name VARCHAR(250), status VARCHAR(9), start_time BIGINT,"
+            " end_time BIGINT, lifecycle_stage VARCHAR(20), experiment_id INTEGER, PRIMARY KEY (run_uuid))"
+        )
+        database.execute("CREATE TABLE params (key VARCHAR(250), value VARCHAR(8000), run_uuid VARCHAR(32))")
+        database.execute(
+            'CREATE TABLE "metrics" ("key" VARCHAR(250) NOT NULL, value FLOAT NOT NULL, timestamp BIGINT NOT NULL,'
+            " run_uuid VARCHAR(32) NOT NULL, step BIGINT NOT NULL, is_nan BOOLEAN NOT NULL,"
+            " FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid))"
+        )
+        database.execute("CREATE INDEX index_metrics_run_uuid ON metrics (run_uuid)")
+        database.execute("INSERT INTO runs VALUES ('id1', 'run1', 'FINISHED', 0, 1, 'active', 0)")
+        database.execute("INSERT INTO params VALUES ('learning_rate', '1e-06', 'id1'), ('beta', '0.04', 'id1')")
+        database.executemany(
+            "INSERT INTO metrics VALUES (CAST(? AS TEXT), ?, 0, 'id1', ?, ?)",
+            [
+                (_name(name), _kept(value), int(row[STEP]), value != value)
+                for row in rows
+                for name, value in row.items()
+                if name != STEP
+            ],
+        )
+        database.commit()
+        return database.serialize()
+
+
 class _Into:
     """A file in memory."""
 
@@ -187,6 +241,8 @@ class _Into:
 WRITERS: dict[str, tuple[str, Callable[[Sequence[Row]], bytes]]] = {
     "wandb": ("run-abc.wandb", wandb),
     "tensorboard": ("events.out.tfevents.1700000000.host.1.0", tensorboard),
+    "trackio": ("project.db", trackio),
+    "mlflow": ("mlflow.db", mlflow),
     "trainer_state": ("trainer_state.json", trainer_state),
     "events": ("events.jsonl", events),
     "notebook": ("train.ipynb", notebook),
@@ -195,6 +251,11 @@ WRITERS: dict[str, tuple[str, Callable[[Sequence[Row]], bytes]]] = {
     "csv_file": ("metrics.csv", csv_file),
     "console": ("train.log", console),
 }
+
+
+def _json(row: Row) -> bytes:
+    metrics = {name: _spelt(value) for name, value in row.items() if name != STEP}
+    return json.dumps(metrics).encode()
 
 
 def _name(name: str) -> bytes:
@@ -207,9 +268,19 @@ def _item(name: bytes, value: str) -> bytes:
 
 
 def _spelt(value: float) -> float | str:
-    if math.isfinite(value):
+    if isinstance(value, int) or math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _kept(value: float) -> float:
+    """`value` as MLflow keeps it."""
+    if value != value:
+        return 0.0
+    try:
+        return max(-sys.float_info.max, min(sys.float_info.max, float(value)))
+    except OverflowError:
+        return sys.float_info.max if value > 0 else -sys.float_info.max
 
 
 def _quoted(name: str) -> str:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -314,7 +315,11 @@ NUMBERS = st.one_of(
     st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 0, 5e-324, 1.7976931348623157e308]),
     st.sampled_from([2**53 + 1, 10**400, -(10**400)]),
 )
-WIDE = {"tensorboard": st.floats(width=32)}  # of torch: float32, and no integers
+WIDE = {
+    "tensorboard": st.floats(width=32),  # of torch: float32, and no integers
+    # It keeps an infinity as the largest number, and SQLite a zero without its sign.
+    "mlflow": NUMBERS.filter(lambda number: abs(number) != sys.float_info.max).map(lambda number: number or 0),
+}
 DENSE = {"console"}  # where a line with fewer names may be one that is cut
 
 

@@ -1,0 +1,149 @@
+"""Reads the databases of trackio, of all versions that wrote a database for each project, without trackio.
+
+Each run of the project is a log. Where several have the same name, they are told apart by their ids.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from diagnostics.readers import sqlite
+from diagnostics.readers.columns import add_rows
+from diagnostics.readers.table import Table
+
+FORMAT = "trackio database"
+
+NO_ROW = "rows that are no object of JSON"
+_NEEDED = {"id", "run_name", "step", "metrics"}
+_RUN_ID, _RUN_NAME = "run_id", "run_name"  # versions before 0.24 knew a run by its name alone
+_CHUNK = 10_000  # rows
+_STEPS = ("train/global_step", "step")  # Trainer's own goes before trackio's, which counts its calls
+_KIND = "_type"  # what makes an object one of trackio's own: a table, an image
+
+
+def parts(path: Path, head: bytes) -> Sequence[str] | None:
+    """The runs in a database that has trackio's table of metrics; one that is damaged may still say what it was."""
+    if not head.startswith(sqlite.MAGIC):
+        return None
+    try:
+        with sqlite.opened(path) as database:
+            runs = _runs(database)
+    except (sqlite.Damaged, sqlite.Busy, OSError):
+        return ("",) if b"CREATE TABLE metrics" in head and b"run_name TEXT" in head else None
+    if runs is None:
+        return None
+    return tuple(runs) if len(runs) > 1 else ("",)
+
+
+def open_log(paths: Sequence[Path], part: str) -> TrackioReader:
+    """A reader of one run of the database."""
+    return TrackioReader(paths[0], part)
+
+
+class TrackioReader:
+    """Reads a run into a table, and follows it while it is written; see `diagnostics.readers.reader.Reader`."""
+
+    def __init__(self, path: Path, part: str) -> None:
+        self.table = Table()
+        self.table.step_names = _STEPS
+        self.position = 0
+        self._path, self._part = path, part
+        self._last = 0  # id of the last row that was read
+        self._damaged = False
+        self._objects: Counter[str] = Counter()  # by their kinds
+
+    def poll(self) -> bool:
+        """Read the next rows; whether there were any. A database that is not whole yet has none."""
+        try:
+            with sqlite.opened(self._path) as database:
+                self._damaged = False
+                return self._read(database)
+        except sqlite.Busy:
+            return False
+        except sqlite.Damaged:
+            self._damaged = True
+            return False
+
+    def finish(self) -> None:
+        """Say what was not read."""
+        if self._damaged:
+            self.table.lost[sqlite.DAMAGED] = 1
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self._objects.items()))
+        self.table.notes[:] = [f"not read, as they are no numbers: {kinds}"] if kinds else []
+
+    def close(self) -> None:
+        """Nothing is kept open between two polls."""
+
+    def _read(self, database: sqlite3.Connection) -> bool:
+        runs = _runs(database) or {}
+        id = runs.get(self._part) if self._part else next(iter(runs.values()), None)
+        if id is None:
+            return False
+        key = _key(database)
+        self._configure(database, key, id)
+        if sqlite.last(database, "SELECT id FROM metrics ORDER BY id DESC") < self._last:
+            self._last = 0  # another database under the same name
+        query = (
+            f"SELECT id, step, metrics FROM metrics WHERE id IN (SELECT id FROM metrics WHERE {key} = ? AND id > ?"
+            " ORDER BY id LIMIT ?) ORDER BY id"
+        )
+        rows, before = list[dict[str, Any]](), self._last
+        try:
+            for number, step, text in database.execute(query, (id, self._last, _CHUNK)):
+                self._last = sqlite.whole(number)
+                self._add(step, text, rows)
+        finally:  # what stands before a damaged page
+            add_rows(self.table, rows)
+        return self._last > before
+
+    def _add(self, step: Any, text: Any, rows: list[dict[str, Any]]) -> None:
+        metrics = _object(text)
+        self.position += len(text) if isinstance(text, str | bytes) else 0
+        if metrics is None:
+            self.table.lost[NO_ROW] += 1
+            return
+        for name, value in list(metrics.items()):
+            if isinstance(value, dict) and isinstance(value.get(_KIND), str):
+                self._objects[value[_KIND]] += 1
+                del metrics[name]
+        rows.append({**metrics, "step": step})
+
+    def _configure(self, database: sqlite3.Connection, key: str, id: str) -> None:
+        if not {key, "config"} <= sqlite.columns(database, "configs"):
+            return
+        row = database.execute(f"SELECT config FROM configs WHERE {key} = ?", (id,)).fetchone()
+        settings = _object(row[0]) if row else None
+        if settings is not None:
+            self.table.settings = settings
+            version = settings.get("transformers_version")
+            if isinstance(version, str):
+                self.table.packages["transformers"] = version
+
+
+def _key(database: sqlite3.Connection) -> str:
+    """The column that tells runs apart."""
+    return _RUN_ID if _RUN_ID in sqlite.columns(database, "metrics") else _RUN_NAME
+
+
+def _runs(database: sqlite3.Connection) -> dict[str, str] | None:
+    """The ids of the runs by what they are called, in the order in which they began; None where it is no trackio's."""
+    if _NEEDED - sqlite.columns(database, "metrics"):
+        return None
+    key = _key(database)
+    found = database.execute(f"SELECT DISTINCT {key}, run_name FROM metrics ORDER BY id").fetchall()
+    names = {str(id): str(name) for id, name in found}
+    return sqlite.labels(names.items())
+
+
+def _object(text: Any) -> dict[str, Any] | None:
+    """An object of JSON, which newer versions keep as bytes; None for all else."""
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
