@@ -23,7 +23,9 @@ from diagnostics.user_map import UserMap
 
 if TYPE_CHECKING:  # needs all rules
     from diagnostics.choice import Choice
+    from diagnostics.details import Details
     from diagnostics.rule import Catalogue
+    from diagnostics.series import RunHistory
 
 
 @dataclass(slots=True)
@@ -31,7 +33,8 @@ class Looked:
     """What came of it.
 
     `errors` say why a place that was named was not diagnosed, one line each. `unread` (name: reason) are the logs that
-    could not be read, those in folders too, and `others` the files in these that are no logs.
+    could not be read, those in folders too, and `others` the files in these that are no logs. `details` are what a page
+    shows of each of `reports`, where that was asked for.
     """
 
     sources: set[Source] = field(default_factory=set)
@@ -39,19 +42,21 @@ class Looked:
     errors: list[str] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
     others: list[Path] = field(default_factory=list)
+    details: list[Details] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """How logs are read and judged: names by a person's own map, by `rules` (None for ours as they are), less some.
 
-    Of a store that holds many runs those that are `wanted`.
+    Of a store that holds many runs those that are `wanted`. With `detailed` also what a page shows beside the reports.
     """
 
     mine: UserMap
     rules: Catalogue | None = None
     chosen: Choice | None = None
     wanted: Wanted = EVERYTHING
+    detailed: bool = False
 
 
 def rules_here(files: Sequence[str], places: Sequence[str]) -> Catalogue | None:
@@ -90,7 +95,7 @@ def look(arguments: Sequence[str], asked: Asked, cache: Cache, fetched: Path | N
                     looked.unread[place.shown] = error.message
                     looked.errors.append(str(error))
                 else:
-                    _look_at(place, found, asked, known, looked)
+                    _look_at(place, found, asked, known, looked, share=max(len(places), len(found.sources)))
     cache.save()
     return looked
 
@@ -101,7 +106,8 @@ def status(reports: Sequence[Report], fail_on: Severity) -> ExitStatus:
     return ExitStatus.FINDINGS if worst is not None and worst >= fail_on else ExitStatus.CLEAN
 
 
-def _look_at(place: Named, found: Found, asked: Asked, cache: Cache, looked: Looked) -> None:
+def _look_at(place: Named, found: Found, asked: Asked, cache: Cache, looked: Looked, share: int) -> None:
+    """Diagnose what was found at `place`; `share` is how many logs there may be in all."""
     looked.others += found.others
     looked.unread |= {str(path): reason for path, reason in found.unreadable}
     new = [source for source in found.sources if source not in looked.sources]
@@ -109,13 +115,15 @@ def _look_at(place: Named, found: Found, asked: Asked, cache: Cache, looked: Loo
     reports = []
     for source in new:
         try:
-            report = _report(source, asked, cache)
+            report, runs = _report(source, asked, cache)
         except OSError as error:
             looked.unread[source.name] = f"cannot be read: {error.strerror}"
         except UserError as error:
             looked.unread[source.name] = str(error)
         else:
             reports.append(report if asked.chosen is None else asked.chosen.of(report))
+            if asked.detailed:
+                looked.details.append(_details(runs, source, reports[-1], share))
     looked.reports += reports
     if not any(report.judged for report in reports) and new:
         looked.errors.append(_why_nothing(place, new, reports, looked.unread))
@@ -149,16 +157,28 @@ def _found(place: Named, asked: Asked, cache: Cache, folder: Path) -> Found:
     return found
 
 
-def _report(source: Source, asked: Asked, cache: Cache) -> Report:
+def _report(source: Source, asked: Asked, cache: Cache) -> tuple[Report, Sequence[RunHistory]]:
+    """The report on a log, and its runs, which are not read where the report of an earlier look is all that is asked."""
     key = cache.key(source, asked.mine, _digest(asked.rules))
     report = cache.get(key)
+    if report is not None and not asked.detailed:
+        return report, ()
+    from diagnostics.logs import read
+
+    runs = read(source, asked.mine)
     if report is None:
         from diagnostics.engine import diagnose
-        from diagnostics.logs import read
 
-        report = diagnose(read(source, asked.mine), asked.rules)
+        report = diagnose(runs, asked.rules)
         cache.put(key, report)
-    return report
+    return report, runs
+
+
+def _details(runs: Sequence[RunHistory], source: Source, report: Report, share: int) -> Details:
+    from diagnostics.details import details
+
+    important = [evidence.metric for finding in report.findings for evidence in finding.evidence]
+    return details(runs, source, important, share)
 
 
 def _digest(rules: Catalogue | None) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus, fail
+from autotune.reporting import Format, checked, write
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 
 if TYPE_CHECKING:
-    from autotune.looking import Looked
     from diagnostics.choice import Choice
     from diagnostics.rule import Catalogue
 
@@ -21,7 +20,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sources", metavar="SOURCE", nargs="+", help="a log of any kind, a folder of them, or - for standard input"
     )
-    parser.add_argument("--format", choices=("terminal", "json"), default="terminal", help="default: terminal")
+    parser.add_argument(
+        "--format",
+        choices=list(map(str, Format)),
+        default=str(Format.TERMINAL),
+        help="terminal (default), json, markdown, html (a page of its own), or github (annotations of a job)",
+    )
+    parser.add_argument("--output", metavar="FILE", help="write the report into this file, not to stdout")
     parser.add_argument(
         "--follow", action="store_true", help="go on while the logs are written; Ctrl-C ends it with the report"
     )
@@ -55,18 +60,20 @@ def run(args: argparse.Namespace) -> ExitStatus:
 
     mine = from_options(args.map)
     rules = rules_here(args.rules, args.sources)
-    asked = Asked(mine, rules, _choice(args.only, args.ignore, rules))
+    asked = Asked(mine, rules, _choice(args.only, args.ignore, rules), detailed=args.format == Format.HTML)
     fail_on = Severity.parse(args.fail_on)
+    format = Format(args.format)
+    output = None if args.output is None else checked(args.output, args.sources)
     if args.follow:
+        if format not in (Format.TERMINAL, Format.JSON) or output is not None:
+            raise UserError("--follow writes to stdout, as terminal or json", "Leave out --output and other formats.")
         from autotune.following import follow
 
-        return follow(args.sources, asked, fail_on, as_json=args.format == "json", verbose=args.verbose)
+        return follow(args.sources, asked, fail_on, as_json=format is Format.JSON, verbose=args.verbose)
     reports, runs = (None, None) if args.no_cache else (default_folder(), default_folder(FETCHED))
     looked = look(args.sources, asked, Cache(reports), runs)
-    if not looked.reports and len(looked.errors) == 1:
-        raise UserError(looked.errors[0])
-    if looked.reports:
-        _show(looked, as_json=args.format == "json", verbose=args.verbose)
+    if looked.reports or format is Format.GITHUB:
+        write(looked, format, output, verbose=args.verbose)
     for error in looked.errors:
         fail(error)
     return ExitStatus.ERROR if looked.errors else status(looked.reports, fail_on)
@@ -89,19 +96,3 @@ def _choice(only: list[str], ignore: list[str], rules: Catalogue | None) -> Choi
     from diagnostics.choice import choice
 
     return choice(only, ignore, rules)
-
-
-def _show(looked: Looked, *, as_json: bool, verbose: bool) -> None:
-    reports, unread = looked.reports, looked.unread
-    if as_json:
-        from diagnostics.report import json
-
-        sys.stdout.write(json.render(reports, unread))
-        return
-    from autotune.output import show
-    from diagnostics.report import terminal
-    from diagnostics.report.overview import overview
-
-    show(*(terminal.render(report, verbose=verbose) for report in reports))
-    if len(reports) > 1 or unread or looked.others:
-        show(overview(reports, unread, looked.others))

@@ -65,12 +65,16 @@ class ToldCause:
 
 @dataclass(frozen=True, slots=True)
 class ToldFinding:
-    """A finding: `where` it is, `when` it began and became known, its numbers, and what to do or what to `see`."""
+    """A finding: `where` it is, `when` it began and became known, its numbers, and what to do or what to `see`.
+
+    `onset` is the first step of it, also as long as it was less severe.
+    """
 
     finding: Finding
     code: str
     name: str
     message: str
+    onset: int
     where: str
     when: str
     numbers: tuple[Number, ...]
@@ -183,12 +187,24 @@ def _verdict(report: Report, causes: Sequence[ToldCause], findings: Sequence[Tol
         None,
     )
     given = behind.remedies if behind else worst.remedies
-    segment = f" of segment {worst.finding.segment}" if report.segments > 1 else ""
-    since = f"since step {worst.finding.first_step}{segment}"
-    if worst.finding.raised_at > worst.finding.first_step:
-        since += f", known from step {worst.finding.raised_at} on"
+    since = _since(worst, report)
     what = behind.title if behind else worst.message
     return Verdict(worst.severity, True, what, since, given[0] if given else None)
+
+
+def _since(told_of: ToldFinding, report: Report) -> str:
+    """The onset of a finding, and the steps at which it could be known and grew worse."""
+    finding, rises = told_of.finding, _rises(told_of.finding, report)
+    since = f"since step {told_of.onset}" + (f" of segment {finding.segment}" if report.segments > 1 else "")
+    if len(rises) > 1:
+        return f"{since}; {', '.join(f'{r.severity.name.lower()} at step {r.raised_at}' for r in rises)}"
+    return since if finding.raised_at == told_of.onset else f"{since}, known at step {finding.raised_at}"
+
+
+def _rises(finding: Finding, report: Report) -> Sequence[Finding]:
+    """Each rise of severity of a finding, itself the last."""
+    earlier = (r for r in report.raised if (r.code, r.segment) == (finding.code, finding.segment))
+    return [*(r for r in earlier if r.severity < finding.severity), finding]
 
 
 def _summary(report: Report) -> str:
@@ -238,6 +254,7 @@ def _finding(finding: Finding, report: Report, of_it: Remedies) -> ToldFinding:
         code=visible(finding.code),
         name=visible(finding.name),
         message=visible(finding.message),
+        onset=min(r.first_step for r in _rises(finding, report)),
         where=where(finding, report),
         when=when(finding, report) + doubt,
         numbers=tuple(_number(evidence, report) for evidence in finding.evidence),

@@ -94,7 +94,7 @@ def test_the_document_is_a_contract():
                 "state": "sick",
                 "worst": "error",
                 "verdict": "The learning rate is too high",
-                "since": "since step 40 of segment 2, known from step 44 on",
+                "since": "since step 40 of segment 2, known at step 44",
             },
             {"source": "runs/4", "run": None, "state": "unread", "worst": None, "verdict": "empty", "since": ""},
         ],

@@ -1,0 +1,123 @@
+"""Writes what came of a look in the format that a person asks for, to stdout or into a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diagnostics.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from autotune.looking import Looked
+
+SUMMARY = "GITHUB_STEP_SUMMARY"  # the file that a step of a GitHub job fills with Markdown
+COLUMNS = 100  # of a terminal's report in a file
+
+
+class Format(StrEnum):
+    """What a report is written as."""
+
+    TERMINAL = "terminal"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    GITHUB = "github"
+
+
+def checked(output: str, sources: Sequence[str]) -> Path:
+    """The file that a report goes to. UserError for one that cannot be written or is a log that is to be read."""
+    path = Path(output)
+    if not output or path.is_dir():
+        what = f"{output} is a folder" if output else "the name of the output is empty"
+        raise UserError(what, "Give --output the name of a file.")
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent} for {path.name}", "Make it first, or choose another.")
+    if any(path.exists() and Path(source).exists() and path.samefile(source) for source in sources):
+        raise UserError(f"{output} is a log to be read", "Give --output another name: it would be overwritten.")
+    return path
+
+
+def write(looked: Looked, format: Format, output: Path | None, *, verbose: bool) -> None:
+    """Write the reports. UserError where a file cannot be written."""
+    if format is Format.TERMINAL and output is None:
+        from autotune.output import show
+
+        show(*_terminal(looked, verbose=verbose))
+        return
+    text = _text(looked, format, verbose=verbose)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        _write(output, text)
+    if format is Format.GITHUB and os.environ.get(SUMMARY):
+        _summarise(looked, Path(os.environ[SUMMARY]), verbose=verbose)
+
+
+def _text(looked: Looked, format: Format, *, verbose: bool) -> str:
+    match format:
+        case Format.TERMINAL:
+            return _plain(looked, verbose=verbose)
+        case Format.JSON:
+            from diagnostics.report import json
+
+            return json.render(looked.reports, looked.unread)
+        case Format.MARKDOWN:
+            from diagnostics.report import markdown
+
+            return markdown.render(looked.reports, looked.unread, verbose=verbose)
+        case Format.HTML:
+            from diagnostics.report import html
+
+            return html.render(looked.reports, looked.details, looked.unread, verbose=verbose)
+        case Format.GITHUB:
+            from diagnostics.report import github
+
+            return github.render(looked.reports, looked.unread, looked.errors)
+
+
+def _terminal(looked: Looked, *, verbose: bool) -> list[RenderableType]:
+    from diagnostics.report import terminal
+    from diagnostics.report.overview import overview
+
+    shown: list[RenderableType] = [terminal.render(report, verbose=verbose) for report in looked.reports]
+    if len(looked.reports) > 1 or looked.unread or looked.others:
+        shown.append(overview(looked.reports, looked.unread, looked.others))
+    return shown
+
+
+def _plain(looked: Looked, *, verbose: bool) -> str:
+    from rich.console import Console
+
+    file = io.StringIO()
+    console = Console(file=file, width=COLUMNS, highlight=False, emoji=False, markup=False)
+    for renderable in _terminal(looked, verbose=verbose):
+        console.print(renderable)
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+def _summarise(looked: Looked, file: Path, *, verbose: bool) -> None:
+    """Add the reports to the summary of a GitHub step, as far as there is room."""
+    from diagnostics.report import markdown
+    from diagnostics.report.github import MOST_SUMMARY_BYTES
+
+    try:
+        room = MOST_SUMMARY_BYTES - (file.stat().st_size if file.exists() else 0)
+        text = markdown.render(looked.reports, looked.unread, verbose=verbose, most_bytes=room)
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise UserError(f"cannot write the summary {file}: {error.strerror}", f"Check {SUMMARY}.") from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}", "Give --output a file that you may write.") from None
