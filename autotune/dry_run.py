@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from autotune import preflight
 from autotune.extras import require
@@ -18,19 +19,25 @@ from studies.log import STUDY_FILE, is_study, read
 from studies.record import Search, State, StudyRecord
 from studies.spec import StudySpec
 
+if TYPE_CHECKING:
+    from autotune.from_run.started import FromRun
 
-def dry_run(spec: StudySpec, how: Search, runs: Path) -> list[str]:
+
+def dry_run(spec: StudySpec, how: Search, runs: Path, first: FromRun | None = None) -> list[str]:
     """What `autotune study start` would do, line by line: trials, space, search, cost, time.
 
     Nothing is trained and nothing is written. The time is that of the latest study in `runs` that trained the same
-    thing; without one it is unknown, and only what a second per step comes to is said. UserError where the study could
-    not start: a sampler or pruner that there is none of, settings that no trial could train with.
+    thing; without one it is unknown, and only what a second per step comes to is said. `first` is the recorded run that
+    it starts from, if any. UserError where the study could not start: a sampler or pruner that there is none of,
+    settings that no trial could train with.
     """
     require("optuna")
     sampler(how.sampler, spec.seed)
     pruner(how.pruner)
     warned = [f"its settings alone tell: {line}" for line in preflight.check(spec)]
-    return [*_what(spec), *_search(how), *_cost(spec, how, runs), *warned]
+    to_run = spec.trials - (first is not None)  # a recorded run is one of the trials
+    change = first.told() if first is not None else ()
+    return [*_what(spec), *change, *_search(how), *_cost(spec, how, runs, to_run), *warned]
 
 
 def _what(spec: StudySpec) -> Iterator[str]:
@@ -56,21 +63,21 @@ def _search(how: Search) -> Iterator[str]:
         yield f"{how.parallel} trials at once"
 
 
-def _cost(spec: StudySpec, how: Search, runs: Path) -> Iterator[str]:
+def _cost(spec: StudySpec, how: Search, runs: Path, to_run: int) -> Iterator[str]:
     trial = spec.trial
     if not isinstance(trial, CommandSpec):
-        yield f"completions: at most {spec.trials * trial.completions:,}; trials that are stopped early take fewer"
+        yield f"completions: at most {to_run * trial.completions:,}; trials that are stopped early take fewer"
     measured = _measured(spec, runs)
     if measured is not None:
         seconds, study = measured
-        total = seconds * spec.trials
+        total = seconds * to_run
         apart = f" ({words.duration(total / how.parallel)} with {how.parallel} at once)" if how.parallel > 1 else ""
         yield f"time: about {words.duration(total)} of this machine's CPU or GPU{apart},"
         yield f"  if a trial takes {words.duration(seconds)} as it did in {study.directory}"
     elif isinstance(trial, CommandSpec):
         yield f"time: unknown until a trial has run; no study in {runs} ran this command"
     else:
-        rollouts = spec.trials * math.ceil(trial.completions / trial.batch_size)
+        rollouts = to_run * math.ceil(trial.completions / trial.batch_size)
         yield f"time: unknown until the first steps; no study in {runs} trained this"
         each = words.duration(rollouts)
         yield f"  {rollouts:,} rollouts in all: each second that one takes, updates included, makes {each}"

@@ -125,8 +125,9 @@ def _how_sure(study: StudyRecord, best: TrialRecord) -> str:
 
 
 def _total(study: StudyRecord) -> str:
-    completions = sum(t.completions for t in study.trials)
-    return f"{completions:,} completions, {words.duration(sum(t.seconds for t in study.trials))}"
+    ran = [t for t in study.trials if t is not study.recorded]
+    completions = sum(t.completions for t in ran)
+    return f"{completions:,} completions, {words.duration(sum(t.seconds for t in ran))}"
 
 
 def _table(study: StudyRecord) -> Iterator[str]:

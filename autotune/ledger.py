@@ -104,6 +104,24 @@ class Ledger:
         self._storage.set_trial_system_attr(asked._trial_id, PROPOSAL, proposal_to_json(proposal))
         return asked.number, proposal
 
+    def adopt(self, record: TrialRecord, space: Mapping[str, Space]) -> None:
+        """Add a trial that was not asked for and has ended, the recorded run that a study starts from."""
+        from optuna.trial import TrialState, create_trial
+
+        complete = record.state is State.COMPLETE
+        self.study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                value=record.value if complete else None,
+                params=dict(record.proposal.knobs),
+                distributions={knob: distribution(place) for knob, place in space.items()},
+                intermediate_values={e.completions: e.value for e in record.evaluations if math.isfinite(e.value)},
+                user_attrs={REASON: record.reason},
+                system_attrs={PROPOSAL: proposal_to_json(record.proposal), **_found(record.findings)},
+            )
+        )
+        dashboard.annotate(self.study, record)
+
     def _enqueue(self, proposal: Proposal) -> None:
         """Have the next trial asked for be `proposal`, unless it waits already."""
         from optuna.trial import TrialState, create_trial
@@ -167,12 +185,8 @@ class Ledger:
                 self.study.tell(record.number, state=optuna.trial.TrialState.FAIL)
 
     def _describe(self, trial_id: int, findings: Sequence[Finding], reason: str) -> None:
-        # The key under which Trial.set_constraint stores; a trial that this process did not ask for has no Trial.
-        from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
-
-        grave = sum(f.severity >= Severity.ERROR for f in findings)
-        self._storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{CONSTRAINT}", float(grave))
-        self._storage.set_trial_system_attr(trial_id, FINDINGS, [finding_to_json(f) for f in findings])
+        for key, value in _found(findings).items():
+            self._storage.set_trial_system_attr(trial_id, key, value)
         self._storage.set_trial_user_attr(trial_id, REASON, reason)
 
     def fail(self, number: int, reason: str) -> None:
@@ -209,6 +223,15 @@ class Ledger:
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+
+
+def _found(findings: Sequence[Finding]) -> dict[str, Any]:
+    """The findings of a trial as system attributes, and as the constraint that they are."""
+    # The key under which Trial.set_constraint stores; a trial that this process did not ask for has no Trial.
+    from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
+
+    grave = sum(f.severity >= Severity.ERROR for f in findings)
+    return {f"{_CONSTRAINTS_KEY}:{CONSTRAINT}": float(grave), FINDINGS: [finding_to_json(f) for f in findings]}
 
 
 def _name(spec: StudySpec, how: Search) -> str:

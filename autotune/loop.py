@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from autotune import journal, preflight, recovery
 from autotune.ignored import ignored_knobs
@@ -28,6 +28,9 @@ from studies.record import Origin, Proposal, Search, State, StudyRecord, TrialRe
 from studies.requests import Action, Request
 from studies.spec import StudySpec, write_trial
 from studies.trial_log import TrialLog
+
+if TYPE_CHECKING:
+    from autotune.from_run.started import FromRun
 
 POLL_SECONDS = 0.1
 # A trial that fails through no finding is tried once more with the same settings; a second failure is no accident.
@@ -56,8 +59,10 @@ class View(Protocol):
         """Something a person should know."""
 
 
-def create(spec: StudySpec, how: Search, directory: Path) -> None:
+def create(spec: StudySpec, how: Search, directory: Path, first: FromRun | None = None) -> None:
     """Make the study: its folder and its first line; `study.db` is made when it runs, another storage must be there.
+
+    The recorded run that it starts from, where there is one, is its first trial.
 
     UserError where `directory` holds anything; where the storage cannot be opened or has a study of that name.
     """
@@ -66,7 +71,18 @@ def create(spec: StudySpec, how: Search, directory: Path) -> None:
         Ledger.reserve(spec, how)
     log = StudyLog(directory)
     log.started(spec, how)
+    if first is not None:
+        _record(first, log, directory)
     log.close()
+
+
+def _record(first: FromRun, log: StudyLog, directory: Path) -> None:
+    trial = first.first
+    folder = trial_directory(directory, trial.number)
+    folder.mkdir(parents=True)
+    first.run.write(folder)
+    log.proposed(trial.number, trial.seed, trial.proposal)
+    log.ended(trial.number, trial.state, trial.reason, trial.value, trial.seconds)
 
 
 def run(directory: Path, launcher: Launcher, view: View) -> StudyRecord:
@@ -120,10 +136,14 @@ class _Loop:
         """Trials until the budget is spent; how it ended is the last line of the record."""
         outcome = Outcome.FAILED
         try:
-            if self._study.trials or self._ledger.trials():
+            recorded, known = self._study.recorded, self._ledger.trials()
+            if recorded is not None and recorded.number not in known:
+                self._ledger.adopt(recorded, self._spec.space)
+            if len(self._study.trials) > (recorded is not None) or known:
                 self._take_up()
             else:
-                for text in (*command.notes(self._spec), *preflight.check(self._spec)):
+                told = self._spec.notes if recorded is not None else ()
+                for text in (*told, *command.notes(self._spec), *preflight.check(self._spec)):
                     self._note(text)
             while True:
                 self._answer_requests()
@@ -171,9 +191,13 @@ class _Loop:
 
     def _ask(self) -> TrialRecord:
         """A new trial, recorded with its reason before it begins."""
-        begun = any(t.state is not State.FAILED for t in self._study.trials)
         start = Proposal(dict(self._spec.start), Origin.START, f"where the study {self._spec.name} starts")
-        number, proposal = self._ledger.ask(self._spec.space, None if begun else start)
+        recorded = self._study.recorded
+        as_recorded = (
+            recorded is not None and recorded.proposal.knobs == start.knobs
+        )  # then it is known what comes of it
+        begun = any(t.state is not State.FAILED for t in self._study.trials if t is not recorded)
+        number, proposal = self._ledger.ask(self._spec.space, None if begun or as_recorded else start)
         record = TrialRecord(number, 1, _seed(self._spec, number), proposal)
         self._folder(record).mkdir(parents=True, exist_ok=True)
         write_trial(self._spec.trial_with(proposal.knobs, record.seed), self._folder(record))

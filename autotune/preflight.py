@@ -34,7 +34,7 @@ def check(study: StudySpec) -> tuple[str, ...]:
             raise UserError(message, "Add integer = true.")
     for knobs in _settings(study):
         try:
-            preflight.check(replace(study.trial, knobs=knobs))
+            preflight.check(replace(study.trial, knobs={**study.trial.knobs, **knobs}))
         except UserError as error:
             apart = {knob: value for knob, value in knobs.items() if value != study.start[knob]}
             if not apart:
@@ -43,7 +43,7 @@ def check(study: StudySpec) -> tuple[str, ...]:
                 f"study {study.name}: its space has {words.knobs(apart)}: {error.message}",
                 "Take what cannot be out of the space: give choices, or other ends.",
             ) from error
-    return tuple(map(told, preflight.check(replace(study.trial, knobs=study.start))))
+    return tuple(map(told, preflight.check(replace(study.trial, knobs={**study.trial.knobs, **study.start}))))
 
 
 def told(finding: Finding) -> str:

@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -101,6 +101,16 @@ def _parts(word: str) -> list[tuple[str, str | None]]:
     return [(text, name) for text, name, _, _ in parts]
 
 
+def renamed(template: str, name: Callable[[str], str]) -> str:
+    """`template` with other names for its placeholders. UserError where a brace is not closed."""
+
+    def written(text: str, placeholder: str | None) -> str:
+        literal = text.replace("{", "{{").replace("}", "}}")
+        return literal if placeholder is None else f"{literal}{{{name(placeholder)}}}"
+
+    return "".join(written(text, placeholder) for text, placeholder in _parts(template))
+
+
 def _placeholders(word: str) -> set[str]:
     return {name for _, name in _parts(word) if name is not None}
 
@@ -148,7 +158,7 @@ def check(trial: CommandSpec, space: Mapping[str, Space], where: str) -> None:
             raise UserError(f"{where}: {knob} is no knob", f"{{{knob}}} is filled in for each trial.")
         if knob not in used:
             raise UserError(f"{where} does not use the knob {knob}", f"Write {{{knob}}} where its value belongs.")
-    known = (*space, *RESERVED)
+    known = (*dict.fromkeys((*space, *trial.knobs)), *RESERVED)
     for name in sorted(trial.placeholders() - set(known)):
         near = get_close_matches(name, known, n=1)
         meant = f"Did you mean {{{near[0]}}}? " if near else ""

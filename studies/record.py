@@ -21,6 +21,7 @@ class Origin(StrEnum):
     """Where a proposal comes from."""
 
     START = "start"  # the preset's start, or a person's --start
+    RUN = "run"  # no trial: the recorded run that the study starts from
     FINDING = "finding"  # a prescription of a finding
     BRACKET = "bracket"  # between settings of which more is known
     SAMPLER = "sampler"  # Optuna's model
@@ -171,6 +172,11 @@ class StudyRecord:
     def trial(self, number: int | None) -> TrialRecord | None:
         """The trial of that number, None where there is none."""
         return next((t for t in self.trials if t.number == number), None)
+
+    @property
+    def recorded(self) -> TrialRecord | None:
+        """The recorded run that the study starts from, which stands as its first trial; None where there is none."""
+        return next((t for t in self.trials if t.proposal.origin is Origin.RUN), None)
 
     def changes(self, trial: TrialRecord) -> dict[str, tuple[Knob, Knob]]:
         """What `trial` changed, knob by knob, as (before, after): against its parent, else against the start."""

@@ -122,12 +122,12 @@ def space_from_text(text: str, where: str) -> tuple[str, Space]:
         raise UserError(f"{where}: {text!r} is no space", _SPACES)
     low, dots, rest = written.partition("..")
     if not dots:
-        return knob, parse_space(knob, {"choices": [_number(part) for part in written.split(",")]}, where)
+        return knob, parse_space(knob, {"choices": [typed(part) for part in written.split(",")]}, where)
     high, *marks = rest.split(":")
     if set(marks) - {"log", "int"} or len(set(marks)) != len(marks):
         raise UserError(f"{where}: {text!r} is no space", _SPACES)
     integer = "int" in marks
-    ends = {"low": _number(low), "high": _number(high)}
+    ends = {"low": typed(low), "high": typed(high)}
     if integer and not all(isinstance(end, int) for end in ends.values()):
         raise UserError(f"{where}: {text!r} does not begin and end with whole numbers", "Write for example 1..4:int.")
     return knob, parse_space(knob, {**ends, "log": "log" in marks, "integer": integer}, where)
@@ -156,7 +156,7 @@ def parse_knob(text: str, space: Mapping[str, Space], where: str) -> tuple[str, 
     knob, equals, written = text.partition("=")
     if not equals:
         raise UserError(f"{where}: {text!r} is not knob=value", "Write for example learning_rate=1e-4.")
-    return knob, check_knob(knob, _number(written), space, where)
+    return knob, check_knob(knob, typed(written), space, where)
 
 
 def check_knob(knob: str, value: Knob, space: Mapping[str, Space], where: str) -> Knob:
@@ -173,7 +173,8 @@ def check_knob(knob: str, value: Knob, space: Mapping[str, Space], where: str) -
     return int(value) if isinstance(place, Range) and place.integer else value
 
 
-def _number(text: str) -> Knob:
+def typed(text: str) -> Knob:
+    """A value as a person types it: a whole number, a number, or else a text."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -46,8 +46,8 @@ class StudySpec:
         return replace(self, start={**self.start, **start})
 
     def trial_with(self, knobs: Mapping[str, Knob], seed: int) -> TrialSpec | CommandSpec:
-        """The spec of one trial."""
-        return replace(self.trial, knobs=dict(knobs), seed=seed)
+        """The spec of one trial; knobs that are not of the space stay what the study's own trial says."""
+        return replace(self.trial, knobs={**self.trial.knobs, **knobs}, seed=seed)
 
 
 def write_trial(spec: TrialSpec | CommandSpec, directory: Path) -> Path:

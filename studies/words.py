@@ -27,6 +27,8 @@ def change(study: StudyRecord, trial: TrialRecord) -> str:
     """What a trial changed, in one line."""
     changes = study.changes(trial)
     if not changes:
+        if trial.proposal.origin is Origin.RUN:
+            return "the recorded run"
         return (
             "as the study starts"
             if trial.proposal.parent is None
@@ -38,6 +40,8 @@ def change(study: StudyRecord, trial: TrialRecord) -> str:
 def outcome(trial: TrialRecord) -> str:
     """How a trial stands, in a few words."""
     share = f"{trial.steps}/{trial.max_steps}" if trial.max_steps else f"{trial.steps}"
+    if trial.proposal.origin is Origin.RUN:
+        return f"recorded {share}"
     match trial.state:
         case State.RUNNING:
             return f"step {share}"
@@ -81,6 +85,7 @@ def comparison(compared: Comparison) -> str:
 
 _ORIGINS = {
     Origin.START: "",
+    Origin.RUN: " from a recorded run",
     Origin.FINDING: " after a finding",
     Origin.BRACKET: " between settings that were tried",
     Origin.SAMPLER: " by the sampler's model",

@@ -20,6 +20,7 @@ from diagnostics.text import visible
 from studies.spec import DEFAULT_PRESET
 
 if TYPE_CHECKING:
+    from autotune.from_run.started import FromRun
     from autotune.launch import Launcher
     from studies.record import Search, StudyRecord
     from studies.spec import StudySpec
@@ -31,6 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     start = actions.add_parser("start", help="start a study", description="Train, diagnose, tune: trial after trial.")
     start.add_argument("preset", nargs="?", help=f"a preset or a .toml file (default {DEFAULT_PRESET})")
+    again = start.add_argument_group("a run that went wrong instead of a preset")
+    again.add_argument(
+        "--from", dest="run", metavar="RUN", help="what `autotune diagnose` reads: what was found there is repaired"
+    )
+    again.add_argument("--reward", metavar="MODULE:FUNCTION", help="the reward function of that run, if it had its own")
     what = start.add_argument_group("a script of your own instead of a preset")
     what.add_argument("--command", metavar="C", help="what a trial runs, with {knob}, {seed} and {dir} to be filled in")
     what.add_argument(
@@ -110,12 +116,13 @@ def run(args: argparse.Namespace) -> ExitStatus:
 def _start(args: argparse.Namespace) -> ExitStatus:
     from studies.record import Search
 
-    spec = _spec(args)
+    first = _from_run(args) if args.run is not None else None
+    spec = _with_trials(args, _spec(args) if first is None else first.spec)
     how = _with_budget(args, Search(args.sampler, args.pruner, args.storage, args.name))
     if args.dry_run:
         from autotune.dry_run import dry_run
 
-        for line in dry_run(spec, how, RUNS):
+        for line in dry_run(spec, how, RUNS, first):
             print(visible(line))
         return ExitStatus.CLEAN
     _require(spec)
@@ -128,7 +135,7 @@ def _start(args: argparse.Namespace) -> ExitStatus:
     here()  # what is wrong with the project's rules is told before anything begins
     preflight.check(spec)  # and with the study's settings
     directory = args.dir if args.dir is not None else new_directory(RUNS, spec.name)
-    create(spec, _without_password(how), directory)
+    create(spec, _without_password(how), directory, first)
     return _go(directory, spec, plain=args.plain)
 
 
@@ -156,8 +163,41 @@ def _spec(args: argparse.Namespace) -> StudySpec:
                 raise UserError(
                     f"--{option} goes with --command", "A preset's space and objective are in its TOML file."
                 )
+        if args.reward is not None:
+            raise UserError("--reward goes with --from", "A preset's reward is in its TOML file.")
         spec = load(args.preset or DEFAULT_PRESET)
         spec = spec.with_start(dict(parse_knob(text, spec.space, "--start") for text in args.start))
+    return spec
+
+
+def _from_run(args: argparse.Namespace) -> FromRun:
+    """The study that repairs the run that the arguments name."""
+    from autotune.from_run import study_from_run
+    from autotune.from_run.recorded import recorded
+    from autotune.from_run.started import LEAST
+    from autotune.from_run.values import Wishes
+    from studies.command import STALL_MINUTES
+
+    if args.preset is not None:
+        raise UserError("give a preset or --from, not both", "What is trained comes from the run.")
+    require("optuna")
+    if args.trials is not None:  # the run counts as one of them
+        _whole("--trials", args.trials, LEAST)
+    return study_from_run(
+        recorded(args.run),
+        Wishes(
+            space=args.space,
+            start=args.start,
+            command=args.command,
+            objective=args.objective,
+            log=args.log,
+            stall_minutes=STALL_MINUTES if args.stall is None else args.stall,
+            reward=args.reward,
+        ),
+    )
+
+
+def _with_trials(args: argparse.Namespace, spec: StudySpec) -> StudySpec:
     if args.trials is not None:
         spec = replace(spec, trials=_whole("--trials", args.trials, 1))
     if args.seed is not None:

@@ -147,7 +147,8 @@ def _spec(args: argparse.Namespace) -> tuple[TrialSpec, str]:
             raise UserError(
                 f"{record.directory} tunes a command", "Run it yourself; `autotune study best` has the settings."
             )
-        base, knobs, name = record.spec.trial, dict(best.proposal.knobs), f"train-{record.spec.name}"
+        base, name = record.spec.trial, f"train-{record.spec.name}"
+        knobs = {**base.knobs, **best.proposal.knobs}
     else:
         base = TrialSpec(model=args.model, dataset=args.dataset, validation=args.validation, reward=args.reward)
         knobs, name = dict(TRL_DEFAULTS), f"train-{Path(args.model).name}"

@@ -19,6 +19,8 @@ class PlainView:
     def __init__(self, study: StudyRecord, stream: TextIO) -> None:
         self._stream, self._study = stream, study
         spec, again = study.spec, f", {len(study.trials)} of them begun" if study.trials else ""
+        if len(study.trials) == 1 and study.recorded is not None:
+            again = ", the first of them recorded"
         cost = f", {spec.trial.completions:,} completions each" if spec.trial.completions else ""
         self._say(
             f"study {spec.name} in {study.directory}: {spec.trials} trials{again}{cost}, maximising {spec.objective}"

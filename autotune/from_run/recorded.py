@@ -1,0 +1,182 @@
+"""A recorded run that a study starts from: found, diagnosed, and written down as the first trial of the study."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from autotune.looking import rules_here
+from autotune.named import SOME, STDIN, named, nothing_judged
+from diagnostics.engine import diagnose
+from diagnostics.errors import UserError
+from diagnostics.events import EVENTS_FILE, EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
+from diagnostics.finding import Confidence, Finding, Report, Safety, Severity
+from diagnostics.logs import read
+from diagnostics.metrics import is_metric, knobs
+from diagnostics.series import RunHistory
+from diagnostics.sources import Source
+from diagnostics.text import count
+from studies.record import Origin, Proposal, State, TrialRecord
+from studies.spec import StudySpec
+from studies.trial import Knob
+from studies.trial_log import Evaluation
+
+COST = "completions_generated"
+_PART = re.compile(r"(?P<log>.+) \[(?P<part>[^]]+)\]")
+_SEGMENT = re.compile(r"segment (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One run as its log tells it, called `name`; `folder` is where a run of ours lies, None for any other."""
+
+    name: str
+    history: RunHistory
+    report: Report
+    folder: Path | None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Its findings, the worst first, in each the change that repairs its cause before all others."""
+        return tuple(map(self._by_its_cause, self.report.findings))
+
+    @property
+    def loud(self) -> tuple[Finding, ...]:
+        """Its findings at WARNING or above."""
+        return tuple(f for f in self.findings if f.severity >= Severity.WARNING)
+
+    def _by_its_cause(self, finding: Finding) -> Finding:
+        for cause in self.report.causes:
+            change = cause.recommendation
+            sure = cause.confidence > Confidence.LOW and finding.code in {link.code for link in cause.chain}
+            if sure and change is not None and change.safety is not Safety.ADVICE:
+                same = [p for p in finding.prescriptions if (p.knob, p.change) == (change.knob, change.change)]
+                others = [p for p in finding.prescriptions if p.knob != change.knob]
+                return replace(finding, prescriptions=(*(same or [change]), *others))
+        return finding
+
+    def value(self, name: str) -> Knob | None:
+        """What a setting was, canonical or as the run's framework calls it; None where the log does not tell.
+
+        A knob that is logged while it goes counts with its highest value: of a schedule that is what was asked for.
+        """
+        known = self.history.settings.get(name, self.history.raw_settings.get(name))
+        if isinstance(known, int | float | str) and not isinstance(known, bool):
+            return known
+        if not is_metric(name):
+            return None
+        values = self.history.get(name).values
+        return float(values[np.isfinite(values)].max(initial=0.0)) or None
+
+    def known(self) -> dict[str, Knob]:
+        """All knobs that the run tells."""
+        return {knob: value for knob in knobs() if (value := self.value(knob)) is not None}
+
+    def trial(self, spec: StudySpec, values: Mapping[str, Knob], *, comparable: bool) -> TrialRecord:
+        """The run as a trial of `spec` with the settings `values`, which has ended.
+
+        One that is not `comparable` with what the study runs is never recommended.
+        """
+        run, objective = self.history, self.history.get(spec.objective)
+        at = run.get(COST).at(objective.steps) if COST in run else objective.steps
+        rows = zip(objective.steps.tolist(), at.tolist(), objective.values.tolist(), strict=True)
+        evaluations = tuple(
+            Evaluation(step, int(cost), value) for step, cost, value in rows if np.isfinite([cost, value]).all()
+        )
+        limit, most = spec.trial.stop_on, int(run.settings.get("max_steps") or 0)
+        grave = limit is not None and any(f.severity >= limit for f in self.report.findings)
+        whole = comparable and not grave and evaluations and run.last_step >= most
+        return TrialRecord(
+            0,
+            1,
+            int(run.settings.get("seed") or 0),
+            Proposal(dict(values), Origin.RUN, f"the recorded run {self.name}, which the study starts from"),
+            State.COMPLETE if whole else State.PRUNED,
+            f"recorded in {self.name}" if comparable else f"recorded in {self.name}: a pattern, never recommended",
+            evaluations,
+            self.findings,
+            steps=run.last_step,
+            max_steps=most,
+            completions=int(run.get(COST).values[-1]) if COST in run else run.last_step,
+        )
+
+    def write(self, folder: Path) -> None:
+        """Its events in `folder`, as a trial tells them, so that later trials are compared with it."""
+        run = self.history
+        rows: dict[int, tuple[dict[str, float], dict[str, float]]] = {}
+        for kind, columns in enumerate((run.series, run.others)):
+            for name, series in columns.items():
+                for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+                    rows.setdefault(step, ({}, {}))[kind][name] = value
+        raised = [self._by_its_cause(finding) for finding in self.report.raised]
+        log = EventLog(folder / EVENTS_FILE)
+        notes = (f"recorded in {self.name}", *run.notes)
+        log.emit(RunStarted(min(rows, default=0), run.framework, "", run.settings, {}, run.reward_bounds, notes))
+        for step in sorted(rows):
+            log.emit(MetricsLogged(step, *rows[step]))
+            while raised and raised[0].raised_at <= step:
+                log.emit(FindingRaised(step, raised.pop(0)))
+        for finding in raised:
+            log.emit(FindingRaised(run.last_step, finding))
+        log.emit(RunEnded(run.last_step, Outcome.STOPPED, notes[0]))
+        log.close()
+
+
+def recorded(place: str) -> Recorded:
+    """The one run at `place`, as `autotune diagnose` reads it; of several `LOG [part]` says which.
+
+    UserError where there is none or more than one, and where no rule can judge it.
+    """
+    if place == STDIN:
+        raise UserError("a study cannot start from standard input", "Save the log to a file, and name that.")
+    segment = 0
+    log, part = _parted(place)
+    if part and (numbered := _SEGMENT.fullmatch(part)):
+        segment = int(numbered[1])
+        log, part = _parted(log)
+    source = _source(log, part)
+    rules = rules_here((), [log])
+    try:
+        runs = read(source)
+    except OSError as error:
+        raise UserError(f"cannot read {source.name}: {error.strerror}", "See that you may read it.") from None
+    if not segment and len(runs) > 1:
+        what = f"{source.name} holds {len(runs)} runs, as its steps begin anew"
+        raise UserError(what, f"Say which one: --from '{source.name} [segment {len(runs)}]', for example.")
+    if segment > len(runs) or (segment == 0 and not runs):
+        raise UserError(f"{source.name} has {count(len(runs), 'run')}, and no segment {segment}", "Name one of them.")
+    run = runs[max(segment, 1) - 1]
+    report = diagnose(run, rules)
+    if not report.judged:
+        raise UserError(nothing_judged(report))
+    folder = source.paths[0] if source.format == "events" else None
+    if folder is not None and not folder.is_dir():
+        folder = folder.parent
+    return Recorded(place, run, report, folder)
+
+
+def _source(log: str, part: str) -> Source:
+    """The one log at `log`, of several the one called `part`."""
+    sources = named(log, Path()).find().sources
+    chosen = [source for source in sources if source.part == part] if part else list(sources)
+    if len(chosen) == 1:
+        return chosen[0]
+    if part and not chosen:
+        parts = ", ".join(source.part for source in sources[:SOME] if source.part)
+        raise UserError(f"{log} has no part {part!r}", f"It has {parts}." if parts else f"Write --from {log}.")
+    some = ", ".join(source.name for source in chosen[:SOME])
+    more = f" and {len(chosen) - SOME} more" if len(chosen) > SOME else ""
+    what = f"{log} holds {len(chosen)} runs: {some}{more}"
+    raise UserError(
+        what, f"Give one of them, such as --from '{chosen[0].name}': `autotune diagnose` says what each has."
+    )
+
+
+def _parted(place: str) -> tuple[str, str]:
+    """A log, and what of it is meant: `LOG [part]`, as reports call it. A path that exists is a path."""
+    match = None if Path(place).exists() else _PART.fullmatch(place)
+    return (match["log"], match["part"]) if match else (place, "")

@@ -1,0 +1,106 @@
+"""A study from a run of anyone's script: the command to run is a person's, start and space come from the run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from autotune.from_run.ours import safe
+from autotune.from_run.recorded import Recorded
+from autotune.from_run.started import FromRun, started
+from autotune.from_run.values import Values, Wishes, canonical, wanted
+from autotune.named import SOME
+from diagnostics.errors import UserError
+from diagnostics.heldout import HELD_OUT
+from diagnostics.progress import REWARDS
+from diagnostics.report.words import spoken
+from diagnostics.vocabulary import meanings
+from studies import command
+from studies.command import RESERVED, CommandSpec, check, check_program, renamed
+from studies.spec import StudySpec
+
+RETURNS = ("return_mean",)  # of those who train in environments
+
+
+def without_command(run: Recorded, own: CommandSpec | None) -> UserError:
+    """What to say of a run that a script trained, whose command nobody gave."""
+    if own is not None:  # it came with a log, so it is shown and not run
+        return UserError(
+            f"{run.name} is a trial of a command, which a study runs only as you give it",
+            f"If you trust it: --command {shlex.quote(own.command)}",
+        )
+    framework = run.history.framework
+    knobs = [knob for knob in wanted(run) if run.value(knob) is not None] or ["learning_rate"]
+    options = " ".join(f"--{spoken(knob, framework)} {{{knob}}}" for knob in knobs)
+    return UserError(
+        f"{run.name} was trained by a script, and a study has to be told how to start it",
+        f"For example: --command 'python train.py {options} --seed {{seed}} --output_dir {{dir}}'",
+    )
+
+
+def of_script(run: Recorded, template: str, wishes: Wishes) -> FromRun:
+    """The study that runs `template` to repair `run`. UserError as `study_from_run` says."""
+    framework = run.history.framework
+    line = renamed(template, lambda word: canonical(word, framework))
+    log = renamed(wishes.log, lambda word: canonical(word, framework)) if wishes.log else None
+    objective, about = _objective(run, wishes)
+    bare = CommandSpec(line, objective, folder=str(Path.cwd()), log=log, stall_minutes=wishes.stall_minutes)
+    used = [name for name in bare.placeholders() if name not in RESERVED]
+    mine = {name: value for name in used if (value := run.value(name)) is not None}
+    values = Values(run, {**run.known(), **mine}, wishes)
+    batch = run.value("batch_size")
+    space = values.space(lambda knob: knob in used, batch if isinstance(batch, int) else None)
+    lacking = [name for name in used if name not in space and name not in values.told]
+    if lacking:
+        raise values.unknown(sorted(lacking))
+    trial = replace(bare, knobs={name: values.now[name] for name in used if name not in space})
+    start = values.start(space)
+    check(trial, space, "--command")
+    check_program(replace(trial, knobs={**trial.knobs, **start}), "--command")
+    spec = StudySpec(
+        f"from-{safe(run.name)}", f"From the recorded run {run.name}", command.TRIALS, 0, objective, trial, space, start
+    )
+    said = [*_words(values, [*space, *trial.knobs]), *about, *_unplaced(values, used)]
+    return started(spec, run, values, comparable=False, said=said)
+
+
+def _objective(run: Recorded, wishes: Wishes) -> tuple[str, list[str]]:
+    """What is maximised, and what a person should know of it. UserError where the run logs no reward."""
+    history = run.history
+    metric = next((m for m in (*HELD_OUT, *REWARDS, *RETURNS) if len(history.get(m))), "")
+    objective = wishes.objective or metric
+    if not objective:
+        names = ", ".join([*run.report.names.values(), *history.unmapped][:SOME]) or "nothing that is understood"
+        raise UserError(f"{run.name} logs no reward to maximise", f"Say what to: --objective NAME; it logs {names}.")
+    about = []
+    if (
+        objective not in history.series
+        and objective not in history.others
+        and not any(len(history.get(meaning)) for meaning in meanings(objective, history.framework))
+    ):
+        about.append(f"{run.name} does not log {objective}, so a trial is compared with it by the mechanism alone")
+    elif objective in (*REWARDS, *RETURNS):
+        logged = run.report.names.get(objective, objective)
+        about.append(
+            f"the objective is {logged}, a reward in training: it flatters what is sampled cold, and says nothing of "
+            "other prompts; where the script logs a held-out reward, name that with --objective"
+        )
+    about.append("trials are compared with the run at equal steps, as if the command trained what the run did")
+    return objective, about
+
+
+def _words(values: Values, knobs: Iterable[str]) -> Iterator[str]:
+    """What the framework calls the knobs of the study."""
+    other = [f"{knob} is {values.word(knob)}" for knob in knobs if values.word(knob) != knob]
+    if other:
+        yield f"in the words of its framework {', '.join(other)}"
+
+
+def _unplaced(values: Values, used: Iterable[str]) -> Iterator[str]:
+    """What findings want changed and the command does not take."""
+    lacking = [knob for knob in values.wanted() if knob not in used]
+    if lacking:
+        placeholders = " ".join(f"--{values.word(knob)} {{{knob}}}" for knob in lacking)
+        yield f"the command has no placeholder for what findings want changed, too: {placeholders}"

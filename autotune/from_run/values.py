@@ -1,0 +1,150 @@
+"""What the knobs of a run were, which of them its findings want changed, and what a person says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from autotune.from_run.around import around
+from autotune.from_run.recorded import Recorded
+from diagnostics.errors import UserError
+from diagnostics.finding import Change, Safety
+from diagnostics.metrics import knobs
+from diagnostics.report.words import spoken
+from diagnostics.vocabulary import frameworks, vocabulary
+from studies.command import RESERVED, STALL_MINUTES
+from studies.space import Space, check_knob, space_from_text, typed
+from studies.trial import Knob
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person says of the study beside the run; spaces and starts are texts as on the command line."""
+
+    space: Sequence[str] = ()
+    start: Sequence[str] = ()
+    command: str | None = None
+    objective: str | None = None
+    log: str | None = None
+    stall_minutes: float = STALL_MINUTES
+    reward: str | None = None
+
+
+class Values:
+    """The knobs of a run under canonical names: `told` is what they were, `now` where the study is to start.
+
+    What a person gives for a knob that the run does not tell says what it was; for any other one, where to start
+    instead. UserError where that cannot be read.
+    """
+
+    def __init__(self, run: Recorded, known: Mapping[str, Knob], wishes: Wishes) -> None:
+        self._run, self._framework = run, run.history.framework
+        given = dict(self._given(text) for text in wishes.start)
+        self.told = {**given, **known}
+        self.now = {**known, **given}
+        self._asked: dict[str, Space] = {}
+        for text in wishes.space:
+            word, place = space_from_text(text, "--space")
+            knob = canonical(word, self._framework)
+            if knob in self._asked:
+                raise UserError(f"--space: {knob} is given twice", "Give one space for each knob.")
+            self._asked[knob] = place
+
+    def word(self, knob: str) -> str:
+        """What the run's framework calls a knob."""
+        return spoken(knob, self._framework)
+
+    def wanted(self) -> dict[str, list[Change]]:
+        """The knobs that findings want changed, and how."""
+        return wanted(self._run)
+
+    def space(self, usable: Callable[[str], bool], batch: int | None) -> dict[str, Space]:
+        """What the study may change: what findings want changed where that is `usable`, and what a person asks for.
+
+        UserError where that is nothing.
+        """
+        found = {
+            knob: around(knob, self.told[knob], changes, batch)
+            for knob, changes in self.wanted().items()
+            if knob in self.told and knob not in self._asked and usable(knob)
+        }
+        space = {**found, **self._asked}
+        if not space:
+            raise self._nothing()
+        return space
+
+    def start(self, space: Mapping[str, Space]) -> dict[str, Knob]:
+        """Where the knobs of `space` start. UserError where that is not known, or not in it."""
+        return {knob: check_knob(knob, self._of(knob, self.now), space, "--start") for knob in space}
+
+    def were(self, space: Mapping[str, Space]) -> dict[str, Knob]:
+        """What the knobs of `space` were in the run. UserError where that is not in it."""
+        values = {knob: self._of(knob, self.told) for knob in space}
+        for knob, value in values.items():
+            if value not in space[knob]:
+                what = f"--space: {self.word(knob)} is {space[knob]}, and was {value:g} in {self._run.name}"
+                raise UserError(what, "Make it so wide that the run has a place in it.")
+        return values
+
+    def _of(self, knob: str, values: Mapping[str, Knob]) -> Knob:
+        if knob not in values:
+            raise self.unknown([knob])
+        return values[knob]
+
+    def unknown(self, names: Iterable[str]) -> UserError:
+        """What to say of knobs that the run does not tell."""
+        lacking = list(names)
+        words = [self.word(knob) for knob in lacking]
+        hint = " ".join(f"--start {word}={EXAMPLES.get(knob, 1):g}" for word, knob in zip(words, lacking, strict=True))
+        return UserError(f"{self._run.name} does not tell what {' and '.join(words)} was", f"Say it, such as {hint}.")
+
+    def _nothing(self) -> UserError:
+        """Why there is nothing to change."""
+        run, asked = self._run, "To search all the same, say what may change: --space learning_rate=1e-6..1e-3:log."
+        if not run.loud:
+            return UserError(f"nothing was found in {run.name} at WARNING or above, so nothing is to repair", asked)
+        codes = ", ".join(f"{f.code} {f.name}" for f in run.loud)
+        if not self.wanted():
+            advice = next((sentence for f in run.loud for sentence in f.advice), asked)
+            return UserError(f"no knob repairs what was found in {run.name}: {codes}", advice)
+        lacking = [knob for knob in self.wanted() if knob not in self.told]
+        if lacking:
+            return self.unknown(lacking[:1])
+        words = " or ".join(self.word(knob) for knob in self.wanted())
+        what = f"what was found in {run.name} ({codes}) calls for a change of {words}"
+        some = next(iter(self.wanted()))
+        return UserError(f"{what}, for which there is no placeholder", f"Write {{{some}}} where its value belongs.")
+
+    def _given(self, text: str) -> tuple[str, Knob]:
+        word, equals, written = text.partition("=")
+        if not equals or not word or not written:
+            raise UserError(f"--start: {text!r} is not knob=value", "Write for example learning_rate=1e-4.")
+        return canonical(word, self._framework), typed(written)
+
+
+# Usual values, for an example of what to type.
+EXAMPLES: Mapping[str, float] = {
+    "learning_rate": 1e-6,
+    "kl_coef": 0.04,
+    "update_epochs": 1,
+    "temperature": 1.0,
+    "num_generations": 8,
+}
+
+
+def wanted(run: Recorded) -> dict[str, list[Change]]:
+    """The knobs that the findings of `run` want changed, those of the worst finding first, and how."""
+    changes: dict[str, list[Change]] = {}
+    for finding in run.loud:
+        for prescription in finding.prescriptions:
+            if prescription.safety is not Safety.ADVICE:
+                changes.setdefault(prescription.knob, []).append(prescription.change)
+    return changes
+
+
+def canonical(word: str, framework: str) -> str:
+    """The canonical name of a knob that `framework` calls `word`; `word` where it is no word of its."""
+    if word in knobs() or word in RESERVED or framework not in frameworks():
+        return word
+    known = (entry.means for entry in vocabulary(framework).settings if entry.name == word)
+    return next((means for means in known if means in knobs()), word)
