@@ -83,7 +83,7 @@ def whole(value: Any) -> int:
 
 def wal(path: Path) -> Path:
     """The file beside the database at `path` that holds what was written last, where it is there."""
-    return path.with_name(f"{path.name}-wal")
+    return path.parent / f"{path.name}-wal"  # the current folder has no name
 
 
 def labels(runs: Iterable[tuple[str, str]]) -> dict[str, str]:
