@@ -8,19 +8,6 @@ from typing import Any
 from trainers import ppo_limits
 from trainers.seams import GRPOConfig
 
-# What PPO calls by its own name, and what GRPOTrainer reads.
-_ALIASES = {"num_ppo_epochs": "num_iterations", "cliprange": "epsilon", "kl_coef": "beta"}
-_OF_GRPO = (
-    "loss_type",
-    "scale_rewards",
-    "importance_sampling_level",
-    "multi_objective_aggregation",
-    "top_entropy_quantile",
-    "off_policy_mask_threshold",
-    "use_adaptive_entropy",
-    "delta",
-)
-
 
 @dataclass
 class PPOConfig(GRPOConfig):
@@ -72,9 +59,7 @@ class PPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         self._check()
-        for own, inherited in _ALIASES.items():
-            if getattr(self, inherited) not in (_default(inherited), getattr(self, own)):
-                raise ValueError(f"{inherited} is GRPO's name: PPO's is {own}")
+        for own, inherited in ppo_limits.ALIASES.items():
             setattr(self, inherited, getattr(self, own))
         own, total, wanted = self._split(), self.generation_batch_size, self.num_generations
         self.generation_batch_size = None  # TRL derives it
@@ -106,9 +91,9 @@ class PPOConfig(GRPOConfig):
 
     def _check(self) -> None:
         """ValueError for what cannot be, or contradicts itself."""
-        for name in _OF_GRPO:
-            if getattr(self, name) != _default(name):
-                raise ValueError(f"{name} is GRPO's and means nothing to PPO")
+        meant = {inherited: getattr(self, own) for own, inherited in ppo_limits.ALIASES.items()}
+        told = (*ppo_limits.OF_GRPO, *ppo_limits.ALIASES.values())
+        ppo_limits.refuse_names(n for n in told if getattr(self, n) not in (_default(n), meant.get(n, _default(n))))
         ppo_limits.refuse(vars(self))
 
 

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 KL_COEF = 0.05  # where nothing is said; TRL's PPO had the same
 KL_ESTIMATORS = ("k1", "k2", "k3", "abs")
 KL_CONTROLLERS = ("fixed", "adaptive")
+# What PPO calls by its own name, and what GRPOTrainer reads.
+ALIASES = {"num_ppo_epochs": "num_iterations", "cliprange": "epsilon", "kl_coef": "beta"}
+OF_GRPO = (
+    "loss_type",
+    "scale_rewards",
+    "importance_sampling_level",
+    "multi_objective_aggregation",
+    "top_entropy_quantile",
+    "off_policy_mask_threshold",
+    "use_adaptive_entropy",
+    "delta",
+)
 _AT_LEAST_ONE = ("num_ppo_epochs", "num_mini_batches", "num_generations")
 _NOT_BELOW_ZERO = ("kl_coef", "vf_coef", "value_learning_rate", "missing_eos_penalty")
 _ABOVE_ZERO = ("cliprange", "cliprange_value", "kl_target", "kl_horizon", "target_kl", "ratio_threshold")
 _ABOVE_ZERO_OR_NONE = ("reward_clip", "logprob_temperature")
 _SHARES = ("gamma", "lam")
+
+
+def refuse_names(names: Iterable[str]) -> None:
+    """ValueError, in one line, for the first name of a setting that GRPO has and PPO has not, or calls otherwise."""
+    own = {inherited: name for name, inherited in ALIASES.items()}
+    for name in names:
+        if name in OF_GRPO:
+            raise ValueError(f"{name} is GRPO's and means nothing to PPO")
+        if name in own:
+            raise ValueError(f"{name} is GRPO's name: PPO's is {own[name]}")
 
 
 def refuse(settings: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ def check(spec: TrialSpec, processes: int = 1) -> tuple[Finding, ...]:
     if spec.algorithm == "ppo":
         options = {"kl_coef": ppo_limits.KL_COEF} | options
         try:
+            ppo_limits.refuse_names(spec.trl)
             ppo_limits.refuse(options)
         except (TypeError, ValueError) as error:
             raise refusal(spec, error) from error

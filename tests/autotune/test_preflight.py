@@ -81,6 +81,8 @@ REFUSED = {
     "parts": (study(trl={"num_mini_batches": 0}), "num_mini_batches is 0. It takes a whole number"),
     "GRPO's loss": (study(loss_type=("dapo", {"choices": ["dapo", "grpo"]})), "loss_type means nothing to PPO"),
     "GRPO's scale": (study(scale_rewards=("group", {"choices": ["group"]})), "scale_rewards means nothing to PPO"),
+    "GRPO's option": (study(trl={"loss_type": "dapo"}), "PPO refuses the settings: loss_type is GRPO's"),
+    "GRPO's name": (study(trl={"beta": 0.1}), "PPO refuses the settings: beta is GRPO's name: PPO's is kl_coef"),
     "PPO's values": (study("grpo", vf_coef=(0.1, {"low": 0.1, "high": 1})), "vf_coef means nothing to GRPO"),
     "no effect": (study(num_train_epochs=(1, {"choices": [1]})), "num_train_epochs has no effect"),
 }

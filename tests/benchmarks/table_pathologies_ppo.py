@@ -35,7 +35,7 @@ from diagnostics.events import EVENTS_FILE, FindingRaised, Outcome
 from diagnostics.finding import Finding, Severity
 from studies import trial, words
 from studies.log import is_study, read
-from studies.record import StudyRecord
+from studies.record import StudyRecord, TrialRecord
 from studies.trial import Knob, TrialSpec
 from studies.trial_log import TrialLog
 
@@ -270,7 +270,8 @@ def study_row(sick: Scenario, twin: Scenario, record: StudyRecord, printed: str,
     elif best is None:
         came = "**no**: nothing is recommended"
     else:
-        wrong = [f"{code} is left" for code in left] + [f"below {least:.3f}"] * (statistics.mean(values) < least)
+        wrong = [f"{code} is left ({until(same, code)})" for code in left]
+        wrong += [f"below {least:.3f}"] * (statistics.mean(values) < least)
         came = f"**no**: {', '.join(wrong)}" if wrong else "yes"
     changed = []
     if best is not None:
@@ -288,6 +289,12 @@ def study_row(sick: Scenario, twin: Scenario, record: StudyRecord, printed: str,
         came,
     )
     return f"| {' | '.join(cells)} |"
+
+
+def until(trials: Sequence[TrialRecord], code: str) -> str:
+    """The gravest that a finding became on any of the seeds, and the last step at which it was so."""
+    found = [f for t in trials for f in t.findings if f.code == code]
+    return f"{max(f.severity for f in found).name.lower()}, last at step {max(f.last_step for f in found)}"
 
 
 # ---- the tables

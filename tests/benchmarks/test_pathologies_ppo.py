@@ -87,7 +87,7 @@ def recorded(directory: Path, *trials: tuple[int, float, tuple[Finding, ...]]) -
     [
         ((0.89, ()), "yes"),
         ((0.87, ()), "**no**: below 0.880"),
-        ((0.89, (finding("UPD002", LOUD),)), "**no**: UPD002 is left"),
+        ((0.89, (finding("UPD002", LOUD),)), "**no**: UPD002 is left (warning, last at step 9)"),
         ((0.89, (finding("UPD001", LOUD),)), "yes"),  # which its twin may have
         ((0.89, (finding("UPD002", GRAVE),)), "**no**: nothing is recommended"),
     ],
