@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, Trainer
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer.utils import shuffle_sequence_dict, split_tensor_dict
 
-from trainers import ppo, ppo_config
+from trainers import ppo, ppo_config, ppo_limits
 from trainers.seams import (
     FusedCausalLMOutput,
     GRPOConfig,
@@ -295,7 +295,7 @@ def test_steps_are_logged_with_a_learning_rate_and_the_summary_without(trained: 
 # ---- the settings
 
 
-@pytest.mark.parametrize("name", [*ppo_config._OF_GRPO, *ppo_config._ALIASES.values()])
+@pytest.mark.parametrize("name", [*ppo_limits.OF_GRPO, *ppo_limits.ALIASES.values()])
 def test_grpos_config_has_what_ppo_sets_or_refuses(name: str) -> None:
     assert name in GRPOConfig.__dataclass_fields__
 
