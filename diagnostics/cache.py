@@ -95,6 +95,8 @@ class Cache:
         if self._folder is None:
             return None
         files = _files(source)
+        if not files:  # a run of many files in a folder, as MLflow's, is read as fast as they are compared
+            return None
         try:
             known = [(_identity(file.stat()), self._digest(file)) for file in files]
         except OSError:

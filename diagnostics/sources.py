@@ -22,6 +22,7 @@ FORMATS = (
     "json_document", "console",
 )  # fmt: skip
 STUDY, TRIALS = "study.jsonl", "trials"  # of studies.log
+META, METRICS = "meta.yaml", "metrics"  # of diagnostics.readers.mlflow_folder
 MOST_FILES = 10_000  # that are looked at in one folder
 # What lies beside logs in great numbers and is none, so that a folder of a thousand sources is not read through.
 _NO_LOGS = {
@@ -46,11 +47,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The logs at a path; of a folder also the files that are no logs, and those that could not be read, with why."""
+    """The logs at a path; of a folder also the files that are no logs, and those that could not be read, with why.
+
+    Of a store `trouble` says why some of its runs did not come.
+    """
 
     sources: tuple[Source, ...]
     others: tuple[Path, ...] = ()
     unreadable: tuple[tuple[Path, str], ...] = ()
+    trouble: str = ""
 
 
 def find(path: Path) -> Found:
@@ -82,7 +87,7 @@ def find(path: Path) -> Found:
 
 
 def _reads() -> str:
-    return f"Autotune reads {', '.join(_module(name).FORMAT for name in FORMATS)}."
+    return f"Autotune reads {', '.join(_module(name).FORMAT for name in (*FORMATS, 'mlflow_folder'))}."
 
 
 def _module(name: str) -> ModuleType:
@@ -123,7 +128,11 @@ def _in_folder(folder: Path) -> Found:
         if looked_at > MOST_FILES:
             raise UserError(f"{folder} holds more than {MOST_FILES:,} files", "Give a folder nearer to the runs.")
         if run_or_file.is_dir():
-            sources.append(Source("events", (run_or_file,), "", str(run_or_file)))
+            run = _run(run_or_file)
+            if run is None:
+                unreadable.append((run_or_file, "was deleted in MLflow"))
+            else:
+                sources.append(run)
             continue
         if not run_or_file.is_file():  # opening a pipe would wait for ever
             unreadable.append((run_or_file, "is no file"))
@@ -152,7 +161,7 @@ def _in_folder(folder: Path) -> Found:
 
 
 def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
-    """The files below `folder` that may be logs, and the folders of runs of ours, in the order of their names."""
+    """The files below `folder` that may be logs, and the folders of runs, ours and MLflow's, by their names."""
 
     def refused(error: OSError) -> None:
         unreadable.append((Path(error.filename), error.strerror or str(error)))
@@ -165,6 +174,10 @@ def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
             continue
         folders.sort(key=_natural)
         if EVENTS_FILE in names and _may_be_ours(here / EVENTS_FILE):
+            folders.clear()
+            yield here
+            continue
+        if META in names and METRICS in folders and _module("mlflow_folder").described(here):
             folders.clear()
             yield here
             continue
@@ -181,6 +194,17 @@ def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
             no_log = Path(name).suffix.lower() in _NO_LOGS or name.startswith(".") or name.endswith(_OF_SQLITE)
             if not no_log and not file.is_symlink():
                 yield file
+
+
+def _run(folder: Path) -> Source | None:
+    """The run that is this folder, of ours or of MLflow; None for one that was deleted in MLflow."""
+    meta = _module("mlflow_folder").described(folder)
+    if meta is None:
+        return Source("events", (folder,), "", str(folder))
+    if meta["lifecycle_stage"] == "deleted":
+        return None
+    name = meta.get("run_name")
+    return Source("mlflow_folder", (folder,), "", f"{folder} [{name}]" if name else str(folder))
 
 
 def _may_be_ours(log: Path) -> bool:

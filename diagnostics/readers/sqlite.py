@@ -24,6 +24,7 @@ DAMAGED = "databases that are damaged"
 _WRITE_VERSION, _OF_WAL = 18, 2  # the byte of the header that says how it is written, and its value with a WAL
 _PATIENCE = 0.5  # seconds to wait for a writer
 _LONGEST = 1 << 26  # bytes of a value
+_SHORT = 8  # characters of an id
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ}
 
 
@@ -87,13 +88,17 @@ def wal(path: Path) -> Path:
 
 
 def labels(runs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The ids of `runs` (id, name) by what they are called: their names, with the id behind where several have one."""
+    """The ids of `runs` (id, name) by what they are called: names, with the beginning of the id where several have one.
+
+    With the whole id where even these are alike.
+    """
     runs = list(runs)
     names = Counter(name for _, name in runs)
+    short = Counter((name, id[:_SHORT]) for id, name in runs)
     called: dict[str, str] = {}
     for id, name in runs:
-        label = name if name and names[name] == 1 else f"{name} {id}".strip()
-        called[id if label in called else label] = id
+        label = name if name and names[name] == 1 else f"{name} {id[:_SHORT]}".strip()
+        called[id if label in called or short[name, id[:_SHORT]] > 1 else label] = id
     return called
 
 
