@@ -110,6 +110,8 @@ def _look_at(place: Named, found: Found, asked: Asked, cache: Cache, looked: Loo
     """Diagnose what was found at `place`; `share` is how many logs there may be in all."""
     looked.others += found.others
     looked.unread |= {str(path): reason for path, reason in found.unreadable}
+    if found.trouble:
+        looked.errors.append(found.trouble)
     new = [source for source in found.sources if source not in looked.sources]
     looked.sources.update(new)
     reports = []
@@ -158,7 +160,7 @@ def _found(place: Named, asked: Asked, cache: Cache, folder: Path) -> Found:
 
 
 def _report(source: Source, asked: Asked, cache: Cache) -> tuple[Report, Sequence[RunHistory]]:
-    """The report on a log, and its runs, which are not read where the report of an earlier look is all that is asked."""
+    """The report on a log, and its runs; they are not read where the report of an earlier look is all that is asked."""
     key = cache.key(source, asked.mine, _digest(asked.rules))
     report = cache.get(key)
     if report is not None and not asked.detailed:

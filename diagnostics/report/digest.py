@@ -102,13 +102,14 @@ class Verdict:
     """The report in three short texts: what is wrong, since when, what to change; "" where there is none.
 
     `severity` is that of the worst finding at WARNING or above, None where there is none; `checked` is whether any
-    rule could judge the run.
+    rule could judge the run; `onset` is the step of `since` alone.
     """
 
     severity: Severity | None
     checked: bool
     what: str
     since: str = ""
+    onset: str = ""
     remedy: Remedy | None = None
 
 
@@ -187,18 +188,18 @@ def _verdict(report: Report, causes: Sequence[ToldCause], findings: Sequence[Tol
         None,
     )
     given = behind.remedies if behind else worst.remedies
-    since = _since(worst, report)
+    segment = f" of segment {worst.finding.segment}" if report.segments > 1 else ""
+    onset = f"step {worst.onset}{segment}"
     what = behind.title if behind else worst.message
-    return Verdict(worst.severity, True, what, since, given[0] if given else None)
+    return Verdict(worst.severity, True, what, _since(onset, worst, report), onset, given[0] if given else None)
 
 
-def _since(told_of: ToldFinding, report: Report) -> str:
+def _since(onset: str, told_of: ToldFinding, report: Report) -> str:
     """The onset of a finding, and the steps at which it could be known and grew worse."""
-    finding, rises = told_of.finding, _rises(told_of.finding, report)
-    since = f"since step {told_of.onset}" + (f" of segment {finding.segment}" if report.segments > 1 else "")
+    known, rises = told_of.finding.raised_at, _rises(told_of.finding, report)
     if len(rises) > 1:
-        return f"{since}; {', '.join(f'{r.severity.name.lower()} at step {r.raised_at}' for r in rises)}"
-    return since if finding.raised_at == told_of.onset else f"{since}, known at step {finding.raised_at}"
+        return f"since {onset}; {', '.join(f'{r.severity.name.lower()} at step {r.raised_at}' for r in rises)}"
+    return f"since {onset}" if known == told_of.onset else f"since {onset}, known at step {known}"
 
 
 def _rises(finding: Finding, report: Report) -> Sequence[Finding]:

@@ -20,6 +20,7 @@ from diagnostics.report.html_data import Curves, data
 from diagnostics.report.html_run import badge, section
 from diagnostics.report.survey import Line, State, Survey, survey
 
+_COLUMNS = ("state", "run", "last step", "what is wrong", "since", "what to do")
 _STATES = {State.UNREAD: "not read", State.UNCHECKED: "not checked", State.HEALTHY: "healthy"}
 
 
@@ -47,10 +48,9 @@ def _overview(seen: Survey, places: Sequence[int]) -> Iterator[str]:
     yield f"<header><h1>{escape(seen.summary)}</h1>"
     if seen.folder:
         yield f"<p class=quiet>below <code>{escape(seen.folder)}</code></p>"
-    yield "</header><div class=wide><table class=overview><thead><tr><th>state<th>run<th>last step<th>what is wrong"
-    yield "<th>since<th>what to do</thead><tbody>"
+    yield f"</header><table class=overview><thead><tr>{''.join(f'<th>{name}' for name in _COLUMNS)}</thead><tbody>"
     yield from (_row(line, places) for line in seen.lines)
-    yield "</tbody></table></div>"
+    yield "</tbody></table>"
 
 
 def _row(line: Line, places: Sequence[int]) -> str:
@@ -61,10 +61,9 @@ def _row(line: Line, places: Sequence[int]) -> str:
     what, since, do = line.why, "", ""
     if line.verdict is not None:
         what = f"{line.worst}: {line.verdict.what}" if line.state is State.SICK else line.verdict.what
-        since = line.verdict.since.removeprefix("since ")
-        do = line.verdict.remedy.what if line.verdict.remedy else ""
-    cells = (state, name, escape(line.steps), escape(what), escape(since), escape(do))
-    return f"<tr>{''.join(f'<td>{cell}' for cell in cells)}"
+        since, do = line.verdict.onset, line.verdict.remedy.what if line.verdict.remedy else ""
+    cells = zip(_COLUMNS, (state, name, escape(line.steps), escape(what), escape(since), escape(do)), strict=True)
+    return "<tr>" + "".join(f'<td data-name="{column}">{cell}' for column, cell in cells)
 
 
 def _page(title: str, body: str, curves: str) -> str:

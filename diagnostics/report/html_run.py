@@ -52,7 +52,8 @@ def _verdict(told: Digest, details: Details, heading: int) -> Iterator[str]:
     if verdict.since:
         yield f"<p class=since>{escape(verdict.since[0].upper() + verdict.since[1:])}.</p>"
     if verdict.remedy:
-        yield f"<p class=try>{_remedy(verdict.remedy, details)}</p>"
+        what = f"<strong>{escape(verdict.remedy.what)}</strong>{_values(verdict.remedy, details)}"
+        yield f"<p class=try><b>{verdict.remedy.lead}:</b> {what}</p>"
     yield f"<p class=quiet>{escape(told.summary)}<br><code>{escape(told.source)}</code> {escape(told.read_as)}</p>"
     yield "</header>"
 
@@ -64,7 +65,7 @@ def _cause(cause: ToldCause, details: Details, heading: int) -> Iterator[str]:
     yield "<ul>"
     yield from (f"<li><b>for</b> {escape(reason)}" for reason in cause.speaks_for)
     yield from (f"<li><b>against</b> {escape(reason)}" for reason in cause.speaks_against)
-    yield from (f"<li>{escape(lead)}{escape(chain)}" for lead, chain in cause.chains)
+    yield from (f"<li>{escape(lead)}{escape(chain).replace(' -&gt; ', ' &rarr; ')}" for lead, chain in cause.chains)
     if cause.settle:
         yield f"<li>what would settle it: {escape(cause.settle)}"
     yield "</ul></article>"
@@ -81,19 +82,16 @@ def _finding(run: int, told: ToldFinding, details: Details, curves: Curves, head
         if place is not None and evidence.metric not in drawn:
             drawn.add(evidence.metric)
             found = f' data-first="{told.finding.first_step}" data-last="{told.finding.last_step}"'
-            yield _figure(run, told.finding.segment, place, number.metric, found)
+            yield _figure(run, told.finding.segment, place, found)
     if told.see:
         yield f"<p class=quiet>see {escape(told.see)}</p>"
     yield from (f"<p class=try>{_remedy(remedy, details)}</p>" for remedy in told.remedies)
     yield "</article>"
 
 
-def _figure(run: int, segment: int, place: int, name: str, more: str = "") -> str:
+def _figure(run: int, segment: int, place: int, more: str = "") -> str:
     """A place for a curve; the page's script draws it when it can be seen."""
-    return (
-        f'<figure data-run="{run}" data-segment="{segment - 1}" data-trace="{place}"{more}>'
-        f"<figcaption>{escape(name)}</figcaption></figure>"
-    )
+    return f'<figure data-run="{run}" data-segment="{segment - 1}" data-trace="{place}"{more}></figure>'
 
 
 def _number(number: Number) -> str:
@@ -135,7 +133,7 @@ def _metrics(run: int, details: Details, curves: Curves) -> Iterator[str]:
     yield f"<details class=metrics><summary>All curves: {len(traces)}</summary>"
     for segment, place, trace in sorted(traces, key=lambda entry: (entry[0], not entry[2].understood, entry[2].metric)):
         yield f"<details><summary>{_trace(trace, segment if len(details.traces) > 1 else None)}</summary>"
-        yield f"{_figure(run, segment, place, visible(trace.metric))}</details>"
+        yield f"{_figure(run, segment, place)}</details>"
     yield "</details>"
 
 

@@ -89,7 +89,7 @@ def _row(line: Line) -> str:
             name,
             line.steps,
             escaped(f"{line.worst}: {line.verdict.what}"),
-            line.verdict.since.removeprefix("since "),
+            line.verdict.onset,
             f"{escaped(remedy.what)} |" if remedy else " |",
         )
     )
@@ -104,7 +104,7 @@ def _run(told: Digest, heading: str) -> Iterator[str]:
     if verdict.since:
         yield from (f"**{verdict.since[0].upper()}{verdict.since[1:]}.**", "")
     if verdict.remedy:
-        yield from (_remedy(verdict.remedy), "")
+        yield from (f"{verdict.remedy.lead}: **{escaped(verdict.remedy.what)}**", "")
     yield escaped(told.summary)
     for cause in told.causes:
         yield from _cause(cause, heading)

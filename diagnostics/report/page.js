@@ -93,7 +93,8 @@ function draw(figure) {
   }
   const empty = low > high;
   if (empty) { low = 0; high = 1; }
-  if (low === high) { const room = Math.abs(low) / 2 || 1; low -= room; high += room; }
+  const room = low === high ? Math.abs(low) / 2 || 1 : high / 20 - low / 20;
+  if (Number.isFinite(high + room) && Number.isFinite(low - room)) { low -= room; high += room; }
   const x = (step) => LEFT + (step - from) / (to - from) * (width - LEFT - RIGHT);
   const y = (value) => height - BOTTOM - (value / 2 - low / 2) / (high / 2 - low / 2) * (height - TOP - BOTTOM);
   const clip = made("clipPath", { id: `clip-${figure.dataset.id}` }, svg);
