@@ -1,0 +1,158 @@
+"""Runs on a server of Weights & Biases: one, those of a project, or those of a sweep."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from diagnostics.errors import UserError
+from diagnostics.sources import Found, Source
+from diagnostics.stores.store import Tell, Wanted, safe
+from diagnostics.stores.wandb_client import Client
+from diagnostics.stores.wandb_names import PREFIX, Where, key_for, parsed, plain
+from diagnostics.stores.wandb_run import fetch_run
+
+NAME = "Weights & Biases"
+LAST = 10  # runs of a project or a sweep, unless it was said how many
+_PER_PAGE = 50
+
+# As the SDK asks.
+_FIELDS = """fragment RunFragment on Run {
+    id name displayName state config createdAt heartbeatAt historyLineCount historyKeys notes summaryMetrics
+}"""
+_RUN = f"""query Run($project: String!, $entity: String!, $name: String!) {{
+    project(name: $project, entityName: $entity) {{ run(name: $name) {{ ...RunFragment }} }}
+}}
+{_FIELDS}"""
+_RUNS = f"""query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int = 50, $order: String,
+        $filters: JSONString) {{
+    project(name: $project, entityName: $entity) {{
+        runCount(filters: $filters)
+        runs(filters: $filters, after: $cursor, first: $perPage, order: $order) {{
+            edges {{ node {{ ...RunFragment }} cursor }}
+            pageInfo {{ endCursor hasNextPage }}
+        }}
+    }}
+}}
+{_FIELDS}"""
+_FILTER = re.compile(r"\s*([\w.@/-]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.DOTALL)
+_OPERATORS = {"!=": "$ne", ">=": "$gte", "<=": "$lte", ">": "$gt", "<": "$lt"}
+
+
+def owns(name: str) -> bool:
+    """Whether `name` can be that of a run, a project or a sweep of wandb."""
+    return parsed(name) is not None
+
+
+def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:
+    """The logs of the runs that `name` names, the oldest first; of a project or a sweep the `LAST` to begin.
+
+    UserError where there is none, and for all that may go wrong on the way.
+    """
+    where = parsed(name)
+    assert where is not None
+    try:
+        client = connect(where, tell)
+        return _fetched(client, where, wanted, folder)
+    except UserError as error:
+        if plain(name):
+            raise UserError(f"there is no {name} here, and {error.message}", error.hint) from None
+        raise
+
+
+def connect(where: Where, tell: Tell) -> Client:
+    """A client of the server of `where`. UserError where there is no key for it."""
+    key = key_for(where.base)
+    if not key:
+        host = urlsplit(where.base).netloc
+        login = "wandb login" if host == "api.wandb.ai" else f"wandb login --host={where.base}"
+        raise UserError(
+            f"there is no API key to ask {host} for {where.shown}",
+            f"If it is a run of wandb: {login}, or set WANDB_API_KEY; if it is a path: look at its spelling.",
+        )
+    return Client(where.base, key, tell)
+
+
+def described(client: Client, where: Where) -> dict[str, Any]:
+    """What the server says of the run `where`. UserError where there is none."""
+    data = client.ask(_RUN, entity=where.entity, project=where.project, name=where.run)
+    run = (data.get("project") or {}).get("run")
+    if not isinstance(run, dict):
+        hint = f"Look at the spelling, or list what you see: autotune diagnose {PREFIX}{where.entity}/{where.project}"
+        raise UserError(f"there is no run {where.shown} at {client.host} that your API key may read", hint)
+    return run
+
+
+def _fetched(client: Client, where: Where, wanted: Wanted, folder: Path) -> Found:
+    if where.run:
+        if wanted.filters or wanted.last:
+            raise UserError(f"{where.shown} is one run", "--filter and --last are for projects and sweeps.")
+        return Found((fetch_run(client, where, described(client, where), _folder(folder, where)),))
+    runs = _listed(client, where, wanted)
+    sources: list[Source] = []
+    for i, told in enumerate(runs):
+        run = Where(where.base, where.entity, where.project, run=str(told.get("name")))
+        try:
+            sources.append(fetch_run(client, run, told, _folder(folder, run)))
+        except UserError as error:
+            if not sources:
+                raise
+            left = len(runs) - i
+            return Found(tuple(sources), trouble=f"{left} of {len(runs)} runs of {where.shown} are missing: {error}")
+    return Found(tuple(sources))
+
+
+def _listed(client: Client, where: Where, wanted: Wanted) -> list[dict[str, Any]]:
+    """The runs of a project or a sweep that are wanted, the oldest first."""
+    most = wanted.last or LAST
+    filters = [_filter(text) for text in wanted.filters] + ([{"sweep": where.sweep}] if where.sweep else [])
+    given = {"filters": json.dumps({"$and": filters} if filters else {}), "order": "-created_at"}
+    found: list[dict[str, Any]] = []
+    cursor, more, count = None, True, 0
+    while more and len(found) < most:
+        per_page = min(_PER_PAGE, most - len(found))
+        data = client.ask(_RUNS, entity=where.entity, project=where.project, cursor=cursor, perPage=per_page, **given)
+        project = data.get("project")
+        if not isinstance(project, dict):
+            what = f"there is no project {where.entity}/{where.project} at {client.host} that your API key may read"
+            raise UserError(what, "Look at the spelling.")
+        page = project.get("runs") or {}
+        new = [edge["node"] for edge in page.get("edges") or ()]
+        found += new
+        count = project.get("runCount") or len(found)
+        cursor = (page.get("pageInfo") or {}).get("endCursor")
+        more = bool(new) and bool((page.get("pageInfo") or {}).get("hasNextPage"))
+    if not found:
+        such = f" for which {' and '.join(wanted.filters)}" if wanted.filters else ""
+        raise UserError(f"there is no run in {where.shown}{such}", "Look at it in the browser, or ask with others.")
+    if count > len(found) and not wanted.last:
+        client.tell(f"the last {len(found)} of {count:,} runs of {where.shown}; --last N takes more")
+    return found[::-1]
+
+
+def _filter(text: str) -> dict[str, Any]:
+    """A filter as wandb's API takes it, from JSON as it is, or from `name=value`. UserError for what is neither."""
+    if text.lstrip().startswith("{"):
+        try:
+            given = json.loads(text)
+        except ValueError as error:
+            raise UserError(
+                f"the filter {text} is no JSON: {error}", "Write name=value, such as state=failed."
+            ) from None
+        return dict(given)
+    match = _FILTER.fullmatch(text)
+    if match is None:
+        raise UserError(f"the filter {text!r} says nothing", "Write name=value: state=failed, or config.lr>1e-5.")
+    name, operator, value = match.groups()
+    try:
+        wanted = json.loads(value)
+    except ValueError:
+        wanted = value
+    return {name: wanted if operator == "=" else {_OPERATORS[operator]: wanted}}
+
+
+def _folder(folder: Path, where: Where) -> Path:
+    return folder / "wandb" / Path(*map(safe, (urlsplit(where.base).netloc, where.entity, where.project, where.run)))
