@@ -59,6 +59,7 @@ VERBS: Mapping[str, Verb] = {
     "monitor": Verb("autotune.commands.monitor", "watch a study or any log, running or over, from any terminal"),
     "train": Verb("autotune.commands.train", "run one training and diagnose it while it runs"),
     "diagnose": Verb("autotune.commands.diagnose", "say what is wrong with a run and what to change"),
+    "lint": Verb("autotune.commands.lint", "say what is wrong with a configuration before it is run"),
     "rules": Verb("autotune.commands.rules", "list the rules, or show the page of one"),
 }
 

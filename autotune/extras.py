@@ -20,6 +20,7 @@ EXTRAS: Mapping[str, str] = {
     "transformers": "train",
     "trl": "train",
     "wandb": "wandb",
+    "yaml": "lint",
 }
 
 

@@ -44,7 +44,8 @@ def choice(only: Iterable[str], ignore: Iterable[str], rules: Catalogue | None =
     """
     known = shipped() if rules is None else rules
     wanted, unwanted = _codes(only, known), _codes(ignore, known)
-    left_out = ({*known} - wanted if wanted else set()) | unwanted
+    of_runs = {code for code, judge in known.items() if not (isinstance(judge, Lint) and judge.ahead)}
+    left_out = (of_runs - wanted if wanted else set()) | (unwanted & of_runs)
     return Choice(frozenset(left_out)) if left_out else None
 
 

@@ -31,13 +31,14 @@ class Judges:
 
     @classmethod
     def of(cls, rules: Catalogue | None) -> Judges:
-        """The parts of `rules`, without them of what comes with autotune."""
+        """The parts of `rules` that judge runs, without them of what comes with autotune."""
         every = shipped() if rules is None else rules
-        asked = [judge for judge in every.values() if not judge.ignored]
+        of_runs = [judge for judge in every.values() if not (isinstance(judge, Lint) and judge.ahead)]
+        asked = [judge for judge in of_runs if not judge.ignored]
         return cls(
             tuple(judge for judge in asked if isinstance(judge, Rule)),
             tuple(judge for judge in asked if isinstance(judge, Lint)),
-            tuple(Skip(j.code, f"left out by {j.tuning.where}") for j in every.values() if j.tuning and j.ignored),
+            tuple(Skip(j.code, f"left out by {j.tuning.where}") for j in of_runs if j.tuning and j.ignored),
             notes(every),
         )
 

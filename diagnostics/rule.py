@@ -183,11 +183,15 @@ class Rule(_Judge):
 
 @dataclass(frozen=True, slots=True)
 class Lint(_Judge):
-    """A rule on a run's settings, checked before the run. `needs` are canonical settings."""
+    """A rule on a run's settings, checked before the run. `needs` are canonical settings.
+
+    What is `ahead` says something of a configuration alone, and nothing of a run that there is.
+    """
 
     needs: tuple[str, ...]
     fires: tuple[Mapping[str, Any], ...]
     quiet: tuple[Mapping[str, Any], ...]
+    ahead: bool = False
 
     def missing(self, settings: Mapping[str, Any]) -> str:
         """Why `settings` do not suffice, "" where they do."""
@@ -228,11 +232,12 @@ def lint(
     needs: Sequence[str],
     fires: Sequence[Mapping[str, Any]],
     quiet: Sequence[Mapping[str, Any]],
+    ahead: bool = False,
 ) -> Callable[[Callable[..., Iterable[Told]]], Lint]:
     """Make a function `(settings, *, thresholds) -> Tolds` a rule on the configuration."""
 
     def make(check: Callable[..., Iterable[Told]]) -> Lint:
-        return Lint(code, check.__name__, severity, check, tuple(needs), tuple(fires), tuple(quiet))
+        return Lint(code, check.__name__, severity, check, tuple(needs), tuple(fires), tuple(quiet), ahead)
 
     return make
 

@@ -104,7 +104,7 @@ def test_an_ignored_rule_is_a_skip() -> None:
     report = diagnose(FAR, tuned(KL002={"ignore": True}))
     assert not report.findings
     assert {s.code: s.reason for s in report.skips}["KL002"] == "left out by autotune.toml"
-    assert report.rules == len(shipped())
+    assert report.rules == sum(not getattr(judge, "ahead", False) for judge in shipped().values())
     watch = Watch(rules=tuned(KL002={"ignore": True}))
     assert [s for s in watch.report().skips if s.code == "KL002"]
 

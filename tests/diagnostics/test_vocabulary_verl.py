@@ -233,6 +233,7 @@ def test_verl_settings():
         "update_epochs": 2, "temperature": 1.0, "top_p": 1, "top_k": 0, "num_generations": 8, "clip_range": 0.2,
         "clip_range_high": 0.28, "entropy_coef": 0, "max_grad_norm": 0.5, "value_clip_range": 0.5, "gamma": 1.0,
         "gae_lambda": 0.95, "scale_rewards": "none", "max_completion_length": 512, "num_train_epochs": 15,
+        "group_baseline": True,
     }  # fmt: skip
     in_reward = {"use_kl_in_reward": True, "kl_ctrl": {"type": "adaptive", "kl_coef": 0.1, "target_kl": 6.0}}
     naming = settle(VERL_0_9, settings={"algorithm": in_reward, "actor_rollout_ref": {"actor": {"use_kl_loss": False}}})

@@ -1,0 +1,88 @@
+"""Finds the configurations that someone names, and has them checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+
+from diagnostics.catalogue import here
+from diagnostics.choice import named
+from diagnostics.configs import files
+from diagnostics.configs.config import Config, NoConfig
+from diagnostics.configs.linting import Linted, lint
+from diagnostics.errors import UserError
+from diagnostics.rule import Catalogue, Lint
+from diagnostics.text import count, visible
+
+_GIVE = "Give a YAML, JSON, Python or shell file, a study, or a command line behind --."
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was said of each configuration, why files were passed over, and what is to be put right."""
+
+    linted: tuple[Linted, ...]
+    passed_over: Mapping[str, str]
+    errors: tuple[str, ...]
+
+    def remarks(self) -> Iterator[Text]:
+        """What was passed over, in a line."""
+        if self.passed_over:
+            yield Text(
+                visible(f"{count(len(self.passed_over), 'file')} passed over, which hold no configuration."), "dim"
+            )
+
+
+def check(
+    sources: Sequence[str],
+    rule_files: Sequence[str],
+    only: Iterable[str],
+    ignore: Iterable[str],
+    *,
+    skip_others: bool = False,
+) -> Checked:
+    """Check what `sources` name; UserError for a rule that does not exist, and where nothing is named."""
+    if not sources:
+        raise UserError("there is nothing to check", _GIVE)
+    rules = _chosen(here(rule_files), only, ignore)
+    linted: list[Linted] = []
+    passed_over: dict[str, str] = {}
+    errors: list[str] = []
+    for source in sources:
+        path = Path(source)
+        for file in _files(path) if path.is_dir() else [path]:
+            try:
+                linted += [lint(config, rules) for config in _configs(file)]
+            except NoConfig as why:
+                if skip_others or path.is_dir():
+                    passed_over[str(file)] = str(why)
+                else:
+                    errors.append(f"{file} {why}. {_GIVE}")
+            except OSError as error:
+                errors.append(f"{file} cannot be read: {error.strerror}. Check the path.")
+        if path.is_dir() and not skip_others and not any(Path(one.source).is_relative_to(path) for one in linted):
+            errors.append(f"no file in {source} holds a configuration. {_GIVE}")
+    return Checked(tuple(linted), passed_over, tuple(errors))
+
+
+def _configs(path: Path) -> list[Config]:
+    return files.read(path)
+
+
+def _files(folder: Path) -> list[Path]:
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in files.SUFFIXES and path.is_file())
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def _chosen(rules: Catalogue, only: Iterable[str], ignore: Iterable[str]) -> Catalogue:
+    """The rules on settings that are asked for."""
+    lints = {code: judge for code, judge in rules.items() if isinstance(judge, Lint)}
+    wanted, unwanted = _codes(only, lints), _codes(ignore, lints)
+    return {code: judge for code, judge in lints.items() if (not wanted or code in wanted) and code not in unwanted}
+
+
+def _codes(texts: Iterable[str], rules: Catalogue) -> set[str]:
+    return {named(part.strip(), rules).code for text in texts for part in text.split(",") if part.strip()}

@@ -1,0 +1,125 @@
+"""Canonical settings that a framework has no name for: they come from several of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from diagnostics.configs.known import Known, Raw
+
+_Derived = Iterator[tuple[str, Known]]
+
+
+def derived(framework: str, raw: Raw) -> dict[str, Known]:
+    """What follows from the settings of `framework`, under canonical names."""
+    derive = _BY_FRAMEWORK.get(framework)
+    return dict(derive(raw)) if derive is not None else {}
+
+
+def product(
+    name: str, raw: Raw, parts: Iterator[str] | tuple[str, ...], *, processes: int | None = None
+) -> Known | None:
+    """The product of settings, as one called `name`; None where one of them is not known."""
+    names = tuple(parts)
+    values = [raw.whole(part) for part in names]
+    total, told = 1, []
+    for part, value in zip(names, values, strict=True):
+        if value is None:
+            return None
+        total *= value
+        if value != 1 or raw.says(part):
+            told.append(f"{part} {value}" + (f" ({raw.default(part)})" if raw.default(part) else ""))
+    if processes is not None:
+        total *= processes
+        told.append(f"{processes} process{'' if processes == 1 else 'es'}")
+    places = [raw.place(part) for part in names if raw.says(part)]
+    place = places[0] if places else raw.place(names[0])
+    default = "" if places else raw.default(names[0])
+    return Known(total, name, place.line, default, " x ".join(told), place.file)
+
+
+def _grpo(raw: Raw) -> _Derived:
+    yield "group_baseline", Known(True, "the algorithm", 0)
+    yield from _trl(raw)
+
+
+def _trl(raw: Raw) -> _Derived:
+    """TRL: a rollout is what one pass of `steps_per_generation` batches uses up (GRPOConfig.__post_init__)."""
+    whole = raw.get("generation_batch_size")
+    steps = "steps_per_generation" if raw.says("steps_per_generation") else "gradient_accumulation_steps"
+    if whole is None:
+        each = product("a process's batch", raw, ("per_device_train_batch_size", steps))
+        if each is not None:
+            yield "process_batch_size", each
+        if raw.processes is not None and isinstance(raw.processes.value, int):
+            total = product(
+                "generation_batch_size",
+                raw,
+                ("per_device_train_batch_size", steps),
+                processes=raw.processes.value,
+            )
+            if total is not None:
+                yield "batch_size", total
+    yield from _suppressed(raw)
+    if raw.on("use_vllm") and raw.whole("vllm_max_model_length") is not None:
+        place = raw.place("vllm_max_model_length")
+        yield "context_length", Known(raw.whole("vllm_max_model_length"), "vllm_max_model_length", place.line)
+
+
+def _suppressed(raw: Raw) -> _Derived:
+    name = "generation_kwargs.suppress_tokens"
+    tokens = raw.get(name)
+    if isinstance(tokens, list):
+        yield "suppressed_tokens", Known(len(tokens), name, raw.place(name).line)
+
+
+def _ppo(raw: Raw) -> _Derived:
+    yield from _suppressed(raw)
+
+
+def _verl(raw: Raw) -> _Derived:
+    parts = ("data.train_batch_size", "actor_rollout_ref.rollout.n")
+    total = product("data.train_batch_size", raw, parts)
+    if total is not None:
+        yield "batch_size", total
+    yield from _rank(raw, "actor_rollout_ref.model.lora_rank")
+    used, reward = raw.get("actor_rollout_ref.actor.use_kl_loss"), raw.get("algorithm.use_kl_in_reward")
+    if used is False and reward is False:
+        name = "actor_rollout_ref.actor.use_kl_loss"
+        given = [n for n in (name, "algorithm.use_kl_in_reward") if raw.says(n)]
+        yield "kl_coef", Known(0.0, given[0] if given else name, raw.place(given[0]).line if given else 0,
+                               "" if given else raw.default(name))  # fmt: skip
+    place = raw.place("actor_rollout_ref.rollout.max_model_len")
+    context = raw.whole("actor_rollout_ref.rollout.max_model_len")
+    if context is not None:
+        yield "context_length", Known(context, "actor_rollout_ref.rollout.max_model_len", place.line)
+
+
+def _openrlhf(raw: Raw) -> _Derived:
+    flat = raw.get("rollout_batch_size") is not None
+    parts = (
+        ("rollout_batch_size", "n_samples_per_prompt")
+        if flat
+        else ("rollout.batch_size", "rollout.n_samples_per_prompt")
+    )
+    total = product(parts[0], raw, parts)
+    if total is not None:
+        yield "batch_size", total
+    yield from _rank(raw, "lora_rank" if flat else "ds.lora.rank")
+
+
+def _rank(raw: Raw, name: str) -> _Derived:
+    rank = raw.get(name)
+    if isinstance(rank, int) and not isinstance(rank, bool):
+        yield "peft", Known(rank > 0, name, raw.place(name).line, raw.default(name))
+
+
+_BY_FRAMEWORK: Mapping[str, Callable[[Raw], _Derived]] = {
+    "trl-grpo": _grpo,
+    "trl-rloo": _grpo,
+    "unsloth": _grpo,
+    "autotune-ppo": _ppo,
+    "lab-grpo": _trl,
+    "lab-ppo": _ppo,
+    "verl": _verl,
+    "openrlhf": _openrlhf,
+}
