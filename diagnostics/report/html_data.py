@@ -68,7 +68,8 @@ def _segment(traces: Sequence[Trace]) -> dict[str, Any]:
         place = shared.setdefault(trace.steps.tobytes(), len(steps))
         if place == len(steps):
             steps.append(_deltas(trace.steps))
-        written.append({"name": visible(trace.metric), "steps": place, "values": _values(trace.values)})
+        name, values = visible(trace.metric), _values(trace.values)
+        written.append({"name": name, "points": trace.points, "steps": place, "values": values})
     return {"steps": steps, "traces": written}
 
 

@@ -91,7 +91,7 @@ function draw(figure) {
     if (trace.at[i] < from || trace.at[i] > to || !Number.isFinite(trace.of[i])) continue;
     low = Math.min(low, trace.of[i]); high = Math.max(high, trace.of[i]);
   }
-  const empty = low > high;
+  const empty = low > high, lowest = low, highest = high;
   if (empty) { low = 0; high = 1; }
   const room = low === high ? Math.abs(low) / 2 || 1 : high / 20 - low / 20;
   if (Number.isFinite(high + room) && Number.isFinite(low - room)) { low -= room; high += room; }
@@ -132,10 +132,11 @@ function draw(figure) {
     } else crosses.add(Math.round(x(trace.at[i])));
   }
   for (const at of crosses) made("path", { class: "lost", d: `M${at - 4} ${TOP}l8 8m0 -8l-8 8` }, group);
-  const gone = crosses.size ? " \u00d7 marks what is not finite." : "";
+  let notes = crosses.size ? " \u00d7 marks what is not finite." : "";
+  if (trace.points > trace.at.length) notes += ` Of ${count(trace.points)} points the lowest and highest of each stretch.`;
   svg.setAttribute("aria-label", `${trace.name}, steps ${count(from)} to ${count(to)}` + (empty ? ": nothing finite"
-    : `, between ${number(low)} and ${number(high)}`) + `.${gone} Arrow keys move, plus and minus zoom, 0 shows all.`);
-  figure.querySelector("output").value = `steps ${count(from)} to ${count(to)}.${gone}`;
+    : `, between ${number(lowest)} and ${number(highest)}`) + `.${notes} Arrow keys move, plus and minus zoom, 0 shows all.`);
+  figure.querySelector("output").value = `steps ${count(from)} to ${count(to)}.${notes}`;
   figure.scale = { x, back: (at) => from + (at - LEFT) / (width - LEFT - RIGHT) * (to - from), trace, a, b, height };
 }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +21,8 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
 )  # fmt: skip
-LIMIT = 60_000  # milliseconds that an expression may take
+CALLS, ANSWERS = 3, 4  # the descriptors that the browser reads from and writes to
+LIMIT = 60  # seconds that it may say nothing
 
 
 def program() -> str | None:
@@ -30,8 +34,7 @@ class Page:
     """A tab. `events` are all that the browser said of it so far, such as what it asked the network for."""
 
     def __init__(self, reading: int, writing: int) -> None:
-        self._answers = os.fdopen(reading, "rb")
-        self._writing = writing
+        self._reading, self._writing = reading, writing
         self._rest = b""
         self._calls = 0
         self._session = ""
@@ -69,9 +72,7 @@ class Page:
 
     def run(self, expression: str) -> Any:
         """The value of an expression in the page, of a promise what it comes to."""
-        answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, timeout=LIMIT
-        )
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
@@ -102,7 +103,9 @@ class Page:
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
-            chunk = self._answers.raw.read(1 << 20)
+            if not select.select([self._reading], [], [], LIMIT)[0]:
+                raise RuntimeError(f"the browser has said nothing for {LIMIT} s")
+            chunk = os.read(self._reading, 1 << 20)
             if not chunk:
                 raise RuntimeError("the browser has ended")
             self._rest += chunk
@@ -113,17 +116,23 @@ class Page:
         return message
 
 
+def _plug(calls: int, answers: int) -> None:
+    """Put the ends of the pipes where the browser looks for them; neither is put over the other."""
+    calls, answers = (fcntl.fcntl(end, fcntl.F_DUPFD, ANSWERS + 1) for end in (calls, answers))
+    os.dup2(calls, CALLS)
+    os.dup2(answers, ANSWERS)
+
+
 @contextmanager
 def browser(path: str) -> Iterator[Page]:
     """A browser with one tab, in a profile of its own that is gone afterwards."""
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     with TemporaryDirectory(prefix="autotune-chromium-", ignore_cleanup_errors=True) as profile:
-        # It reads calls from descriptor 3 and answers on descriptor 4.
-        pipes = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
         process = subprocess.Popen(
-            ["/bin/sh", "-c", pipes, path, *FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(theirs_in, theirs_out),
+            [path, *FLAGS, f"--user-data-dir={profile}"],
+            preexec_fn=partial(_plug, theirs_in, theirs_out),
+            pass_fds=(CALLS, ANSWERS),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -133,6 +142,7 @@ def browser(path: str) -> Iterator[Page]:
             yield Page(ours_in, ours_out)
         finally:
             os.close(ours_out)  # it ends when nobody speaks to it any more
+            os.close(ours_in)
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
