@@ -67,16 +67,20 @@ class MlflowReader:
 
     def poll(self) -> bool:
         """Read the next numbers; whether there were any. A database that is not whole yet has none."""
+        found = list[tuple[Any, ...]]()
         try:
             with sqlite.opened(self._path) as database:
-                self._damaged = False
                 self._lacking = _differs(database)
-                return not self._lacking and self._read(database)
+                if not self._lacking:
+                    self._read(database, found)
+            self._damaged = False
         except sqlite.Busy:
             return False
-        except sqlite.Damaged:
+        except sqlite.Damaged:  # in front of it there may be numbers
             self._damaged = True
-            return False
+        self._add(found)
+        self._last = found[-1][0] if found else self._last
+        return bool(found)
 
     def finish(self) -> None:
         """Say what was not read, and how the run ended. UserError where the tables are not those that are known."""
@@ -91,23 +95,17 @@ class MlflowReader:
     def close(self) -> None:
         """Nothing is kept open between two polls."""
 
-    def _read(self, database: sqlite3.Connection) -> bool:
+    def _read(self, database: sqlite3.Connection, found: list[tuple[Any, ...]]) -> None:
+        """Put the next numbers (rowid, key, value, step, is_nan) into `found`."""
         runs = _runs(database)
         id = runs.get(self._part) if self._part else next(iter(runs.values()), None)
         if id is None:
-            return False
+            return
         self._describe(database, id)
         if sqlite.last(database, "SELECT rowid FROM metrics ORDER BY rowid DESC") < self._last:
             self._last = 0  # another database under the same name
         query = "SELECT rowid, key, value, step, is_nan FROM metrics WHERE run_uuid = ? AND rowid > ? ORDER BY rowid"
-        found, before = [], self._last
-        try:
-            for row in database.execute(f"{query} LIMIT ?", (id, self._last, _CHUNK)):
-                self._last = sqlite.whole(row[0])
-                found.append(row[1:])
-        finally:  # what stands before a damaged page
-            self._add(found)
-        return self._last > before
+        found.extend(database.execute(f"{query} LIMIT ?", (id, self._last, _CHUNK)))
 
     def _add(self, found: Sequence[tuple[Any, ...]]) -> None:
         numbers = [row for row in found if _is_number(row)]
@@ -115,7 +113,7 @@ class MlflowReader:
             self.table.lost[NO_NUMBER] += lost
         if not numbers:
             return
-        keys, values, steps, missing = zip(*numbers, strict=True)
+        _, keys, values, steps, missing = zip(*numbers, strict=True)
         self.position += sum(map(len, keys)) + 24 * len(keys)
         for key in keys:
             self._tags.setdefault(key, len(self._tags))
@@ -162,7 +160,7 @@ def as_logged(values: Numbers) -> Numbers:
 
 
 def _is_number(row: tuple[Any, ...]) -> bool:
-    key, value, step, missing = row
+    _, key, value, step, missing = row
     whole = isinstance(step, int) and missing in (0, 1)
     return isinstance(key, str) and isinstance(value, int | float) and whole
 

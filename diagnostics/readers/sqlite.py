@@ -21,6 +21,8 @@ from urllib.parse import quote
 MAGIC = b"SQLite format 3\0"
 DAMAGED = "databases that are damaged"
 
+_HEADER = 100  # bytes
+_PAGE_SIZE = slice(16, 18)
 _WRITE_VERSION, _OF_WAL = 18, 2  # the byte of the header that says how it is written, and its value with a WAL
 _PATIENCE = 0.5  # seconds to wait for a writer
 _LONGEST = 1 << 26  # bytes of a value
@@ -40,23 +42,27 @@ class Damaged(Exception):
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """The database at `path`, of which only columns of tables can be read.
 
-    OSError where the file cannot be opened, Busy and Damaged also for what is read within. It is to be opened anew for
-    each look: another file may stand under the name by then.
+    OSError where the file cannot be opened, Busy and Damaged also for what is read within; what was read before Busy is
+    worth nothing. It is to be opened anew for each look: another file may stand under the name by then.
     """
     with path.open("rb") as file:  # says of a file that cannot be read why
-        head = file.read(len(MAGIC) + 84)
-    if not head.startswith(MAGIC):
+        head, size = file.read(_HEADER), file.seek(0, os.SEEK_END)
+    if len(head) < _HEADER or not head.startswith(MAGIC) or size % _page_size(head):
         raise Damaged
-    with _whole(path) as database, _translated(path):
+    with _whole(path) as database:
         uri = f"file:{quote(str(database.absolute()))}?mode=ro"
-        if head[_WRITE_VERSION] == _OF_WAL and not wal(database).exists():
-            uri += "&immutable=1"  # nobody writes; without this SQLite would make files beside it
-        with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)) as connection:
-            connection.text_factory = _decoded
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-            for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON"):
-                connection.execute(f"PRAGMA {pragma}")
-            yield connection
+        if head[_WRITE_VERSION] != _OF_WAL or wal(database).exists():
+            with _connected(uri) as connection:
+                yield connection
+            return
+        # Nobody has it open. If that is not said, SQLite makes files beside it.
+        before = _identity(database)
+        try:
+            with _connected(f"{uri}&immutable=1") as connection:
+                yield connection
+        finally:
+            if _identity(database) != before:
+                raise Busy  # somebody has opened it, and it was not immutable
 
 
 def columns(connection: sqlite3.Connection, table: str) -> frozenset[str]:
@@ -122,19 +128,33 @@ def _whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _connected(uri: str) -> Iterator[sqlite3.Connection]:
     try:
-        yield
+        with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)) as connection:
+            connection.text_factory = _decoded
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+            for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            yield connection
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Busy from None
         if code == sqlite3.SQLITE_READONLY:
-            why = "its last write was broken off: open it once with what wrote it"
-            raise OSError(errno.EIO, why, str(path)) from None
+            raise OSError(errno.EIO, "its last write was broken off: open it once with what wrote it") from None
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from None
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from None
         raise Damaged from None
+
+
+def _page_size(head: bytes) -> int:
+    size = int.from_bytes(head[_PAGE_SIZE], "big")
+    return size if size > 1 else 1 << 16
+
+
+def _identity(path: Path) -> tuple[int, int, int, bool]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, wal(path).exists()
 
 
 def _only_columns(action: int, *_: str | None) -> int:

@@ -59,15 +59,18 @@ class TrackioReader:
 
     def poll(self) -> bool:
         """Read the next rows; whether there were any. A database that is not whole yet has none."""
+        found = list[tuple[Any, ...]]()
         try:
             with sqlite.opened(self._path) as database:
-                self._damaged = False
-                return self._read(database)
+                self._read(database, found)
+            self._damaged = False
         except sqlite.Busy:
             return False
-        except sqlite.Damaged:
+        except sqlite.Damaged:  # in front of it there may be rows
             self._damaged = True
-            return False
+        add_rows(self.table, [row for _, step, text in found if (row := self._row(step, text)) is not None])
+        self._last = found[-1][0] if found else self._last
+        return bool(found)
 
     def finish(self) -> None:
         """Say what was not read."""
@@ -79,11 +82,12 @@ class TrackioReader:
     def close(self) -> None:
         """Nothing is kept open between two polls."""
 
-    def _read(self, database: sqlite3.Connection) -> bool:
+    def _read(self, database: sqlite3.Connection, found: list[tuple[Any, ...]]) -> None:
+        """Put the next rows (id, step, metrics) into `found`."""
         runs = _runs(database) or {}
         id = runs.get(self._part) if self._part else next(iter(runs.values()), None)
         if id is None:
-            return False
+            return
         key = _key(database)
         self._configure(database, key, id)
         if sqlite.last(database, "SELECT id FROM metrics ORDER BY id DESC") < self._last:
@@ -92,26 +96,20 @@ class TrackioReader:
             f"SELECT id, step, metrics FROM metrics WHERE id IN (SELECT id FROM metrics WHERE {key} = ? AND id > ?"
             " ORDER BY id LIMIT ?) ORDER BY id"
         )
-        rows, before = list[dict[str, Any]](), self._last
-        try:
-            for number, step, text in database.execute(query, (id, self._last, _CHUNK)):
-                self._last = sqlite.whole(number)
-                self._add(step, text, rows)
-        finally:  # what stands before a damaged page
-            add_rows(self.table, rows)
-        return self._last > before
+        found.extend(database.execute(query, (id, self._last, _CHUNK)))
 
-    def _add(self, step: Any, text: Any, rows: list[dict[str, Any]]) -> None:
+    def _row(self, step: Any, text: Any) -> dict[str, Any] | None:
+        """What was logged at a step, less trackio's own objects; None where it cannot be read."""
         metrics = _object(text)
         self.position += len(text) if isinstance(text, str | bytes) else 0
         if metrics is None:
             self.table.lost[NO_ROW] += 1
-            return
+            return None
         for name, value in list(metrics.items()):
             if isinstance(value, dict) and isinstance(value.get(_KIND), str):
                 self._objects[value[_KIND]] += 1
                 del metrics[name]
-        rows.append({**metrics, "step": step})
+        return {**metrics, "step": step}
 
     def _configure(self, database: sqlite3.Connection, key: str, id: str) -> None:
         if not {key, "config"} <= sqlite.columns(database, "configs"):
