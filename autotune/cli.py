@@ -60,6 +60,7 @@ VERBS: Mapping[str, Verb] = {
     "train": Verb("autotune.commands.train", "run one training and diagnose it while it runs"),
     "diagnose": Verb("autotune.commands.diagnose", "say what is wrong with a run and what to change"),
     "lint": Verb("autotune.commands.lint", "say what is wrong with a configuration before it is run"),
+    "compare": Verb("autotune.commands.compare", "say what changed between runs, and what came of it"),
     "rules": Verb("autotune.commands.rules", "list the rules, or show the page of one"),
 }
 
@@ -141,7 +142,12 @@ def _parser(chosen: str, command: Command | None) -> argparse.ArgumentParser:
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaints are UserErrors with the nearest spelling. Its subparsers are Parsers too."""
+    """An ArgumentParser whose complaints are UserErrors with the nearest spelling. Its subparsers are Parsers too.
+
+    With `keeps_dashes` a `--` is an argument like any other, and options may stand behind it.
+    """
+
+    keeps_dashes = False
 
     def __init__(self, **options: Any) -> None:
         # an abbreviation that is clear today is ambiguous after the next option
@@ -149,6 +155,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; UserError for an argument that is not known here."""
+        if self.keeps_dashes:
+            args = [f" {arg}" if arg == "--" else arg for arg in args]  # no option begins with a space
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             option = unknown[0].partition("=")[0]

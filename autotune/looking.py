@@ -18,7 +18,7 @@ from diagnostics.errors import UserError
 from diagnostics.finding import Report, Severity
 from diagnostics.project import plain
 from diagnostics.sources import Found, Source
-from diagnostics.stores.store import EVERYTHING, Wanted
+from diagnostics.stores.store import EVERYTHING, Store, Wanted
 from diagnostics.user_map import UserMap
 
 if TYPE_CHECKING:  # needs all rules
@@ -34,7 +34,8 @@ class Looked:
 
     `errors` say why a place that was named was not diagnosed, one line each. `unread` (name: reason) are the logs that
     could not be read, those in folders too, and `others` the files in these that are no logs. `details` are what a page
-    shows of each of `reports`, where that was asked for.
+    shows of each of `reports`, and `runs` what each is on, where that was asked for. `remote` are those of `reports` on
+    runs in a store, with what was named there.
     """
 
     sources: set[Source] = field(default_factory=set)
@@ -43,13 +44,16 @@ class Looked:
     unread: dict[str, str] = field(default_factory=dict)
     others: list[Path] = field(default_factory=list)
     details: list[Details] = field(default_factory=list)
+    runs: list[Sequence[RunHistory]] = field(default_factory=list)
+    remote: list[tuple[Store, str, Report]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """How logs are read and judged: names by a person's own map, by `rules` (None for ours as they are), less some.
 
-    Of a store that holds many runs those that are `wanted`. With `detailed` also what a page shows beside the reports.
+    Of a store that holds many runs those that are `wanted`. With `detailed` also what a page shows beside the reports,
+    with `whole` the runs themselves.
     """
 
     mine: UserMap
@@ -57,6 +61,7 @@ class Asked:
     chosen: Choice | None = None
     wanted: Wanted = EVERYTHING
     detailed: bool = False
+    whole: bool = False
 
 
 def rules_here(files: Sequence[str], places: Sequence[str]) -> Catalogue | None:
@@ -124,8 +129,12 @@ def _look_at(place: Named, found: Found, asked: Asked, cache: Cache, looked: Loo
             looked.unread[source.name] = str(error)
         else:
             reports.append(report if asked.chosen is None else asked.chosen.of(report))
+            if place.store is not None:
+                looked.remote.append((place.store, place.shown, reports[-1]))
             if asked.detailed:
                 looked.details.append(_details(runs, source, reports[-1], share))
+            if asked.whole:
+                looked.runs.append(runs)
     looked.reports += reports
     if not any(report.judged for report in reports) and new:
         looked.errors.append(_why_nothing(place, new, reports, looked.unread))
@@ -163,7 +172,7 @@ def _report(source: Source, asked: Asked, cache: Cache) -> tuple[Report, Sequenc
     """The report on a log, and its runs; they are not read where the report of an earlier look is all that is asked."""
     key = cache.key(source, asked.mine, _digest(asked.rules))
     report = cache.get(key)
-    if report is not None and not asked.detailed:
+    if report is not None and not (asked.detailed or asked.whole):
         return report, ()
     from diagnostics.logs import read
 

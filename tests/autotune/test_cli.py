@@ -91,7 +91,7 @@ def test_version(capsys):
     ("argv", "says"),
     [
         (["diagnos"], "unknown command diagnos. Did you mean diagnose? Choose from study, monitor, train,"),
-        (["xyzzy"], "unknown command xyzzy. Choose from study, monitor, train, diagnose, lint, rules."),
+        (["xyzzy"], "unknown command xyzzy. Choose from study, monitor, train, diagnose, lint, compare, rules."),
         (["--versoin"], "unknown option --versoin. Did you mean --version? See autotune --help."),
         (["diagnose"], "the following arguments are required: SOURCE. See autotune diagnose --help."),
         (["diagnose", "x", "--formt=json"], "unknown option --formt. Did you mean --format?"),
