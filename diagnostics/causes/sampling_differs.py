@@ -18,7 +18,7 @@ TRUNCATING = "CFG004"  # truncating sampling with a KL on the full distribution
     "What is sampled is not what is scored",
     signs=("KL001", TRUNCATING),
     leads_to=PAID,
-    settled_by=("top_p", "top_k", "temperature", "min_completion_length"),
+    settled_by=("top_p", "top_k", "min_p", "temperature", "min_completion_length"),
 )
 def sampling_differs(case: Case) -> Argument | None:
     """Completions come from another distribution than the one whose log-probabilities enter the KL.
@@ -53,7 +53,7 @@ def sampling_differs(case: Case) -> Argument | None:
 
 def _reasons(case: Case) -> Iterator[Reason]:
     yield supports(Weight.STRONG, "the KL to the reference is below zero, and stays there")
-    for name, neutral in (("top_p", 1), ("top_k", 0), ("min_completion_length", 0), ("temperature", 1)):
+    for name, neutral in (("top_p", 1), ("top_k", 0), ("min_p", 0), ("min_completion_length", 0), ("temperature", 1)):
         value = case.setting(name)
         if value is not None and value != neutral:
             yield supports(Weight.STRONG, case.is_set(name))

@@ -258,8 +258,8 @@ def _not_that_estimator(series: MetricSeries) -> _Cause | None:
 
 
 def _sampled_otherwise(run: RunHistory, metric: str, level: float) -> _Cause | None:
-    top_p, top_k, temperature, scored = (
-        setting(run, name) for name in ("top_p", "top_k", "temperature", "scoring_temperature")
+    top_p, top_k, min_p, temperature, scored = (
+        setting(run, name) for name in ("top_p", "top_k", "min_p", "temperature", "scoring_temperature")
     )
     because = "completions come from the distribution that is scored"
     mechanism = Hypothesis(metric, Direction.UP, abs(level), 0.5, because)
@@ -270,6 +270,9 @@ def _sampled_otherwise(run: RunHistory, metric: str, level: float) -> _Cause | N
     if top_k:
         how.append(f"top_k {top_k:g}")
         advice.append("Set top_k to 0, so that every token can be sampled that the scoring counts.")
+    if min_p:
+        how.append(f"min_p {min_p:g}")
+        advice.append("Set no min_p, so that every token can be sampled that the scoring counts.")
     if temperature is not None and scored is not None and temperature != scored:
         how.append(f"temperature {temperature:g} and scored at {scored:g}")
         remedies.append(Prescription("temperature", Set(scored), mechanism))

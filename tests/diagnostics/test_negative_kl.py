@@ -17,6 +17,7 @@ TABLE = [
     (LATE, {"top_p": 0.9}, "sampled with top_p 0.9", [("top_p", 1.0)]),
     (LATE, {"top_p": 1, "top_k": 0, "temperature": 0.7}, "log and settings do not tell which", []),
     (LATE, {"top_k": 50}, "sampled with top_k 50", []),
+    (LATE, {"min_p": 0.05}, "sampled with min_p 0.05", []),
     (LATE, {"temperature": 0.7, "scoring_temperature": 1.0}, "temperature 0.7 and scored at 1", [("temperature", 1.0)]),
     (LATE, {"temperature": 0.7, "scoring_temperature": 0.7}, "log and settings do not tell which", []),
     (LATE, {"min_completion_length": 32}, "no completion may end before 32 tokens", []),
