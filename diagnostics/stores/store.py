@@ -8,7 +8,9 @@ A store is where runs lie that are no files here: a server, a hub. Its module ha
 - `fetch(name, wanted, folder, tell) -> Found`: the logs of the runs that it names, as files below `folder` that the
   readers read like any other, with `Source.name` as a person names the run. What an earlier fetch left in `folder` is
   used again. `tell` takes a line for a person who waits. UserError, in one line, for all that can go wrong: what is
-  not there, no key or a wrong one, a server that does not answer, a package that is not installed.
+  not there, no key or a wrong one, a server that does not answer, a package that is not installed;
+- `annotate(name, report, tell) -> str`, where the store can hold reports: writes one on a run that `name` names back to
+  it, and returns what was written, in a line. UserError where it cannot.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Protocol, cast
 
 from diagnostics.sources import Found
 
-STORES = ("wandb",)  # modules of `diagnostics.stores`, those first whose names cannot be taken for another's
+STORES = ("mlflow", "wandb")  # modules of `diagnostics.stores`, those first whose names cannot be taken for another's
 
 LONGEST = 100  # characters of a name that are kept of it as a file's
 
