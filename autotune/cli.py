@@ -149,6 +149,8 @@ class Parser(argparse.ArgumentParser):
 
     keeps_dashes = False
 
+    behind = ""  # the argument that takes all that stands behind "--", as it is typed
+
     def __init__(self, **options: Any) -> None:
         # an abbreviation that is clear today is ambiguous after the next option
         super().__init__(**{"allow_abbrev": False, **options})
@@ -157,7 +159,10 @@ class Parser(argparse.ArgumentParser):
         """Parse; UserError for an argument that is not known here."""
         if self.keeps_dashes:
             args = [f" {arg}" if arg == "--" else arg for arg in args]  # no option begins with a space
-        parsed, unknown = super().parse_known_args(args, namespace)
+        given, behind = (args, []) if not self.behind or "--" not in args else _split(args)
+        parsed, unknown = super().parse_known_args(given, namespace)
+        if self.behind:
+            setattr(parsed, self.behind, behind)
         if unknown:
             option = unknown[0].partition("=")[0]
             kind = "option" if option.startswith("-") else "argument"
@@ -180,6 +185,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UserError instead of printing the usage and leaving."""
         raise UserError(message, f"See {self.prog} --help.")
+
+
+def _split(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before "--", and what behind it."""
+    at = list(args).index("--")
+    return [*args[:at]], [*args[at + 1 :]]
 
 
 def _spelling(action: argparse.Action) -> str:

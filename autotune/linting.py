@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from rich.text import Text
 
+from autotune import study_lint
 from diagnostics.catalogue import here
 from diagnostics.choice import named
-from diagnostics.configs import files
-from diagnostics.configs.config import Config, NoConfig
+from diagnostics.configs import command as command_line
+from diagnostics.configs import files, words
+from diagnostics.configs.config import NoConfig
 from diagnostics.configs.linting import Linted, lint
 from diagnostics.errors import UserError
 from diagnostics.rule import Catalogue, Lint
 from diagnostics.text import count, visible
+from studies.spec import presets
 
+COMMAND_LINE, TOML = "the command line", ".toml"
 _GIVE = "Give a YAML, JSON, Python or shell file, a study, or a command line behind --."
 
 
@@ -38,6 +43,7 @@ class Checked:
 
 def check(
     sources: Sequence[str],
+    command: Sequence[str],
     rule_files: Sequence[str],
     only: Iterable[str],
     ignore: Iterable[str],
@@ -45,22 +51,28 @@ def check(
     skip_others: bool = False,
 ) -> Checked:
     """Check what `sources` name; UserError for a rule that does not exist, and where nothing is named."""
-    if not sources:
+    if not sources and not command:
         raise UserError("there is nothing to check", _GIVE)
     rules = _chosen(here(rule_files), only, ignore)
     linted: list[Linted] = []
     passed_over: dict[str, str] = {}
     errors: list[str] = []
+    if command:
+        linted.append(_command(command, rules))
     for source in sources:
         path = Path(source)
         for file in _files(path) if path.is_dir() else [path]:
             try:
-                linted += [lint(config, rules) for config in _configs(file)]
+                linted += _of_file(source, file, rules)
             except NoConfig as why:
                 if skip_others or path.is_dir():
                     passed_over[str(file)] = str(why)
                 else:
                     errors.append(f"{file} {why}. {_GIVE}")
+            except FileNotFoundError:
+                near = get_close_matches(source, presets(), n=1)
+                meant = f"Did you mean the preset {near[0]}? " if near else ""
+                errors.append(f"there is no {file}. {meant}Check the spelling.")
             except OSError as error:
                 errors.append(f"{file} cannot be read: {error.strerror}. Check the path.")
         if path.is_dir() and not skip_others and not any(Path(one.source).is_relative_to(path) for one in linted):
@@ -68,12 +80,33 @@ def check(
     return Checked(tuple(linted), passed_over, tuple(errors))
 
 
-def _configs(path: Path) -> list[Config]:
-    return files.read(path)
+def _command(arguments: Sequence[str], rules: Catalogue) -> Linted:
+    config = command_line.read(words.of(arguments), COMMAND_LINE)
+    try:
+        if config is None:
+            raise NoConfig("starts no training that is known")
+        return lint(config, rules)
+    except NoConfig as why:
+        raise UserError(
+            f"{COMMAND_LINE} {why}", "Give it as it is typed: autotune lint -- python train.py ..."
+        ) from None
+
+
+def _of_file(source: str, path: Path, rules: Catalogue) -> list[Linted]:
+    """What is said of each configuration in a file, of a study, or of a preset of that name."""
+    if path.suffix == TOML or (not path.exists() and source in presets()):
+        return [study_lint.of_study(source if path == Path(source) else str(path), rules)]
+    if path.suffix.lower() == ".json":
+        text = files.text_of(path)
+        if study_lint.is_trial(text):
+            return [study_lint.of_trial(text, str(path), rules)]
+    return [lint(config, rules) for config in files.read(path)]
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in files.SUFFIXES and path.is_file())
+    found = (
+        path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (*files.SUFFIXES, TOML) and path.is_file()
+    )
     return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 

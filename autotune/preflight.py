@@ -32,7 +32,7 @@ def check(study: StudySpec) -> tuple[str, ...]:
         if settings()[knob].kind is Kind.INTEGER and isinstance(space, Range) and not space.integer:
             message = f"study {study.name}: the space of {knob} is {space}, and {knob} a whole number"
             raise UserError(message, "Add integer = true.")
-    for knobs in _settings(study):
+    for knobs in corners(study):
         try:
             preflight.check(replace(study.trial, knobs={**study.trial.knobs, **knobs}))
         except UserError as error:
@@ -52,7 +52,7 @@ def told(finding: Finding) -> str:
     return " ".join((f"{finding.severity.name} {finding.code} {finding.name}: {finding.message}.", *advice[:1]))
 
 
-def _settings(study: StudySpec) -> Iterator[Mapping[str, Knob]]:
+def corners(study: StudySpec) -> Iterator[Mapping[str, Knob]]:
     """Where it starts; each knob at its ends; all that there is of what must divide each other."""
     yield study.start
     for knob, space in study.space.items():

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from autotune.cli import ExitStatus, fail
+from autotune.cli import ExitStatus, Parser, fail
 from autotune.commands.diagnose import add_rules_option
 from diagnostics.finding import Severity
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    assert isinstance(parser, Parser)
+    parser.behind = "command"
     parser.add_argument(
         "sources",
         metavar="CONFIG",
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
     from diagnostics.errors import UserError
     from diagnostics.report import lint as report
 
-    checked = check(args.sources, args.rules, args.only, args.ignore, skip_others=args.skip_others)
+    checked = check(args.sources, args.command, args.rules, args.only, args.ignore, skip_others=args.skip_others)
     if not checked.linted and len(checked.errors) == 1:
         raise UserError(checked.errors[0])
     if args.format == "json":

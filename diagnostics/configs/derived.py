@@ -84,10 +84,11 @@ def _verl(raw: Raw) -> _Derived:
     yield from _rank(raw, "actor_rollout_ref.model.lora_rank")
     used, reward = raw.get("actor_rollout_ref.actor.use_kl_loss"), raw.get("algorithm.use_kl_in_reward")
     if used is False and reward is False:
-        name = "actor_rollout_ref.actor.use_kl_loss"
-        given = [n for n in (name, "algorithm.use_kl_in_reward") if raw.says(n)]
-        yield "kl_coef", Known(0.0, given[0] if given else name, raw.place(given[0]).line if given else 0,
-                               "" if given else raw.default(name))  # fmt: skip
+        given = [
+            name for name in ("algorithm.use_kl_in_reward", "actor_rollout_ref.actor.use_kl_loss") if raw.says(name)
+        ]
+        name = given[0] if given else "actor_rollout_ref.actor.use_kl_loss"
+        yield "kl_coef", Known(0.0, name, raw.place(name).line, raw.default(name), written=False)
     place = raw.place("actor_rollout_ref.rollout.max_model_len")
     context = raw.whole("actor_rollout_ref.rollout.max_model_len")
     if context is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diagnostics.configs import json_file, script, yaml_file
+from diagnostics.configs import json_file, script, shell, yaml_file
 from diagnostics.configs.config import MOST_BYTES, Config, NoConfig
 
 YAML, JSON, PYTHON, SHELL = (".yaml", ".yml"), (".json",), (".py",), (".sh", ".bash", ".slurm", ".sbatch")
@@ -17,6 +17,8 @@ def read(path: Path) -> list[Config]:
     suffix = path.suffix.lower()
     if suffix in PYTHON:
         return script.read(text, str(path))
+    if suffix in SHELL:
+        return shell.read(text, path)
     if suffix in JSON:
         given, notes = json_file.read(text)
         return [Config(str(path), "JSON", given, document=True, notes=tuple(notes))]

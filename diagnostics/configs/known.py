@@ -15,7 +15,8 @@ from diagnostics.vocabulary import FIRST, LAST
 class Known:
     """A canonical setting: its value, what the framework calls it, and the line that gives it, 0 where none does.
 
-    `default` says whose default it is, "" where it is given, and `how` how it comes from other settings.
+    `default` says whose default it is, "" where it is given, `how` how it comes from other settings, and `written` what
+    stands there, where that is another word for the value.
     """
 
     value: Any
@@ -24,6 +25,7 @@ class Known:
     default: str = ""
     how: str = ""
     file: str = ""
+    written: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Linted:
 
     `called` is what people call the framework, `recognised` says what the configuration was taken for, `settings` are
     canonical, `unknown` are given with values that cannot be known, and `open` says why others may be given, too.
+    `meant` are the names that any rule looks at.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Linted:
     open: tuple[str, ...] = ()
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    meant: frozenset[str] = frozenset()
 
     def worst(self) -> Severity | None:
         """The highest severity found, None where nothing is."""
@@ -91,6 +93,7 @@ def lint(config: Config, rules: Catalogue | None = None) -> Linted:
         config.open,
         meant.unmapped,
         (*meant.notes, *Judges.of(rules).notes),
+        meant.names | meant.raw.used,
     )
 
 

@@ -75,7 +75,7 @@ def understand(config: Config) -> Understood:
         not (config.open or dumped),
     )
     words = words.given(raw.values)
-    settings, left_out = _mapped(words.settings_between(*versions), raw)
+    settings, left_out = _mapped(words.settings_between(*_newest(words, versions)), raw)
     if config.adapter:
         settings.setdefault("peft", Known(True, "the adapter", 0))
     settings |= {k: v for k, v in derived(name, raw).items() if k not in settings}
@@ -138,6 +138,12 @@ def _versions(words: Vocabulary, given: Iterable[str]) -> tuple[Version, Version
     return (since, until) if since < until else (FIRST, LAST)
 
 
+def _newest(words: Vocabulary, versions: tuple[Version, Version]) -> tuple[Version, Version]:
+    """The newest of `versions` alone: whose defaults count, its names count as well."""
+    since, until = versions
+    return max([since, *(e.since for e in words.settings if e.since < until)]), until
+
+
 def _names(words: Vocabulary) -> frozenset[str]:
     asked = frozenset(name for entry in words.settings for name, _ in entry.where)
     return asked | {entry.name for entry in words.settings} | {mark.name for mark in words.marks}
@@ -158,7 +164,9 @@ def _mapped(entries: Iterable[Name], raw: Raw) -> tuple[dict[str, Known], list[s
         value = _spelt(value, setting.kind)
         place = raw.place(entry.name)
         if setting.accepts(value):
-            settings[entry.means] = Known(value, entry.name, place.line, raw.default(entry.name), file=place.file)
+            settings[entry.means] = Known(
+                value, entry.name, place.line, raw.default(entry.name), file=place.file, written=raw.values[entry.name]
+            )
         else:
             where = f" in line {place.line}" if place.line else ""
             notes.append(f"{entry.name}{where} is left out: it should be {setting.expected}")

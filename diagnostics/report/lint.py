@@ -29,7 +29,7 @@ def render(linted: Linted) -> RenderableType:
     parts: list[RenderableType] = [*_header(linted), _summary(linted)]
     for placed in linted.findings:
         parts += [Text(), *(_finding(placed, linted) if placed.finding.severity else _worth_knowing(placed))]
-    parts += _list(f"Not known: {count(len(linted.unknown), 'setting')}", _unknown(linted))
+    parts += _list("Not known", _unknown(linted))
     parts += _list(f"Not checked: {count(len(linted.skips), 'rule')}", _skips(linted))
     parts += _list(f"Not understood: {count(len(linted.unmapped), 'name')}", _names(linted.unmapped))
     parts += _list("Notes", (Text(visible(note)) for note in linted.notes))
@@ -68,7 +68,7 @@ def _finding(placed: Placed, linted: Linted) -> Iterator[RenderableType]:
     yield _indented(Text(visible(f"{finding.message}.")))
     for known in placed.rests_on:
         yield _indented(Text(visible(said(known)), "dim"))
-    for sentence in advice(placed, linted.framework):
+    for sentence in advice(placed, linted):
         yield _indented(Text.assemble(("Do: ", "bold green"), visible(sentence)))
 
 
@@ -86,17 +86,18 @@ def _worth_knowing(placed: Placed) -> Iterator[RenderableType]:
 
 def said(known: Known) -> str:
     """A setting as it stands there: its name, its value, its line or whose default it is."""
-    value = known.value if not isinstance(known.value, float) else f"{known.value:g}"
+    value = known.value if known.written is None else known.written
+    value = f"{value:g}" if isinstance(value, float) else value
     line = f"line {known.line}" + (f" of {known.file}" if known.file else "") if known.line else ""
     about = ", ".join(part for part in (known.default or line, known.how) if part)
     return f"{known.name} is {value}" + (f" ({about})" if about else "")
 
 
-def advice(placed: Placed, framework: str) -> Iterator[str]:
+def advice(placed: Placed, linted: Linted) -> Iterator[str]:
     """What to do about a finding, a sentence each, in the framework's names."""
     for prescription in placed.finding.prescriptions:
-        knob = spoken(prescription.knob, framework)
-        own = next((known.name for known in placed.rests_on if known.name == knob or known.how), knob)
+        given = linted.settings.get(prescription.knob)
+        own = given.name if given is not None else spoken(prescription.knob, linted.framework)
         change = prescription.change
         to = f"to {change.value:g}" if isinstance(change, Set) else str(change)
         yield f"Set {own} {to}, because {prescription.hypothesis.because}."
@@ -105,8 +106,12 @@ def advice(placed: Placed, framework: str) -> Iterator[str]:
 
 def _unknown(linted: Linted) -> Iterator[Text]:
     for name, given in linted.unknown.items():
-        line = f", line {given.line}" if given.line else ""
-        yield Text(visible(f"{name}: {given.unknown}{line}"))
+        if name in linted.meant:
+            line = f", line {given.line}" if given.line else ""
+            yield Text(visible(f"{name}: {given.unknown}{line}"))
+    others = [name for name in linted.unknown if name not in linted.meant]
+    if others:
+        yield Text(visible(f"of no rule: {', '.join(others)}"), "dim")
     for reason in linted.open:
         yield Text(visible(f"whatever else is given: {reason}"))
 
@@ -163,7 +168,7 @@ def _json(linted: Linted) -> Json:
             | {
                 "line": placed.line or None,
                 "rests_on": [_known(known) for known in placed.rests_on],
-                "remedies": list(advice(placed, linted.framework)),
+                "remedies": list(advice(placed, linted)),
             }
             for placed in linted.findings
         ],
