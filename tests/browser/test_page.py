@@ -4,9 +4,11 @@ Skipped where no Chromium is found; `CHROMIUM` says which one where it has anoth
 """
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from chromium import Page, browser, program
 
@@ -14,14 +16,17 @@ from diagnostics.details import details
 from diagnostics.engine import diagnose
 from diagnostics.events import EventLog, MetricsLogged, Outcome, RunEnded, RunStarted, SamplesLogged
 from diagnostics.logs import read
+from diagnostics.metrics import metrics
 from diagnostics.report import html
+from diagnostics.series import MetricSeries, RunHistory
 from diagnostics.sources import Source, find
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"
 HACK = "document.documentElement.setAttribute('hacked', '')"
 # What breaks out of text, of an attribute, of a script element and of a comment.
 EVIL = f"""</script><script>{HACK}</script><img src=x onerror="{HACK}">'"><svg onload={HACK}><!--&amp;\\u003c"""
-SPIKE = 7654.0
+SPIKE, SPIKES = 7654.0, [1_234, 12_345, 23_456, 34_567, 45_678, 56_789]
+NAMES = ("grad_norm", *(name for name, m in metrics().items() if not m.family and name != "grad_norm"))[:30]
 PHONE = (390, 844)
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no Chromium on this machine")
@@ -159,24 +164,30 @@ def test_all_curves_of_a_run_are_zoomed_together_by_button_key_and_drag(tab: Pag
     assert 44 <= first <= 50 and 70 <= last <= 78
 
 
-def test_a_spike_of_one_step_among_a_hundred_thousand_is_seen_and_what_is_not_finite_is_marked(
+def test_spikes_of_one_step_among_a_hundred_thousand_are_seen_and_what_is_not_finite_is_marked(
     tab: Page, tmp_path: Path
 ) -> None:
-    log = EventLog(tmp_path / "events.jsonl")
-    log.emit(RunStarted(0, "trl-grpo", "1.16.0", {}))
-    for step in range(100_000):
-        value = SPIKE if step == 54_321 else float("nan") if step == 77_777 else 0.5 + step % 7
-        log.emit(MetricsLogged(step, {"grad_norm": value}))
-    log.close()
-    page = written(tmp_path / "page.html", Source("events", (tmp_path,), "", "long"))
+    steps, noise = np.arange(100_000), np.random.default_rng(0).uniform(0.4, 0.6, (len(NAMES), 100_000))
+    noise[0, SPIKES], noise[0, 77_777] = SPIKE, math.nan
+    series = {name: MetricSeries(name, steps, values) for name, values in zip(NAMES, noise, strict=True)}
+    run = RunHistory(series, source="long")
+    report = diagnose(run)
+    beside = details(
+        [run], Source("csv_file", (tmp_path,), "", "long"), [e.metric for e in report.findings[0].evidence]
+    )
+    page = tmp_path / "page.html"
+    page.write_text(html.render([report], [beside]), encoding="ascii")
     assert page.stat().st_size < 1_500_000
     tab.open(page, height=3000)
     tab.settle()
     label = tab.run("document.querySelector('figure svg').getAttribute('aria-label')")
-    assert f"steps 0 to 99,999, between 0.5 and {SPIKE:.0f}. × marks what is not finite." in label
+    assert label.startswith(f"{NAMES[0]}, steps 0 to 99,999, between 0.4 and {SPIKE:.0f}. × marks what is not finite.")
     assert "Of 100,000 points the lowest and highest of each stretch." in label
     assert tab.run("document.querySelectorAll('figure .lost').length") >= 1
-    assert len(tab.run("document.querySelector('figure .curve').getAttribute('d')")) < 100_000
+    drawn = tab.run("document.querySelector('figure .curve').getAttribute('d')")
+    assert len(drawn) < 100_000
+    high = [point for point in drawn.replace("L", "M").split("M")[1:] if float(point.split()[1]) < 30]
+    assert len(high) == len(SPIKES), "each at its height"
 
 
 def test_other_curves_are_drawn_when_they_are_opened(tab: Page, sick: Path) -> None:
