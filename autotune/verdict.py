@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diagnostics.finding import Direction, Hypothesis
+from diagnostics.student import student
 from studies.record import Comparison, Judgement, State, StudyRecord, Verdict
 from studies.trial_log import TrialLog
 
@@ -205,22 +206,6 @@ def level(points: Sequence[tuple[float, float]], cost: float, budget: float) -> 
 def by_order(runs: tuple[int, int]) -> float:
     """The chance that of so many runs before and after, all alike, each one after lies above each one before."""
     return 1 / math.comb(sum(runs), runs[0])
-
-
-def student(t: float, degrees: int) -> float:
-    """The chance that Student's t with so many degrees of freedom, at least 1, is `t` or more.
-
-    The finite series for whole degrees: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
-    """
-    angle = math.atan(t / math.sqrt(degrees))
-    odd = degrees % 2
-    term = math.cos(angle) if odd else 1.0
-    total = 0.0
-    for k in range(odd + 2, degrees + 1, 2):
-        total += term
-        term *= math.cos(angle) ** 2 * (k - 1) / k
-    inside = math.sin(angle) * total
-    return 0.5 - ((angle + inside) / math.pi if odd else inside / 2)
 
 
 def _words(test: _Test | None, metric: str, unit: str) -> str:

@@ -29,8 +29,8 @@ _NOT_MEASURED = {"rate", "weight", "completions", "s"}
 class Comparison:
     """Two sides of one run or more each, `before` and `after`, and what differs between them.
 
-    `changed` are the settings that both log and that differ, `one_sided` those that only one logs, `others` the names
-    of settings without a canonical name that differ. Where `told` is False, a run logs no settings at all.
+    `changed` are the settings that both log and that differ, `one_sided` those that only one logs, `others` those
+    without a canonical name of either kind. Where `told` is False, a run logs no settings at all.
 
     `partings` are the metrics that could be compared, the surest first, along `unit`: steps, or completions where a
     step stands for another number of them on the other side. `only` are the metrics of one side alone, `short` those
@@ -41,7 +41,7 @@ class Comparison:
     after: tuple[Judged, ...]
     changed: tuple[SettingChange, ...]
     one_sided: tuple[SettingChange, ...]
-    others: tuple[str, ...]
+    others: tuple[SettingChange, ...]
     told: bool
     findings: tuple[FindingChange, ...]
     partings: tuple[Parting, ...]
@@ -90,7 +90,7 @@ def compare(before: Sequence[Judged], after: Sequence[Judged]) -> Comparison:
         after=tuple(after),
         changed=tuple(setting for setting in settings if setting.before and setting.after),
         one_sided=tuple(setting for setting in settings if not (setting.before and setting.after)),
-        others=differences.others(*runs),
+        others=tuple(differences.others(*runs)),
         told=all(run.settings for side in runs for run in side),
         findings=differences.findings(before, after),
         partings=tuple(compared),

@@ -113,11 +113,14 @@ def _logs(name: str) -> Callable[[RunHistory], bool]:
 
 
 def _value(run: RunHistory, name: str, as_metric: bool) -> Any:
-    """What `run` has for a setting, as something that can be compared and is written alike however it was logged."""
+    """What `run` has for a setting, as a text, a number, a flag or None."""
     if as_metric or name not in run.settings:
         values = run[name].values
         return _LOGGED[name](values[np.isfinite(values)])
-    value = run.settings[name]
+    return _plain(run.settings[name])
+
+
+def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
@@ -132,18 +135,30 @@ def _spoken(name: str, run: RunHistory) -> str:
     return vocabulary(run.framework).spoken(name) if run.framework in frameworks() else name
 
 
-def others(before: Sequence[RunHistory], after: Sequence[RunHistory]) -> tuple[str, ...]:
-    """Names of settings as they were logged, without a canonical one, whose values differ; of one framework's logs."""
+def others(before: Sequence[RunHistory], after: Sequence[RunHistory]) -> list[SettingChange]:
+    """Settings without a canonical name that are not the same, as they were logged; none of different frameworks.
+
+    Those first that are no texts, which may be the names of runs and folders, and last those that only one side logs.
+    """
     runs = [*before, *after]
     if len({run.framework for run in runs}) != 1:
-        return ()
+        return []
     known = {e.name for e in vocabulary(runs[0].framework).settings} if runs[0].framework in frameworks() else set()
-    names = set.intersection(*(set(run.raw_settings) for run in runs)) - known - {*runs[0].settings}
+    known |= {name for run in runs for name in run.settings}
+    changes = []
+    for name in {name for run in runs for name in run.raw_settings} - known:
+        values = [
+            tuple(dict.fromkeys(_plain(run.raw_settings[name]) for run in side if name in run.raw_settings))
+            for side in (before, after)
+        ]
+        if not _same(values[0], values[1], SAME):
+            changes.append(SettingChange(name, values[0], values[1], (name, name)))
+    return sorted(changes, key=_texts_last)
 
-    def values(side: Sequence[RunHistory], name: str) -> set[str]:
-        return {repr(run.raw_settings[name]) for run in side}
 
-    return tuple(sorted(name for name in names if values(before, name).isdisjoint(values(after, name))))
+def _texts_last(change: SettingChange) -> tuple[bool, bool, str]:
+    values = (*change.before, *change.after)
+    return not (change.before and change.after), any(isinstance(value, str) for value in values), change.name
 
 
 # ---- findings

@@ -28,17 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.series import MetricSeries, Steps, Values
+from diagnostics.student import bound
 
 STRETCHES = 8
 FINENESS = 4  # to which part of a stretch the first step is found
 LEAST = 3  # points in a stretch
 SHARE = 0.4
 PRIOR = 4
-# Student's t with `PRIOR` degrees of freedom: beyond `RARE` lie 2 chances in 1,000, what Holm leaves to one of 25
-# metrics, and beyond `USUAL` 5 in 100. More degrees, of several runs a side, would allow for less: left, to be safe.
-RARE, USUAL = 7.2, 2.78
-GAUSSIAN = 1.96  # as `USUAL`, of the noise within the runs
 ALPHA = 0.05
+RARE = 0.002  # the chance that the allowance leaves to seeds: what Holm leaves to one of 25 metrics
+GAUSSIAN = 1.96  # standard errors beyond which, on either side, lie `ALPHA`
 _ROUNDING = 1e-9  # of where a part begins
 LARGEST = 1e100  # a divergence may be any number; the square of this one is still a float
 
@@ -100,7 +99,7 @@ class _Apart:
     A stretch has `per` parts, of which `parts` are the distances and `begins` where each begins (n + per - 1,).
     `excess` is by how much the distance exceeds the allowance at a stretch and at all after it up to the next that
     shares no point with it; stretches that come later have none (n - per,). `noise` is the error of the distance, and
-    `between` what seeds add to it.
+    `between` what seeds add to it, with so many `degrees` of freedom.
     """
 
     metric: str
@@ -112,6 +111,7 @@ class _Apart:
     excess: Values
     noise: float
     between: Values
+    degrees: int
     per: int
 
     @property
@@ -137,7 +137,7 @@ class _Apart:
             float(self.ends[last]) if parts and not at_the_end else None,
             float(self.before[last]),
             float(self.after[last]),
-            math.hypot(GAUSSIAN * self.noise, USUAL * float(self.between[last])),
+            math.hypot(GAUSSIAN * self.noise, bound(ALPHA, self.degrees) * float(self.between[last])),
             self.chance if self.excess.max() > 0 else 1.0,
         )
 
@@ -172,7 +172,8 @@ def _apart(metric: str, runs: Sequence[MetricSeries], positions: Sequence[Positi
     lowest = np.fmin.accumulate(np.fmin(np.fmin(before, after), min(starts)))
     highest = np.fmax.accumulate(np.fmax(np.fmax(before, after), max(starts)))
     weight = sum(1 / len(side) for side in sides)
-    between = _spread(sides, highest - lowest) * math.sqrt(weight)
+    degrees = PRIOR + len(runs) - 2
+    between = _spread(sides, highest - lowest, degrees) * math.sqrt(weight)
     noise = math.hypot(*(math.sqrt(float(e @ e)) / len(e) for e in (errors[:first], errors[first:])))
     edges = np.linspace(low, high, bins + 1)
     logged = np.unique(np.concatenate([x for x, _ in points]))
@@ -183,9 +184,10 @@ def _apart(metric: str, runs: Sequence[MetricSeries], positions: Sequence[Positi
         edges[per:],
         parts[first:].mean(axis=0) - parts[:first].mean(axis=0),
         logged[logged.searchsorted(edges[:-1] - _ROUNDING * (high - low))],
-        _sustained(after - before, RARE * between, per),
+        _sustained(after - before, bound(RARE, degrees) * between, per),
         noise,
         between,
+        degrees,
         per,
     )
 
@@ -214,12 +216,14 @@ def _error(values: Values, width: int) -> float:
     return math.sqrt(max(independent, float(np.mean(bends**2)) / 6 if len(bends) else 0.0))
 
 
-def _spread(sides: tuple[Matrix, Matrix], covered: Values) -> Values:
-    """Standard deviation between runs of a side (n,), `covered` being the range behind them."""
-    prior = SHARE / (RARE * math.sqrt(2)) * covered
+def _spread(sides: tuple[Matrix, Matrix], covered: Values, degrees: int) -> Values:
+    """Standard deviation between runs of a side (n,), `covered` being the range behind them.
+
+    Of one run a side it is what makes the allowance `SHARE` of that range.
+    """
+    prior = SHARE / (bound(RARE, PRIOR) * math.sqrt(2)) * covered
     squares = sum(((side - side.mean(axis=0)) ** 2).sum(axis=0) for side in sides)
-    degrees = sum(len(side) - 1 for side in sides)
-    spread: Values = np.sqrt((PRIOR * prior**2 + squares) / (PRIOR + degrees))
+    spread: Values = np.sqrt((PRIOR * prior**2 + squares) / degrees)
     return spread
 
 

@@ -112,7 +112,7 @@ def _write(comparisons: Sequence[Comparison], format: Format) -> None:
     match format:
         case Format.TERMINAL:
             from autotune.output import show
-            from diagnostics.report.comparison import render
+            from diagnostics.report.comparison_terminal import render
 
             show(*(render(one, sides) for one, sides in zip(comparisons, names, strict=True)))
         case Format.MARKDOWN:

@@ -1,4 +1,4 @@
-"""A comparison in words before it has a format, and for a terminal: what changed, what went, what came of the reward.
+"""A comparison in words before it has a format: what changed, what went, what came of the reward.
 
 Every text has passed `visible`.
 """
@@ -6,14 +6,10 @@ Every text has passed `visible`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from diagnostics.comparison import Comparison
 from diagnostics.differences import Fate, FindingChange, Judged, SettingChange
@@ -23,7 +19,11 @@ from diagnostics.report.words import amounts
 from diagnostics.text import count, visible
 
 SOME = 4  # that one line names of many
+MOST = 12  # settings without a canonical name in the table
 LONGEST = 60  # characters that are shown of a value
+# Of names of settings that hold what must not be shown; `max_tokens` is a number.
+_SECRET = re.compile(r"key|token|secret|passw|credential", flags=re.IGNORECASE)
+HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Told:
     notes: tuple[str, ...]
 
 
-def told(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> Told:
+def told(comparison: Comparison, names: tuple[str, str]) -> Told:
     """The comparison of two sides that are called `names`."""
     return Told(
         sides=((names[0], _side(comparison.before)), (names[1], _side(comparison.after))),
@@ -87,10 +87,16 @@ def _grave(finding: FindingChange) -> bool:
 
 def _changed(comparison: Comparison, names: tuple[str, str]) -> str:
     changes, seeds = comparison.changes(), comparison.seeds()
-    seed = f"the seed ({_values(seeds.before)} → {_values(seeds.after)})" if seeds else ""
-    if changes:
-        more = [f"{len(changes) - SOME} more settings"] if len(changes) > SOME else []
-        return "; ".join([*map(_change, changes[:SOME]), *more, *([seed] if seed else [])])
+    more = [f"{len(changes) - SOME} more settings"] if len(changes) > SOME else []
+    told = [*map(_change, changes[:SOME]), *more]
+    numbers = [c for c in comparison.others if c.before and c.after and not _has_text(c)][: SOME - len(told)]
+    told += map(_change, numbers)
+    rest = len(comparison.others) - len(numbers)
+    if rest:
+        told.append(f"{count(rest, 'other setting' if told else 'setting')} that autotune has no name for")
+    seed = [f"the seed ({_values(seeds.before)} → {_values(seeds.after)})"] if seeds else []
+    if told:
+        return "; ".join([*told, *seed])
     silent = [
         name
         for name, side in zip(names, (comparison.before, comparison.after), strict=True)
@@ -99,7 +105,11 @@ def _changed(comparison: Comparison, names: tuple[str, str]) -> str:
     if silent:
         logs = "the log" if len(silent) == 1 else "the logs"
         return f"not known: {logs} of {' and '.join(silent)} {'has' if len(silent) == 1 else 'have'} no settings"
-    return f"nothing but {seed}" if seed else "no setting that both log"
+    return f"nothing but {seed[0]}" if seed else "no setting that both log"
+
+
+def _has_text(change: SettingChange) -> bool:
+    return any(isinstance(value, str) for value in (*change.before, *change.after))
 
 
 def _change(change: SettingChange) -> str:
@@ -127,6 +137,15 @@ def _ratio(change: SettingChange) -> str:
 
 def _values(values: Sequence[Any]) -> str:
     return ", ".join(map(_value, values)) or "not logged"
+
+
+def shown(change: SettingChange, values: Sequence[Any]) -> list[Any]:
+    """The values of a setting, less texts that may be secrets."""
+    return [HIDDEN if isinstance(value, str) and _SECRET.search(change.name) else value for value in values]
+
+
+def _shown(change: SettingChange, values: Sequence[Any]) -> str:
+    return _values(shown(change, values))
 
 
 def _value(value: Any) -> str:
@@ -190,6 +209,11 @@ def _tables(comparison: Comparison, names: tuple[str, str]) -> Iterator[Rows]:
         ("setting", *names),
         tuple((_name(c), _values(c.before), _values(c.after)) for c in comparison.one_sided),
     )
+    yield Rows(
+        "Other settings, as they are logged",
+        ("setting", *names),
+        tuple((_name(c), _shown(c, c.before), _shown(c, c.after)) for c in comparison.others[:MOST]),
+    )
     order = list(Fate)
     yield Rows(
         "Findings",
@@ -245,8 +269,9 @@ def _notes(comparison: Comparison, names: tuple[str, str]) -> Iterator[str]:
             yield f"Logged by {name} alone: {', '.join(map(visible, metrics))}"
     if comparison.short:
         yield f"Too few points in common: {', '.join(map(visible, comparison.short))}"
-    if comparison.others:
-        yield f"Settings without a canonical name that differ, too: {', '.join(map(visible, comparison.others))}"
+    more = comparison.others[MOST:]
+    if more:
+        yield f"Of other settings these differ, too: {', '.join(visible(change.name) for change in more)}"
     for finding in comparison.of_fate(Fate.UNKNOWN):
         yield f"{visible(finding.code)} could not be checked on both sides: {visible(finding.why)}"
     single = len(comparison.before) == len(comparison.after) == 1
@@ -256,35 +281,3 @@ def _notes(comparison: Comparison, names: tuple[str, str]) -> Iterator[str]:
         + "; apart is what lies further apart than runs of equal settings and other seeds were seen to."
         + (" Several seeds a side (A1 A2 -- B1 B2) show smaller differences." if single else "")
     )
-
-
-# ---- for a terminal
-
-
-def render(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> RenderableType:
-    """The comparison for a terminal of any width, the answer first."""
-    words = told(comparison, names)
-    parts: list[RenderableType] = [_pairs(words.sides), Text(), _pairs(words.answer)]
-    for rows in words.tables:
-        parts += [Text(), Text(rows.title, "bold"), Padding(_table(rows), (0, 0, 0, 2))]
-    parts.append(Text())
-    parts += [Text(note, "dim") for note in words.notes]
-    return Group(*parts, Text())
-
-
-def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for lead, text in pairs:
-        table.add_row(lead, Text(text))
-    return table
-
-
-def _table(rows: Rows) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for head in rows.heads:
-        table.add_column(head, overflow="fold")
-    for row in rows.rows:
-        table.add_row(*map(Text, row))
-    return table

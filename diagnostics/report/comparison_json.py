@@ -11,6 +11,7 @@ from diagnostics.comparison import Comparison
 from diagnostics.differences import FindingChange, Judged, SettingChange
 from diagnostics.finding import Json
 from diagnostics.parting import Parting
+from diagnostics.report.comparison import shown
 
 VERSION = 1
 
@@ -32,7 +33,7 @@ def comparison_to_json(comparison: Comparison, names: tuple[str, str]) -> Json:
         "settings": {
             "changed": [_setting(change) for change in comparison.changed],
             "one_sided": [_setting(change) for change in comparison.one_sided],
-            "others": list(comparison.others),
+            "others": [_setting(change) for change in comparison.others],
             "logged_by_all": comparison.told,
         },
         "findings": [_finding(change) for change in comparison.findings],
@@ -65,8 +66,8 @@ def _setting(change: SettingChange) -> Json:
         "setting": change.name,
         "name_before": change.spoken[0],
         "name_after": change.spoken[1],
-        "before": [_value(value) for value in change.before],
-        "after": [_value(value) for value in change.after],
+        "before": [_value(value) for value in shown(change, change.before)],
+        "after": [_value(value) for value in shown(change, change.after)],
     }
 
 

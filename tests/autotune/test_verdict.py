@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.verdict import Run, by_order, judge, judge_trial, run_of, student
+from autotune.verdict import Run, by_order, judge, judge_trial, run_of
 from diagnostics.finding import Confidence, Direction, Finding, Hypothesis, Severity
 from studies.record import Judgement, Origin, Proposal, State, StudyRecord, TrialRecord, Verdict
 from studies.spec import load
@@ -48,23 +48,6 @@ def sides(
 
 
 # ---- the formula
-
-
-@pytest.mark.parametrize(
-    ("t", "degrees", "chance"),  # printed tables of Student's t
-    [
-        (6.3138, 1, 0.05),
-        (2.9200, 2, 0.05),
-        (2.3534, 3, 0.05),
-        (2.1318, 4, 0.05),
-        (1.6973, 30, 0.05),
-        (2.7764, 4, 0.025),
-    ],
-)
-def test_students_t_is_that_of_the_tables(t: float, degrees: int, chance: float) -> None:
-    assert student(t, degrees) == pytest.approx(chance, rel=1e-4)
-    assert student(-t, degrees) == pytest.approx(1 - chance, rel=1e-4)
-    assert student(0.0, degrees) == 0.5
 
 
 def test_the_error_is_that_of_the_pooled_seeds() -> None:
