@@ -94,7 +94,7 @@ def _summary(study: StudyRecord) -> Iterator[str]:
         return
     yield f"Trial {best.number}, {spec.objective} {words.result(study, best)}:"
     yield ""
-    for knob, value in best.proposal.knobs.items():
+    for knob, value in study.settings(best).items():
         yield f"- `{knob}`: {words.number(value)}"
     yield ""
     yield _how_sure(study, best)

@@ -143,7 +143,8 @@ class _Loop:
                 self._take_up()
             else:
                 told = self._spec.notes if recorded is not None else ()
-                for text in (*told, *command.notes(self._spec), *preflight.check(self._spec)):
+                about = command.notes(self._spec, recorded=recorded is not None)
+                for text in (*told, *about, *preflight.check(self._spec)):
                     self._note(text)
             while True:
                 self._answer_requests()

@@ -176,8 +176,11 @@ def check_program(trial: CommandSpec, where: str) -> None:
         raise UserError(f"{where}: there is no program {program}", "Check the spelling, or give its full path.")
 
 
-def notes(spec: StudySpec) -> tuple[str, ...]:
-    """What a person should know of a study of a command before it starts, in a sentence each."""
+def notes(spec: StudySpec, *, recorded: bool = False) -> tuple[str, ...]:
+    """What a person should know of a study of a command before it starts, in a sentence each.
+
+    One that starts from a `recorded` run starts where that did.
+    """
     trial = spec.trial
     if not isinstance(trial, CommandSpec):
         return ()
@@ -185,7 +188,7 @@ def notes(spec: StudySpec) -> tuple[str, ...]:
     said += [
         f"{knob} starts at {spec.start[knob]:.3g}, the middle of its space"
         for knob, place in spec.space.items()
-        if isinstance(spec.start[knob], float) and spec.start[knob] == middle(place)
+        if not recorded and isinstance(spec.start[knob], float) and spec.start[knob] == middle(place)
     ]
     own = [knob for knob in spec.space if knob not in canonical_knobs()]
     if own:

@@ -178,6 +178,10 @@ class StudyRecord:
         """The recorded run that the study starts from, which stands as its first trial; None where there is none."""
         return next((t for t in self.trials if t.proposal.origin is Origin.RUN), None)
 
+    def settings(self, trial: TrialRecord) -> dict[str, Knob]:
+        """All knobs of `trial`: those that the study searches, and before them those that it leaves as they are."""
+        return {**self.spec.trial.knobs, **trial.proposal.knobs}
+
     def changes(self, trial: TrialRecord) -> dict[str, tuple[Knob, Knob]]:
         """What `trial` changed, knob by knob, as (before, after): against its parent, else against the start."""
         parent = self.trial(trial.proposal.parent)

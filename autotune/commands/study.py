@@ -180,7 +180,6 @@ def _from_run(args: argparse.Namespace) -> FromRun:
 
     if args.preset is not None:
         raise UserError("give a preset or --from, not both", "What is trained comes from the run.")
-    require("optuna")
     if args.trials is not None:  # the run counts as one of them
         _whole("--trials", args.trials, LEAST)
     return study_from_run(
@@ -392,11 +391,11 @@ def _best(args: argparse.Namespace) -> ExitStatus:
         )
     if args.format == "json":
         values = study.values(best)
-        told = {"trial": best.number, "value": fmean(values), "seeds": len(values), "knobs": dict(best.proposal.knobs)}
+        told = {"trial": best.number, "value": fmean(values), "seeds": len(values), "knobs": dict(study.settings(best))}
         print(json.dumps(told))
         return ExitStatus.CLEAN
     print(f"trial {best.number}: {study.spec.objective} {words.result(study, best)}")
-    for knob, value in best.proposal.knobs.items():
+    for knob, value in study.settings(best).items():
         print(f"  {knob} = {words.number(value)}")
     print(f"train with them: autotune train --study {study.directory}")
     return ExitStatus.CLEAN

@@ -10,9 +10,9 @@ from diagnostics.metrics import Kind, settings
 from studies.space import Choices, Range, Space
 from studies.trial import Knob
 
-# Knobs of which ratios matter: where a good value lies is not known to better than a factor.
-RATIOS = {"learning_rate", "value_learning_rate", "kl_coef", "vf_coef", "clip_range", "max_grad_norm"}
-STEPS = 3  # a change by a factor is rarely enough at once: there is room for so many of it in a row
+# Knobs of which ratios matter, and how many changes by a factor there is room for in a row: a learning rate may be off
+# by decades, and a KL penalty as many times as strong would leave nothing else.
+RATIOS = {"learning_rate": 3, "value_learning_rate": 3, "kl_coef": 1, "vf_coef": 1, "clip_range": 1, "max_grad_norm": 1}
 BEYOND = 10.0  # the factor by which a space of ratios goes on, beyond what is reached so and to the other side
 
 
@@ -29,7 +29,8 @@ def around(knob: str, value: Knob, changes: Sequence[Change], batch: int | None 
     if knob == "num_generations":
         return _groups(int(value), [round(low), round(high)], batch)
     if knob in RATIOS and low > 0:
-        reached = [low, high, *(value * change.factor**STEPS for change in changes if isinstance(change, Scale))]
+        factors = [change.factor ** RATIOS[knob] for change in changes if isinstance(change, Scale)]
+        reached = [low, high, *(value * factor for factor in factors)]
         return Range(_below(min(reached) / BEYOND), _above(max(reached) * BEYOND), log=True)
     if knob in RATIOS and high > 0:  # there are no ratios of 0, which has to stay in reach
         beside = (high / BEYOND, high / math.sqrt(BEYOND), high * math.sqrt(BEYOND), high * BEYOND)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 
 from autotune.from_run.recorded import Recorded
@@ -61,7 +60,7 @@ def of_ours(run: Recorded, own: TrialSpec, wishes: Wishes) -> FromRun:
     space = values.space(usable, own.batch_size)
     start, preset = values.start(space), _preset(own)
     spec = StudySpec(
-        f"from-{safe(run.name)}",
+        run.study_name(),
         f"From the recorded run {run.name}",
         preset.trials if preset else command.TRIALS,
         0,
@@ -113,9 +112,3 @@ def _preset(own: TrialSpec) -> StudySpec | None:
             same = (other.completions, dict(other.trl)) == (own.completions, dict(own.trl))
             alike.append((not same, study))
     return min(alike, key=lambda found: found[0])[1] if alike else None
-
-
-def safe(name: str) -> str:
-    """The last part of a run's name, as part of the name of a folder."""
-    last = name.rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip(".-") or "run"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from autotune.cli import say
 from autotune.looking import rules_here
 from autotune.named import SOME, STDIN, named, nothing_judged
+from diagnostics.cache import FETCHED, default_folder
 from diagnostics.engine import diagnose
 from diagnostics.errors import UserError
 from diagnostics.events import EVENTS_FILE, EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
@@ -18,7 +21,8 @@ from diagnostics.finding import Confidence, Finding, Report, Safety, Severity
 from diagnostics.logs import read
 from diagnostics.metrics import is_metric, knobs
 from diagnostics.series import RunHistory
-from diagnostics.sources import Source
+from diagnostics.sources import Found, Source
+from diagnostics.stores.store import EVERYTHING
 from diagnostics.text import count
 from studies.record import Origin, Proposal, State, TrialRecord
 from studies.spec import StudySpec
@@ -38,6 +42,12 @@ class Recorded:
     history: RunHistory
     report: Report
     folder: Path | None
+
+    def study_name(self) -> str:
+        """What a study is called that starts from it, and its folder."""
+        last = Path(self.name)
+        part = last.stem if last.is_file() else last.name
+        return "from-" + (re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip(".-") or "run")
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -96,7 +106,7 @@ class Recorded:
             int(run.settings.get("seed") or 0),
             Proposal(dict(values), Origin.RUN, f"the recorded run {self.name}, which the study starts from"),
             State.COMPLETE if whole else State.PRUNED,
-            f"recorded in {self.name}" if comparable else f"recorded in {self.name}: a pattern, never recommended",
+            f"recorded in {self.name}",
             evaluations,
             self.findings,
             steps=run.last_step,
@@ -161,7 +171,7 @@ def recorded(place: str) -> Recorded:
 
 def _source(log: str, part: str) -> Source:
     """The one log at `log`, of several the one called `part`."""
-    sources = named(log, Path()).find().sources
+    sources = _found(log).sources
     chosen = [source for source in sources if source.part == part] if part else list(sources)
     if len(chosen) == 1:
         return chosen[0]
@@ -174,6 +184,15 @@ def _source(log: str, part: str) -> Source:
     raise UserError(
         what, f"Give one of them, such as --from '{chosen[0].name}': `autotune diagnose` says what each has."
     )
+
+
+def _found(log: str) -> Found:
+    """The logs at `log`, fetched where that is in a store: into the cache, where a second look finds them again."""
+    place = named(log, Path())
+    if place.store is None:
+        return place.find()
+    folder = default_folder(FETCHED)
+    return place.store.fetch(place.shown, EVERYTHING, folder or Path(tempfile.mkdtemp(prefix="autotune-")), say)
 
 
 def _parted(place: str) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from autotune.from_run.ours import safe
 from autotune.from_run.recorded import Recorded
 from autotune.from_run.started import FromRun, started
 from autotune.from_run.values import Values, Wishes, canonical, wanted
@@ -17,7 +16,7 @@ from diagnostics.heldout import HELD_OUT
 from diagnostics.progress import REWARDS
 from diagnostics.report.words import spoken
 from diagnostics.vocabulary import meanings
-from studies import command
+from studies import command, words
 from studies.command import RESERVED, CommandSpec, check, check_program, renamed
 from studies.spec import StudySpec
 
@@ -60,9 +59,9 @@ def of_script(run: Recorded, template: str, wishes: Wishes) -> FromRun:
     check(trial, space, "--command")
     check_program(replace(trial, knobs={**trial.knobs, **start}), "--command")
     spec = StudySpec(
-        f"from-{safe(run.name)}", f"From the recorded run {run.name}", command.TRIALS, 0, objective, trial, space, start
+        run.study_name(), f"From the recorded run {run.name}", command.TRIALS, 0, objective, trial, space, start
     )
-    said = [*_words(values, [*space, *trial.knobs]), *about, *_unplaced(values, used)]
+    said = [*_words(values, [*space, *trial.knobs]), *_scheduled(run, used), *about, *_unplaced(values, used)]
     return started(spec, run, values, comparable=False, said=said)
 
 
@@ -96,6 +95,13 @@ def _words(values: Values, knobs: Iterable[str]) -> Iterator[str]:
     other = [f"{knob} is {values.word(knob)}" for knob in knobs if values.word(knob) != knob]
     if other:
         yield f"in the words of its framework {', '.join(other)}"
+
+
+def _scheduled(run: Recorded, used: Iterable[str]) -> Iterator[str]:
+    """Which knobs are known only from what was logged while the run went."""
+    for knob in used:
+        if knob not in {**run.history.settings, **run.history.raw_settings} and (value := run.value(knob)) is not None:
+            yield f"{run.name} logs {knob} and does not tell what it was set to: {words.number(value)}, its highest"
 
 
 def _unplaced(values: Values, used: Iterable[str]) -> Iterator[str]:

@@ -105,8 +105,10 @@ class Values:
             return UserError(f"nothing was found in {run.name} at WARNING or above, so nothing is to repair", asked)
         codes = ", ".join(f"{f.code} {f.name}" for f in run.loud)
         if not self.wanted():
-            advice = next((sentence for f in run.loud for sentence in f.advice), asked)
-            return UserError(f"no knob repairs what was found in {run.name}: {codes}", advice)
+            left = [self.word(p.knob) for f in run.loud for p in f.prescriptions]  # that only a person may act on
+            own = [f"Where you mean to change {left[0]}, say so: --space {left[0]}=LOW..HIGH."] if left else []
+            advice = next(iter((*own, *(sentence for f in run.loud for sentence in f.advice))), asked)
+            return UserError(f"no knob is known to repair what was found in {run.name}: {codes}", advice)
         lacking = [knob for knob in self.wanted() if knob not in self.told]
         if lacking:
             return self.unknown(lacking[:1])
