@@ -12,6 +12,7 @@ from diagnostics.events import SAMPLES_FILE, SamplesLogged, Tail
 from diagnostics.report.words import spoken
 from diagnostics.series import RunHistory, Steps, Values
 from diagnostics.sources import Source
+from diagnostics.text import count
 
 MOST_POINTS = 72_000  # of all curves of a run together
 LEAST_POINTS = 200  # of each, however many there are
@@ -125,7 +126,7 @@ def _samples(source: Source) -> tuple[tuple[Sampled, ...], str]:
         tail.close()
     steps = sorted(by_step)
     some = {steps[round(i * (len(steps) - 1) / (SAMPLED_STEPS - 1))] for i in range(SAMPLED_STEPS)} if steps else set()
-    lost = f"{tail.unreadable} lines of {SAMPLES_FILE} could not be read" if tail.unreadable else ""
+    lost = f"{count(tail.unreadable, 'line')} of {SAMPLES_FILE} could not be read" if tail.unreadable else ""
     return tuple(Sampled(step, tuple(map(_sample, by_step[step][:SAMPLES_OF_STEP]))) for step in sorted(some)), lost
 
 

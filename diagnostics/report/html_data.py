@@ -85,7 +85,7 @@ def _values(values: Values) -> list[float | str]:
     if len(finite):
         span, most = float(finite.max() / 2 - finite.min() / 2) * 2, float(np.abs(finite).max())
         if 0 < span < most:
-            digits = min(MOST_DIGITS, DIGITS + math.ceil(math.log10(most / span)))
+            digits = min(MOST_DIGITS, DIGITS + math.floor(math.log10(most / span)))
     names = {math.inf: "Infinity", -math.inf: "-Infinity"}
     return [
         float(f"{value:.{digits}g}") if math.isfinite(value) else names.get(value, "NaN") for value in values.tolist()

@@ -37,14 +37,27 @@ def render(
     told = [digest(reports[line.place], verbose=verbose) for line in seen.lines if line.place is not None]
     if len(told) == 1 and not unread:
         return _joined(_run(told[0], "#"))
-    text = _joined(_overview(seen))
-    for n, one in enumerate(told):
-        section = "\n" + _joined(_run(one, "##"))
-        rest = f"\n{count(len(told) - n, 'run')} more would not fit here.\n"
-        if most_bytes is not None and len((text + section + rest).encode()) > most_bytes:
-            return text + rest if len((text + rest).encode()) <= most_bytes else _joined([f"# {escaped(seen.summary)}"])
+    text, sections = _joined(_overview(seen)), ["\n" + _joined(_run(one, "##")) for one in told]
+    if most_bytes is None:
+        return "".join((text, *sections))
+    if _bytes(text + _left_out(len(told))) > most_bytes:
+        return _joined([f"# {escaped(seen.summary)}"])
+    left, room = len(told), most_bytes - _bytes(text)
+    for section in sections:
+        room -= _bytes(section)
+        if room < _bytes(_left_out(left - 1)):
+            break
         text += section
-    return text
+        left -= 1
+    return text + _left_out(left)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def _left_out(runs: int) -> str:
+    return f"\n{count(runs, 'run')} more would not fit here.\n" if runs else ""
 
 
 def escaped(text: str) -> str:

@@ -5,21 +5,13 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from sample_report import BECAUSE, CAUSE, ESCAPED, EVIL, EXPLAINED, FINDING, REPORT, RULES, controls
 
-from diagnostics.cause import Cause, Explained, Link
-from diagnostics.excerpt import Excerpt
+from diagnostics.cause import Link
 from diagnostics.finding import (
-    Add,
-    Confidence,
-    Direction,
-    Evidence,
-    Finding,
-    Hypothesis,
     Prescription,
     Report,
-    Safety,
     Scale,
-    Set,
     Severity,
     Skip,
 )
@@ -28,62 +20,6 @@ from diagnostics.reasoning import all_theories
 from diagnostics.report.overview import overview
 from diagnostics.report.terminal import render
 from diagnostics.report.words import METRICS, to_log
-
-EVIL = "\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
-ESCAPED = r"\x1b[2J\x1b]0;title\x07[red]a[/red] :skull:\r\nb\x9b31m\u202e\u2028"
-NEEDS_VALUE = "needs value_loss, which this run did not log"
-RULES = 20
-CURVE = Excerpt(
-    "KL002", 1, "kl.reference.k3.token", tuple(range(10, 40)), tuple(0.5 if s < 22 else s - 21.0 for s in range(10, 40))
-)
-BECAUSE = Hypothesis("kl.reference.k3.token", Direction.DOWN, 0.5, 0.25, "the pull to the reference was too weak")
-FINDING = Finding(
-    "KL002",
-    "kl_explosion",
-    Severity.ERROR,
-    Confidence.MEDIUM,
-    22,
-    39,
-    25,
-    "KL to the reference rose from 0.02 to 3.02 nats per token",
-    (Evidence("kl.reference.k3.token", 22, 25, "median of the last 4", 2.42, 1.0),),
-    (
-        Prescription("kl_coef", Scale(2), BECAUSE),
-        Prescription("learning_rate", Scale(0.1), BECAUSE, Safety.ADVICE),
-        Prescription("update_epochs", Set(1), BECAUSE),
-        Prescription("temperature", Add(-0.1), BECAUSE),
-    ),
-)
-CAUSE = Cause(
-    "learning_rate_too_high",
-    "The learning rate is too high",
-    (Link("KL002", "kl_explosion", 22), Link("RWD003", "reward_decline", 31)),
-    ("the reward fell", "the policy was carried off before all that else went wrong"),
-    ("num_iterations is 4",),
-    Confidence.MEDIUM,
-    Prescription("learning_rate", Scale(1 / 8), BECAUSE),
-    "start from a checkpoint before step 22",
-    ("temperature", "entropy.token"),
-)
-EXPLAINED = Explained("policy_loss_near_zero", "The policy loss is about zero", "policy_loss is 0.01.", "loss", 1, 39)
-REPORT = Report(
-    "runs/3",
-    "trl-grpo",
-    39,
-    (FINDING, replace(FINDING, code="RWD003", name="reward_decline", severity=Severity.WARNING)),
-    (replace(FINDING, severity=Severity.WARNING, raised_at=23), FINDING),
-    (Skip("VAL001", NEEDS_VALUE), Skip("VAL003", NEEDS_VALUE)),
-    ("mystery", "riddle", "avg return"),
-    ("the run has not ended",),
-    format="wandb run file",
-    recognised="trl-grpo 0.17.0 or newer, by clip_ratio/region_mean",
-    names={"kl.reference.k3.token": "train/kl"},
-    suggestions={"avg return": ("reward_mean", "return_mean")},
-    rules=RULES,
-    excerpts=(CURVE,),
-    causes=(CAUSE,),
-    explained=(EXPLAINED,),
-)
 
 
 def shown(report: Report, width: int = 80, *, verbose: bool = False) -> str:
@@ -285,10 +221,6 @@ def test_text_of_others_neither_colours_nor_moves_the_cursor_nor_is_markup():
     console = Console(file=io.StringIO(), width=200, color_system=None)
     console.print(overview([report, report], {evil: evil}, [Path(evil.replace("/", ""))]))
     assert not controls(console.file.getvalue())
-
-
-def controls(text: str) -> set[str]:
-    return {c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160 or c in "\u202e\u2028"}
 
 
 def seen(what, width: int = 80) -> str:
