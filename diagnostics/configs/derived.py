@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from diagnostics.configs.known import Known, Raw
 
+_ALONE = ("gae", "reinforce", "reinforce_plus_plus", "remax")
 _Derived = Iterator[tuple[str, Known]]
 
 
@@ -76,7 +77,16 @@ def _ppo(raw: Raw) -> _Derived:
     yield from _suppressed(raw)
 
 
+def _alone(raw: Raw, name: str) -> _Derived:
+    """A completion is judged by itself, or by a critic; the vocabulary has those that are judged by their group."""
+    estimator = raw.get(name)
+    if estimator in _ALONE:
+        place = raw.place(name)
+        yield "group_baseline", Known(False, name, place.line, raw.default(name), file=place.file, written=estimator)
+
+
 def _verl(raw: Raw) -> _Derived:
+    yield from _alone(raw, "algorithm.adv_estimator")
     parts = ("data.train_batch_size", "actor_rollout_ref.rollout.n")
     total = product("data.train_batch_size", raw, parts)
     if total is not None:
@@ -102,6 +112,7 @@ def _openrlhf(raw: Raw) -> _Derived:
         if flat
         else ("rollout.batch_size", "rollout.n_samples_per_prompt")
     )
+    yield from _alone(raw, "advantage_estimator" if flat else "algo.advantage.estimator")
     total = product(parts[0], raw, parts)
     if total is not None:
         yield "batch_size", total

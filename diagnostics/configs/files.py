@@ -24,7 +24,10 @@ def read(path: Path) -> list[Config]:
         return [Config(str(path), "JSON", given, document=True, notes=tuple(notes))]
     if suffix in YAML:
         given, notes = yaml_file.read(text)
-        return [Config(str(path), "YAML", given, document=True, notes=tuple(notes))]
+        # TRL's command takes what accelerate is to know from the same file.
+        return [
+            Config(str(path), "YAML", given, processes=given.get("num_processes"), document=True, notes=tuple(notes))
+        ]
     raise NoConfig(f"is none of {', '.join(SUFFIXES)}")
 
 

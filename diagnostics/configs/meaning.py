@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from diagnostics import metrics as canonical
 from diagnostics.configs.config import Config, Given, NoConfig
 from diagnostics.configs.derived import derived
-from diagnostics.configs.frameworks import all_frameworks
+from diagnostics.configs.frameworks import Framework, all_frameworks
 from diagnostics.configs.known import Known, Raw
 from diagnostics.metrics import Kind
 from diagnostics.readers.table import number
 from diagnostics.vocabulary import FIRST, LAST, Name, Version, Vocabulary, frameworks, vocabulary
 
+NEARLY = 0.88  # how alike a name is to one that it is taken for a slip of
 DUMPED = 60  # settings in one document: it is a dump of all that there are, and what it leaves out is not there
 ALIKE = ("trl-grpo", "trl-rloo")  # whose names mostly mean the same
 
@@ -74,6 +76,8 @@ def understand(config: Config) -> Understood:
         frozenset(unknown),
         not (config.open or dumped),
     )
+    if config.processes is not None and config.processes is config.given.get("num_processes"):
+        raw.used.add("num_processes")
     words = words.given(raw.values)
     settings, left_out = _mapped(words.settings_between(*_newest(words, versions)), raw)
     if config.adapter:
@@ -88,7 +92,12 @@ def understand(config: Config) -> Understood:
         settings,
         unknown,
         _names(words) | (known.names if known is not None else frozenset()),
-        (*config.notes, *(f"the names fit {name} and {other} alike" for other in alike), *left_out),
+        (
+            *config.notes,
+            *_misspelt(config, known),
+            *(f"the names fit {name} and {other} alike" for other in alike),
+            *left_out,
+        ),
     )
 
 
@@ -142,6 +151,18 @@ def _newest(words: Vocabulary, versions: tuple[Version, Version]) -> tuple[Versi
     """The newest of `versions` alone: whose defaults count, its names count as well."""
     since, until = versions
     return max([since, *(e.since for e in words.settings if e.since < until)]), until
+
+
+def _misspelt(config: Config, known: Framework | None) -> Iterator[str]:
+    """Names that are none, and nearly one that is not given."""
+    names = known.names if known is not None else frozenset()
+    for name in config.given:
+        if name in names:
+            continue
+        near = get_close_matches(name, names - config.given.keys(), n=1, cutoff=NEARLY)
+        if near:
+            line = f" in line {config.given[name].line}" if config.given[name].line else ""
+            yield f"{name}{line} is no setting that is known here: is {near[0]} meant?"
 
 
 def _names(words: Vocabulary) -> frozenset[str]:

@@ -54,6 +54,7 @@ _PARTS = {
 def objections(raw: Raw) -> Iterator[Objection]:
     """All of them."""
     name = _FLAT if raw.get("rollout_batch_size") is not None else _PARTS
+    raw.used.update(name.values())
     group, rollout, train = (raw.whole(name[key]) for key in ("group", "rollout", "train"))
     if raw.on(name["filtering"]) and group == 1:
         yield Objection(

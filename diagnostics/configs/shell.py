@@ -13,7 +13,7 @@ from pathlib import Path
 from diagnostics.configs import command
 from diagnostics.configs.config import Config, NoConfig
 from diagnostics.configs.lexer import Lexer
-from diagnostics.configs.words import Word
+from diagnostics.configs.words import CONTINUED, Word
 
 _BEGIN = {"if", "for", "while", "until", "case", "{", "select"}
 _END = {"fi", "done", "esac", "}"}
@@ -57,7 +57,8 @@ class _Script:
                 continue
             inner = self._inner(words)
             if inner is not None:
-                yield from _Script(inner.text, self._variables, inner.line).commands()
+                text = inner.text.replace(CONTINUED, "\\\n")  # so that its lines are counted
+                yield from _Script(text, self._variables, inner.line).commands()
             else:
                 yield words
 

@@ -31,7 +31,7 @@ def render(linted: Linted) -> RenderableType:
         parts += [Text(), *(_finding(placed, linted) if placed.finding.severity else _worth_knowing(placed))]
     parts += _list("Not known", _unknown(linted))
     parts += _list(f"Not checked: {count(len(linted.skips), 'rule')}", _skips(linted))
-    parts += _list(f"Not understood: {count(len(linted.unmapped), 'name')}", _names(linted.unmapped))
+    parts += _list(f"No rule looks at: {count(len(linted.unmapped), 'name')}", _names(linted.unmapped))
     parts += _list("Notes", (Text(visible(note)) for note in linted.notes))
     return Group(*parts, Text())
 
