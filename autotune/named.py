@@ -44,6 +44,8 @@ class Named:
 
     def can_be_read(self) -> bool:
         """Whether there is something that may hold a log, now or later."""
+        if self.store is not None:
+            return False
         return (self.path.is_file() or self.path.is_dir()) and os.access(self.path, os.R_OK)
 
     def _said(self, text: str) -> str:

@@ -9,6 +9,7 @@ from autotune.cli import ExitStatus, fail
 from autotune.reporting import Format, checked, write
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
+from diagnostics.stores.store import Wanted, store_of
 
 if TYPE_CHECKING:
     from diagnostics.choice import Choice
@@ -48,6 +49,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
     )
     add_rules_option(parser)
+    parser.add_argument(
+        "--filter",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="of a project or sweep on wandb, runs for which it holds: state=failed, config.lr>1e-5; may be repeated",
+    )
+    parser.add_argument("--last", metavar="N", type=_positive, help="of these the N that began last (default: 10)")
+    parser.add_argument(
+        "--annotate", action="store_true", help="write what is found back to the runs on wandb: alert, summary, note"
+    )
     parser.add_argument("--verbose", action="store_true", help="explain what looks wrong and is not, too")
     parser.add_argument("--no-cache", action="store_true", help="read and judge anew what was looked at before")
 
@@ -60,7 +72,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
 
     mine = from_options(args.map)
     rules = rules_here(args.rules, args.sources)
-    asked = Asked(mine, rules, _choice(args.only, args.ignore, rules), detailed=args.format == Format.HTML)
+    asked = Asked(mine, rules, _choice(args.only, args.ignore, rules), _wanted(args), args.format == Format.HTML)
     fail_on = Severity.parse(args.fail_on)
     format = Format(args.format)
     output = None if args.output is None else checked(args.output, args.sources)
@@ -74,6 +86,10 @@ def run(args: argparse.Namespace) -> ExitStatus:
     looked = look(args.sources, asked, Cache(reports), runs)
     if looked.reports or format is Format.GITHUB:
         write(looked, format, output, verbose=args.verbose)
+    if args.annotate:
+        from autotune.annotating import annotate
+
+        looked.errors += annotate(looked)
     for error in looked.errors:
         fail(error)
     return ExitStatus.ERROR if looked.errors else status(looked.reports, fail_on)
@@ -88,6 +104,22 @@ def add_rules_option(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a Python file with rules of your own; it is run, so it must be one that you trust; may be repeated",
     )
+
+
+def _wanted(args: argparse.Namespace) -> Wanted:
+    """Which runs of a store. UserError where there is nothing to choose from, or nothing to write to."""
+    given = next((name for name in ("filter", "last", "annotate") if getattr(args, name)), None)
+    if given and not any(map(store_of, args.sources)):
+        raise UserError(f"--{given} is for runs on a server, and this names none", "Name them entity/project.")
+    if given and args.follow:
+        raise UserError(f"--{given} is for runs on a server, which cannot be followed", "Leave out --follow.")
+    return Wanted(tuple(args.filter), args.last)
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs")
+    return int(text)
 
 
 def _choice(only: list[str], ignore: list[str], rules: Catalogue | None) -> Choice | None:

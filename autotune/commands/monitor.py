@@ -34,11 +34,16 @@ def run(args: argparse.Namespace) -> ExitStatus:
 
     from autotune.looking import rules_here
     from diagnostics.sources import find
+    from diagnostics.stores.store import store_of
     from diagnostics.user_map import from_options
     from studies.log import is_study
     from tui.app import run_monitor
 
     path: Path = args.path or latest(RUNS)
+    store = store_of(str(path))
+    if store is not None:
+        hint = "Look at it with autotune diagnose: a second look fetches what is new only."
+        raise UserError(f"{path} lies in {store.NAME} and cannot be watched", hint)
     mine = from_options(args.map)
     if is_study(path):
         if args.map:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from diagnostics.errors import UserError
+from diagnostics.finding import Json, Report
 from diagnostics.sources import Found, Source
+from diagnostics.stores import wandb_annotate
 from diagnostics.stores.store import Tell, Wanted, safe
 from diagnostics.stores.wandb_client import Client
 from diagnostics.stores.wandb_names import PREFIX, Where, key_for, parsed, plain
@@ -17,7 +20,7 @@ from diagnostics.stores.wandb_run import fetch_run
 
 NAME = "Weights & Biases"
 LAST = 10  # runs of a project or a sweep, unless it was said how many
-_PER_PAGE = 50
+PER_PAGE = 50
 
 # As the SDK asks.
 _FIELDS = """fragment RunFragment on Run {
@@ -54,13 +57,30 @@ def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:
     """
     where = parsed(name)
     assert where is not None
+    filters = list(map(_filter, wanted.filters))
+    if where.run and (filters or wanted.last):
+        raise UserError(f"{where.shown} is one run", "--filter and --last are for projects and sweeps.")
     try:
         client = connect(where, tell)
-        return _fetched(client, where, wanted, folder)
+        runs = [described(client, where)] if where.run else _listed(client, where, filters, wanted.last)
     except UserError as error:
         if plain(name):
             raise UserError(f"there is no {name} here, and {error.message}", error.hint) from None
         raise
+    if not runs:
+        such = f" for which {' and '.join(wanted.filters)}" if filters else ""
+        raise UserError(f"there is no run in {where.shown} at {client.host}{such}", "Look at it in the browser.")
+    return _fetched(client, where, runs, folder)
+
+
+def annotate(name: str, report: Report, tell: Tell) -> str:
+    """Write `report`, on a run that `name` names, back to it; what was written, in a line. UserError where not."""
+    asked = parsed(name)
+    assert asked is not None
+    entity, project, run_id = report.source.split("/", 2)
+    where = Where(asked.base, entity, project, run=run_id)
+    client = connect(where, tell)
+    return wandb_annotate.annotate(client, where, described(client, where), report)
 
 
 def connect(where: Where, tell: Tell) -> Client:
@@ -76,7 +96,7 @@ def connect(where: Where, tell: Tell) -> Client:
     return Client(where.base, key, tell)
 
 
-def described(client: Client, where: Where) -> dict[str, Any]:
+def described(client: Client, where: Where) -> Json:
     """What the server says of the run `where`. UserError where there is none."""
     data = client.ask(_RUN, entity=where.entity, project=where.project, name=where.run)
     run = (data.get("project") or {}).get("run")
@@ -86,54 +106,44 @@ def described(client: Client, where: Where) -> dict[str, Any]:
     return run
 
 
-def _fetched(client: Client, where: Where, wanted: Wanted, folder: Path) -> Found:
-    if where.run:
-        if wanted.filters or wanted.last:
-            raise UserError(f"{where.shown} is one run", "--filter and --last are for projects and sweeps.")
-        return Found((fetch_run(client, where, described(client, where), _folder(folder, where)),))
-    runs = _listed(client, where, wanted)
+def _fetched(client: Client, where: Where, runs: Sequence[Mapping[str, Any]], folder: Path) -> Found:
     sources: list[Source] = []
-    for i, told in enumerate(runs):
+    for told in runs:
         run = Where(where.base, where.entity, where.project, run=str(told.get("name")))
         try:
             sources.append(fetch_run(client, run, told, _folder(folder, run)))
         except UserError as error:
             if not sources:
                 raise
-            left = len(runs) - i
+            left = len(runs) - len(sources)
             return Found(tuple(sources), trouble=f"{left} of {len(runs)} runs of {where.shown} are missing: {error}")
     return Found(tuple(sources))
 
 
-def _listed(client: Client, where: Where, wanted: Wanted) -> list[dict[str, Any]]:
-    """The runs of a project or a sweep that are wanted, the oldest first."""
-    most = wanted.last or LAST
-    filters = [_filter(text) for text in wanted.filters] + ([{"sweep": where.sweep}] if where.sweep else [])
-    given = {"filters": json.dumps({"$and": filters} if filters else {}), "order": "-created_at"}
-    found: list[dict[str, Any]] = []
-    cursor, more, count = None, True, 0
-    while more and len(found) < most:
-        per_page = min(_PER_PAGE, most - len(found))
-        data = client.ask(_RUNS, entity=where.entity, project=where.project, cursor=cursor, perPage=per_page, **given)
+def _listed(client: Client, where: Where, filters: Sequence[Json], last: int | None) -> list[Json]:
+    """The runs of a project or a sweep for which all of `filters` hold, the `last` of them, the oldest first."""
+    most = last or LAST
+    every = [*filters, *([{"sweep": where.sweep}] if where.sweep else [])]
+    given = {"filters": json.dumps({"$and": every} if every else {}), "order": "-created_at"}
+    given |= {"entity": where.entity, "project": where.project}
+    found: list[Json] = []
+    count, page = 0, {"hasNextPage": True}
+    while page.get("hasNextPage") and len(found) < most:
+        data = client.ask(_RUNS, **given, cursor=page.get("endCursor"), perPage=min(PER_PAGE, most - len(found)))
         project = data.get("project")
         if not isinstance(project, dict):
             what = f"there is no project {where.entity}/{where.project} at {client.host} that your API key may read"
             raise UserError(what, "Look at the spelling.")
-        page = project.get("runs") or {}
-        new = [edge["node"] for edge in page.get("edges") or ()]
-        found += new
+        runs = project.get("runs") or {}
+        found += [edge["node"] for edge in runs.get("edges") or ()]
         count = project.get("runCount") or len(found)
-        cursor = (page.get("pageInfo") or {}).get("endCursor")
-        more = bool(new) and bool((page.get("pageInfo") or {}).get("hasNextPage"))
-    if not found:
-        such = f" for which {' and '.join(wanted.filters)}" if wanted.filters else ""
-        raise UserError(f"there is no run in {where.shown}{such}", "Look at it in the browser, or ask with others.")
-    if count > len(found) and not wanted.last:
+        page = (runs.get("pageInfo") or {}) if runs.get("edges") else {}
+    if count > len(found) and last is None:
         client.tell(f"the last {len(found)} of {count:,} runs of {where.shown}; --last N takes more")
     return found[::-1]
 
 
-def _filter(text: str) -> dict[str, Any]:
+def _filter(text: str) -> Json:
     """A filter as wandb's API takes it, from JSON as it is, or from `name=value`. UserError for what is neither."""
     if text.lstrip().startswith("{"):
         try:

@@ -1,4 +1,4 @@
-"""What runs, projects and sweeps of Weights & Biases are called, in its API and by addresses; and whose key is whose."""
+"""What runs, projects and sweeps of Weights & Biases are called, and which API key is told to which server."""
 
 from __future__ import annotations
 
