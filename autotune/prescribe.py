@@ -90,27 +90,38 @@ def out_of_reach(trial: TrialRecord, space: Mapping[str, Space]) -> list[str]:
 
 
 def unrepaired(study: StudyRecord) -> list[str]:
-    """A sentence for each finding that the study ends with, and that nothing in its space is known to repair.
+    """What the study ends with: a sentence for all that its space might still repair, one for each that it cannot.
 
     It ends with what the recommended settings have on any of their seeds; where nothing is recommended, with what most
     trials have. That a finding calls for more than the space has may show only once what the space has was tried, so
     any trial may say so.
     """
     ended = [t for t in study.trials if t.state in (State.COMPLETE, State.PRUNED)]
-    loud = [{f.code for f in t.findings if f.severity >= Severity.WARNING} for t in ended]
-    times = Counter(code for codes in loud for code in codes)
+    times = _loud(ended)
     best = study.best()
     if best is None:
-        left = {code for code, n in times.items() if n > len(ended) / 2}
+        same, left = [], Counter({code: n for code, n in times.items() if n > len(ended) / 2})
     else:
-        same = (codes for t, codes in zip(ended, loud, strict=True) if t.proposal.knobs == best.proposal.knobs)
-        left = {code for codes in same for code in codes}
-    said = {}
+        same = [t for t in ended if t.proposal.knobs == best.proposal.knobs]
+        left = _loud(same)
+    said, names = {}, {}
     for finding in (f for t in ended for f in t.findings if f.code in left):
         code, wanted = finding.code, _beyond(finding, study.spec.space)
+        names[code] = finding.name
         if wanted and not _in_reach(finding, study.spec.space):
             said[code] = f"{code} {finding.name}, found in {times[code]} of {len(ended)} trials: it calls for {wanted}"
-    return [f"this study cannot repair {what}" for _, what in sorted(said.items())]
+    others = [
+        f"{code} {names[code]}" + (f" (in {n} of {len(same)} runs)" if len(same) > 1 else "")
+        for code, n in sorted(left.items())
+        if same and code not in said
+    ]
+    still = [f"what is recommended still has {', '.join(others)}"] if others else []
+    return still + [f"this study cannot repair {what}" for _, what in sorted(said.items())]
+
+
+def _loud(trials: Sequence[TrialRecord]) -> Counter[str]:
+    """In how many of the trials each code was found at WARNING or above."""
+    return Counter(code for t in trials for code in {f.code for f in t.findings if f.severity >= Severity.WARNING})
 
 
 def _beyond(finding: Finding, space: Mapping[str, Space]) -> str:

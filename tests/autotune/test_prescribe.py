@@ -340,6 +340,16 @@ def test_what_the_recommended_settings_still_have_and_the_space_cannot_change_is
     assert left(*sick, trial(3, 0.5, *fatal, learning_rate=3e-4)) == [said.format(4)]  # which is not recommended
 
 
+def test_what_is_recommended_says_what_it_still_has() -> None:
+    hacked = replace(finding("RWD009", Severity.WARNING, "learning_rate", Scale(1 / 8)), name="reward_hacking")
+    noted = finding("VAL001", Severity.INFO, "learning_rate", Scale(1 / 8))
+    runs = [trial(0, 0.1, COLDER, learning_rate=1e-4), trial(1, 0.5, hacked, noted, LONGER), trial(2, 0.4, LONGER)]
+    still, cannot = left(*runs)
+    assert still == "what is recommended still has RWD009 reward_hacking (in 1 of 2 runs)"
+    assert cannot.startswith("this study cannot repair LEN001 len001, found in 2 of 3 trials")
+    assert left(collapse(0, 3e-3)) == []  # nothing is recommended
+
+
 def test_one_seed_of_the_recommended_settings_is_enough() -> None:
     assert len(left(trial(0, 0.3, learning_rate=1e-4), trial(1, 0.2, LONGER, learning_rate=1e-4))) == 1
 
@@ -350,7 +360,7 @@ def test_what_no_knob_changes_is_said_with_its_advice() -> None:
 
 
 def test_what_the_space_has_is_tried_before_it_is_called_out_of_reach() -> None:
-    assert left(trial(0, 0.3, COLDER)) == []
+    assert left(trial(0, 0.3, COLDER)) == ["what is recommended still has KL001 kl001"]
     (said,) = left(trial(0, 0.3, COLDER), trial(1, 0.1, SAMPLED, learning_rate=1e-4))
     assert "KL001 kl001, found in 2 of 2 trials: it calls for a change of top_p" in said
 
@@ -367,4 +377,4 @@ def test_a_finding_says_what_it_calls_for_beside_what_the_space_has() -> None:
     only = "KL001 kl001 calls for a change of top_p, which the space does not have"
     assert out_of_reach(trial(0, 0.3, both), SPACE) == out_of_reach(trial(0, 0.3, SAMPLED), SPACE) == [only]
     assert out_of_reach(trial(0, 0.3, COLDER, replace(SAMPLED, severity=Severity.INFO)), SPACE) == []
-    assert left(trial(0, 0.3, both)) == []  # what it has may still do
+    assert left(trial(0, 0.3, both)) == ["what is recommended still has KL001 kl001"]  # what the space has may still do
