@@ -26,7 +26,11 @@ from typing import Protocol, cast
 
 from diagnostics.sources import Found
 
-STORES = ("hub", "mlflow", "wandb")  # modules of `diagnostics.stores`, those first whose names cannot be taken for another's
+STORES = (
+    "hub",
+    "mlflow",
+    "wandb",
+)  # modules of `diagnostics.stores`, those first whose names cannot be taken for another's
 
 LONGEST = 100  # characters of a name that are kept of it as a file's
 
