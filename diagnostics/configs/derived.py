@@ -92,6 +92,7 @@ def _verl(raw: Raw) -> _Derived:
     if total is not None:
         yield "batch_size", total
     yield from _rank(raw, "actor_rollout_ref.model.lora_rank")
+    yield from _at_most(raw, "data.train_max_samples")
     used, reward = raw.get("actor_rollout_ref.actor.use_kl_loss"), raw.get("algorithm.use_kl_in_reward")
     if used is False and reward is False:
         given = [
@@ -117,6 +118,14 @@ def _openrlhf(raw: Raw) -> _Derived:
     if total is not None:
         yield "batch_size", total
     yield from _rank(raw, "lora_rank" if flat else "ds.lora.rank")
+    yield from _at_most(raw, "max_samples" if flat else "data.max_samples")
+
+
+def _at_most(raw: Raw, name: str) -> _Derived:
+    """Of how many prompts a dataset is cut to: there may be fewer, which is as bad or worse."""
+    most = raw.whole(name)
+    if most is not None and raw.says(name):
+        yield "dataset_size", Known(most, name, raw.place(name).line, file=raw.place(name).file)
 
 
 def _rank(raw: Raw, name: str) -> _Derived:

@@ -7,7 +7,14 @@ from diagnostics.finding import Direction, Evidence, Hypothesis, Prescription, S
 from diagnostics.rule import Told, lint
 
 # Sampling settings, and the values at which every token can be sampled.
-ALL_TOKENS = {"top_p": 1.0, "top_k": 0.0, "min_p": 0.0, "min_completion_length": 0.0}
+ALL_TOKENS = {
+    "top_p": 1.0,
+    "top_k": 0.0,
+    "min_p": 0.0,
+    "min_completion_length": 0.0,
+    "suppressed_tokens": 0.0,
+    "repetition_penalty": 1.0,
+}
 KNOBS = ("top_p", "temperature")
 
 
@@ -20,10 +27,13 @@ KNOBS = ("top_p", "temperature")
         {"kl_coef": 0.05, "top_k": 50, "top_p": 1.0},
         {"kl_coef": 0.05, "min_p": 0.05},
         {"kl_coef": 0.2, "min_completion_length": 16},
+        {"kl_coef": 0.5, "suppressed_tokens": 1},
+        {"kl_coef": 0.04, "repetition_penalty": 1.1},
         {"kl_coef": 0.2, "temperature": 0.7, "scoring_temperature": 1.0},
     ],
     quiet=[
         {"kl_coef": 0.05, "top_p": 1.0, "top_k": 0, "min_p": 0, "min_completion_length": 0},
+        {"kl_coef": 0.05, "suppressed_tokens": 0, "repetition_penalty": 1.0},
         {"kl_coef": 0.0, "top_p": 0.9, "top_k": 50},  # no KL
         {"kl_coef": 0.05, "temperature": 0.7, "scoring_temperature": 0.7},
         {"kl_coef": 0.05, "temperature": 0.7},  # most trainers score at the temperature that they sample at
@@ -34,8 +44,9 @@ def truncating_sampling(settings: Mapping[str, Any]) -> Iterator[Told]:
 
     ## Meaning
     There is a KL penalty (`kl_coef` above 0), and completions are sampled with top-p below 1, with top-k or min-p, with
-    a minimum length, or at another temperature than the one at which log probabilities are taken. INFO: many a run does
-    well with mild truncation; negative_kl tells where it shows in the KL.
+    a minimum length, without some tokens, with a penalty for repetition, or at another temperature than the one at
+    which log probabilities are taken. INFO: many a run does well with mild truncation; negative_kl tells where it shows
+    in the KL.
 
     ## Why it matters
     The KL is a mean over samples of the policy itself. Over samples of a narrower distribution it is another number,
@@ -46,8 +57,8 @@ def truncating_sampling(settings: Mapping[str, Any]) -> Iterator[Told]:
     The KL: its sign, if the estimator is k1. The entropy: it rises where the penalty pays for it.
 
     ## What to change
-    top_p 1, top_k 0, no min_p, no minimum length, one temperature for sampling and scoring. Where truncation is wanted,
-    score with the same truncation.
+    top_p 1, top_k 0, no min_p, no minimum length, all tokens, no penalty, one temperature for sampling and scoring.
+    Where truncation is wanted, score with the same truncation.
 
     ## When this is wrong
     A trainer that renormalises the log probabilities over what can be sampled. A top-k near the size of the vocabulary.

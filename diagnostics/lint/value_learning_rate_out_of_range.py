@@ -48,7 +48,7 @@ def value_learning_rate_out_of_range(settings: Mapping[str, Any], *, high: float
     if rate > high:
         because = "a critic that takes smaller steps settles on the returns"
         yield Told(
-            f"the critic's learning rate {rate:g} is above {high:g}, outside all that value heads are known to learn at",
+            f"the critic's learning rate {rate:g} is above {high:g}, outside all that value heads are known to bear",
             0,
             (Evidence("value_learning_rate", 0, 0, "learning rate of the critic", rate, high),),
             (
