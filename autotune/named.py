@@ -14,6 +14,8 @@ from diagnostics.errors import UserError
 from diagnostics.finding import Report
 from diagnostics.sources import Found, find
 from diagnostics.stores.store import Store, store_of
+from diagnostics.stores.trackio import database
+from diagnostics.stores.wandb_names import PREFIX, parsed
 
 STDIN = "-"
 UNREADABLE = "standard input, which is copied to a file, cannot be read to its end: {}"
@@ -39,7 +41,9 @@ class Named:
         try:
             found = find(self.path)
         except UserError as error:
-            raise UserError(self._said(error.message), self._said(error.hint)) from None
+            could_be = not self.path.exists() and parsed(self.shown) is not None
+            also = f" A run of wandb would be {PREFIX}{self.shown}." if could_be else ""
+            raise UserError(self._said(error.message), self._said(error.hint) + also) from None
         return replace(found, sources=tuple(replace(s, name=self._said(s.name)) for s in found.sources))
 
     def can_be_read(self) -> bool:
@@ -58,6 +62,9 @@ def named(argument: str, stdin: Path) -> Named:
         raise UserError("the path of a log is empty", "Give a file or a folder; `-` reads standard input.")
     if argument == STDIN:
         return Named(stdin, "standard input")
+    local = database(argument)
+    if local is not None:
+        return Named(local, argument if local.suffix else str(local))  # all projects go by their own names
     store = store_of(argument)
     return Named(Path(argument), str(Path(argument))) if store is None else Named(Path(), argument, store)
 

@@ -22,6 +22,7 @@ from diagnostics.errors import UserError
 from diagnostics.logs import open_log, read
 from diagnostics.readers import sqlite
 from diagnostics.sources import find
+from diagnostics.stores.trackio import database
 from diagnostics.user_map import UserMap
 
 DATA = Path(__file__).parents[2] / "data"
@@ -259,3 +260,44 @@ def test_ids_that_are_no_numbers_are_damage(tmp_path, samples):
              "DROP TABLE metrics", "ALTER TABLE other RENAME TO metrics")  # fmt: skip
     (history,) = read(find(path).sources[0])
     assert "could not be read: 1 database that is damaged" in history.notes
+
+
+# ---- by name
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "path"),
+    [
+        ("trackio:My.proj ect", {"TRACKIO_DIR": "/t"}, "/t/Myproject.db"),
+        ("trackio:a-b_c", {"HF_HOME": "/h", "XDG_CACHE_HOME": "/x"}, "/h/trackio/a-b_c.db"),
+        ("trackio:..", {"XDG_CACHE_HOME": "/x"}, "/x/huggingface/trackio/default.db"),
+        ("trackio:../../etc/passwd", {"TRACKIO_DIR": "/t"}, "/t/etcpasswd.db"),
+        ("trackio:", {"TRACKIO_DIR": "/t"}, "/t"),
+        ("trackio", {"TRACKIO_DIR": "/t"}, None),
+        ("wandb:trackio:x", {"TRACKIO_DIR": "/t"}, None),
+    ],
+)
+def test_where_a_project_lies(name, environment, path):
+    assert database(name, environment) == (path and Path(path))
+
+
+def test_trackio_itself_says_the_same(written, monkeypatch):
+    path, _ = written
+    monkeypatch.setenv("TRACKIO_DIR", str(path.parent))
+    assert database("trackio:My project") == path
+
+
+def test_a_project_is_diagnosed_by_its_name(written, tmp_path):
+    path, _ = written
+    env = {**os.environ, "TRACKIO_DIR": str(path.parent), "AUTOTUNE_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "autotune", "diagnose", "--format", "json"]
+    done = subprocess.run([*command, "trackio:My project"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    names = [report["source"] for report in json.loads(done.stdout)["runs"]]
+    assert [name.partition(" [")[0] for name in names] == ["trackio:My project"] * 2
+    assert str(path.parent) not in done.stdout
+    done = subprocess.run([*command, "trackio:Myprojct"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"autotune: error: there is no trackio:Myprojct. Did you mean {path}?\n"
+    done = subprocess.run([*command, "trackio:"], env=env, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout)["overview"][0]["source"].startswith(f"{path} [same ")
