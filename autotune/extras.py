@@ -11,6 +11,7 @@ EXTRAS: Mapping[str, str] = {
     "accelerate": "train",
     "cmaes": "tune",
     "datasets": "train",
+    "matplotlib": "plots",
     "optuna": "train,tune",  # whoever starts a study wants to train as well
     "optuna_dashboard": "tune",
     "peft": "train",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autotune.cli import say
+from autotune.extras import require
 from diagnostics.errors import UserError
+from diagnostics.events import EVENTS_FILE, SAMPLES_FILE
+from diagnostics.text import count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,21 +35,30 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
-def checked(output: str, sources: Sequence[str]) -> Path:
-    """The file that a report goes to. UserError for one that cannot be written or is a log that is to be read."""
+def checked(output: str) -> Path:
+    """The file that a report goes to. UserError for one that cannot be."""
     path = Path(output)
     if not output or path.is_dir():
         what = f"{output} is a folder" if output else "the name of the output is empty"
         raise UserError(what, "Give --output the name of a file.")
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent} for {path.name}", "Make it first, or choose another.")
-    if any(path.exists() and Path(source).exists() and path.samefile(source) for source in sources):
-        raise UserError(f"{output} is a log to be read", "Give --output another name: it would be overwritten.")
     return path
 
 
+def checked_folder(plots: str) -> Path:
+    """The folder that pictures go to. UserError where it cannot be one, or without what draws them."""
+    require("matplotlib")
+    if not plots or (Path(plots).exists() and not Path(plots).is_dir()):
+        what = f"{plots} is no folder" if plots else "the name of the folder is empty"
+        raise UserError(what, "Give --save-plots the name of a folder.")
+    return Path(plots)
+
+
 def write(looked: Looked, format: Format, output: Path | None, *, verbose: bool) -> None:
-    """Write the reports. UserError where a file cannot be written."""
+    """Write the reports. UserError where a file cannot be written, or is a log that was read."""
+    if output is not None and output.exists() and any(map(output.samefile, _files(looked))):
+        raise UserError(f"{output} is a log, which the report would overwrite", "Give --output another name.")
     if format is Format.TERMINAL and output is None:
         from autotune.output import show
 
@@ -58,6 +71,24 @@ def write(looked: Looked, format: Format, output: Path | None, *, verbose: bool)
         _write(output, text)
     if format is Format.GITHUB and os.environ.get(SUMMARY):
         _summarise(looked, Path(os.environ[SUMMARY]), verbose=verbose)
+
+
+def save_plots(looked: Looked, folder: Path) -> None:
+    """Draw the curves that findings rest on. UserError where that cannot be written."""
+    from diagnostics.report.plots import save
+
+    try:
+        drawn = save(looked.reports, looked.details, folder)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror}", "Give --save-plots another folder.") from None
+    say(f"{count(len(drawn), 'picture')} in {folder}" if drawn else "no finding has a curve to draw")
+
+
+def _files(looked: Looked) -> Iterator[Path]:
+    """The files of the logs that were read, as far as they are still there."""
+    for path in (path for source in looked.sources for path in source.paths):
+        files = (path / EVENTS_FILE, path / SAMPLES_FILE) if path.is_dir() else (path,)
+        yield from (file for file in files if file.exists())
 
 
 def _text(looked: Looked, format: Format, *, verbose: bool) -> str:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus, fail
-from autotune.reporting import Format, checked, write
+from autotune.reporting import Format, checked, checked_folder, save_plots, write
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 from diagnostics.stores.store import Wanted, store_of
@@ -28,6 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="terminal (default), json, markdown, html (a page of its own), or github (annotations of a job)",
     )
     parser.add_argument("--output", metavar="FILE", help="write the report into this file, not to stdout")
+    parser.add_argument(
+        "--save-plots", metavar="DIR", help="draw the curves that findings rest on into this folder, as PNG and SVG"
+    )
     parser.add_argument(
         "--follow", action="store_true", help="go on while the logs are written; Ctrl-C ends it with the report"
     )
@@ -72,13 +75,16 @@ def run(args: argparse.Namespace) -> ExitStatus:
 
     mine = from_options(args.map)
     rules = rules_here(args.rules, args.sources)
-    asked = Asked(mine, rules, _choice(args.only, args.ignore, rules), _wanted(args), args.format == Format.HTML)
-    fail_on = Severity.parse(args.fail_on)
-    format = Format(args.format)
-    output = None if args.output is None else checked(args.output, args.sources)
+    format, fail_on = Format(args.format), Severity.parse(args.fail_on)
+    output = None if args.output is None else checked(args.output)
+    plots = None if args.save_plots is None else checked_folder(args.save_plots)
+    detailed = format is Format.HTML or plots is not None
+    asked = Asked(mine, rules, _choice(args.only, args.ignore, rules), _wanted(args), detailed)
     if args.follow:
-        if format not in (Format.TERMINAL, Format.JSON) or output is not None:
-            raise UserError("--follow writes to stdout, as terminal or json", "Leave out --output and other formats.")
+        if format not in (Format.TERMINAL, Format.JSON) or output is not None or plots is not None:
+            raise UserError(
+                "--follow writes to stdout, as terminal or json", "Leave out --output, --save-plots and other formats."
+            )
         from autotune.following import follow
 
         return follow(args.sources, asked, fail_on, as_json=format is Format.JSON, verbose=args.verbose)
@@ -86,6 +92,8 @@ def run(args: argparse.Namespace) -> ExitStatus:
     looked = look(args.sources, asked, Cache(reports), runs)
     if looked.reports or format is Format.GITHUB:
         write(looked, format, output, verbose=args.verbose)
+    if plots is not None:
+        save_plots(looked, plots)
     if args.annotate:
         from autotune.annotating import annotate
 

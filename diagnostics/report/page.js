@@ -121,8 +121,8 @@ function draw(figure) {
   let path = "", pen = "M";
   for (const i of seen(trace, a, b, (step) => Math.floor(x(step)))) {
     if (i < 0) { pen = "M"; continue; }
-    path += `${pen}${x(trace.at[i]).toFixed(1)} ${y(trace.of[i]).toFixed(1)}`;
-    pen = "L";
+    path += `${pen}${x(trace.at[i]).toFixed(1)} ${y(trace.of[i]).toFixed(1)}${pen === "M" ? "h0" : ""}`;
+    pen = "L";  // h0: a point that stands alone is a dot
   }
   made("path", { class: "curve", d: path || "M0 0" }, group);
   const crosses = new Set();
