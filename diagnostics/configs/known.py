@@ -32,7 +32,8 @@ class Known:
 class Raw:
     """A framework's own settings: those that are given, and its defaults for the others.
 
-    `unknown` are names that are given, with values that cannot be known; `complete` says whether no others are given.
+    `unknown` are names that are given, with values that cannot be known; `complete` says whether no others are given,
+    and `dumped` that they were written out by a run, with what it made of them.
     `used` collects the names that were asked for.
     """
 
@@ -42,6 +43,7 @@ class Raw:
     processes: Given | None = None
     unknown: frozenset[str] = frozenset()
     complete: bool = True
+    dumped: bool = False
     used: set[str] = field(default_factory=set)
 
     @property

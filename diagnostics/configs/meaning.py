@@ -75,6 +75,7 @@ def understand(config: Config) -> Understood:
         config.processes,
         frozenset(unknown),
         not (config.open or dumped),
+        dumped,
     )
     if config.processes is not None and config.processes is config.given.get("num_processes"):
         raw.used.add("num_processes")

@@ -15,7 +15,7 @@ from diagnostics.configs.objection import Objection
 def grouped(raw: Raw) -> Iterator[Objection]:
     """Of GRPOConfig and RLOOConfig."""
     yield from arguments(raw)
-    if raw.says("generation_batch_size") and raw.says("steps_per_generation"):
+    if raw.says("generation_batch_size") and raw.says("steps_per_generation") and not raw.dumped:
         yield Objection(
             "generation_batch_size and steps_per_generation are both set, and each follows from the other",
             "leave one of them out",
