@@ -46,6 +46,8 @@ def render(
     seen = survey(reports, unread)
     made: list[Annotation] = [(Kind.ERROR, "not diagnosed", error) for error in errors]
     for line in seen.lines:
+        if line.place is None and any(line.why in visible(error) for error in errors):
+            continue  # it was named, so that it is an error already
         if line.place is None:
             made.append((Kind.WARNING, "not read", f"{line.source}: {line.why}"))
         else:
