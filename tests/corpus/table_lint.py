@@ -1,8 +1,8 @@
 """What the settings of recorded runs tell before them: python tests/corpus/table_lint.py
 
-A row for each configuration: the recorded pathologies, our own runs, and those of other people as far as their logs hold
-settings. `must` is what the settings alone can tell, by tests/data/foreseen.toml. At WARNING or above a finding is false
-where the run is healthy, or has nothing of what such settings lead to, and its label does not allow for it either.
+A row for each configuration: the recorded pathologies, our own runs, and those of other people as far as their logs
+hold settings. `must` is what the settings alone can tell, by tests/data/foreseen.toml. At WARNING or above a finding is
+false where the label has nothing of what such settings lead to, neither present nor allowed.
 """
 
 from __future__ import annotations
@@ -142,9 +142,7 @@ def main() -> None:
         must = sum(len(row.must) for row in rows)
         missed, false = sum(len(row.missed) for row in rows), sum(len(row.false) for row in rows)
         alarmed = [row.name for row in rows if row.label.healthy and row.false]
-        print(
-            f"\nOf {must} things that settings tell, {must - missed} are told; {false} false; healthy alarmed: {alarmed}"
-        )
+        print(f"\nOf {must} things that settings tell, {must - missed} are told; {false} false; alarmed: {alarmed}")
 
 
 if __name__ == "__main__":
