@@ -83,7 +83,7 @@ def test_a_healthy_run_is_said_to_be_one():
 def test_a_log_cannot_give_commands():
     evil = f"{EVIL}\n::add-mask::a\r\n::error::b%0A%25,title=c::d"
     finding = replace(FINDING, code=evil, name=evil, message=evil)
-    output = render([replace(REPORT, source=evil, findings=(finding,), causes=())], {evil: evil}, [evil])
+    output = render([replace(REPORT, source=evil, findings=(finding,), causes=())], {evil: f"why {evil}"}, [evil])
     assert all(re.match(r"::(error|warning|notice) title=[^:,]*::", line) for line in output.splitlines())
     assert len(output.splitlines()) == 4 and not controls(output)
     assert all("%0A%25,title=c::d" in message for _, _, message in read(output)[:2]), "a per cent sign stays one"
