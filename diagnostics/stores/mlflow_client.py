@@ -163,6 +163,8 @@ def _answer(request: urllib.request.Request) -> Any:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             text = answer.read(LARGEST)
+            if answer.length:  # bytes that did not come, which `read` of a size does not say
+                raise http.client.IncompleteRead(b"")
     except urllib.error.HTTPError as error:
         with error:
             asked = error.headers.get("Retry-After") or ""

@@ -1,0 +1,201 @@
+"""What can go wrong between autotune and a tracking server of MLflow, each in the right words."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import deque
+from pathlib import Path
+
+import pytest
+from loopback import Answer, Loopback, Request, in_json
+
+from diagnostics.errors import UserError
+from diagnostics.logs import read
+from diagnostics.stores import mlflow, mlflow_client
+from diagnostics.stores.mlflow_client import base, login
+from diagnostics.stores.store import EVERYTHING
+
+SECRET = "correct horse"
+LOGIN = base64.b64encode(f"me:{SECRET}".encode()).decode()
+POINTS = [{"key": "reward", "value": 1 - step / 64, "timestamp": step, "step": step} for step in range(60)]
+
+
+def run(id: str = "abc", **info: object) -> dict[str, object]:
+    metrics = [{"key": "reward", "value": 0, "timestamp": 1, "step": 1}]
+    return {"info": {"run_id": id, "run_name": "a run", "status": "FINISHED", **info}, "data": {"metrics": metrics}}
+
+
+class Mlflow:
+    """A server with one run; `fails` are the next answers to what begins with a path."""
+
+    def __init__(self, server: Loopback) -> None:
+        self.server, self.fails = server, dict[str, deque[Answer]]()
+        self.run = run()
+        server.answer = self.answer
+
+    def answer(self, request: Request) -> Answer:
+        for beginning, failures in self.fails.items():
+            if request.path.startswith(beginning) and failures:
+                return failures.popleft()
+        page = request.path.partition("?")[0].removeprefix("/api/2.0/mlflow/")
+        if page == "runs/get":
+            return in_json({"run": self.run})
+        if page == "metrics/get-history":  # in two pages
+            second = "page_token" in request.path
+            return in_json({"metrics": POINTS[30:]} if second else {"metrics": POINTS[:30], "next_page_token": "2"})
+        return Answer(404)
+
+    def fail(self, what: str, *answers: Answer) -> None:
+        self.fails[f"/api/2.0/mlflow/{what}"] = deque(answers)
+
+
+@pytest.fixture
+def there(monkeypatch):
+    for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(getattr(mlflow_client, name), raising=False)
+    monkeypatch.setattr(mlflow_client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(mlflow_client, "LONGEST_WAIT", 0.02)
+    with Loopback().serving() as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        yield Mlflow(server)
+
+
+def said(folder: Path, name: str = "runs:/abc") -> str:
+    with pytest.raises(UserError) as error:
+        mlflow.fetch(name, EVERYTHING, folder, lambda _: None)
+    text = str(error.value)
+    assert "\n" not in text
+    assert SECRET not in text and LOGIN not in text
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    return text
+
+
+def code(status: int, code: str, words: str = "its words") -> Answer:
+    return in_json({"error_code": code, "message": words}, status)
+
+
+HTML = Answer(200, b"<html>hello</html>")
+
+
+@pytest.mark.parametrize(
+    ("failures", "what"),
+    [
+        ([code(404, "RESOURCE_DOES_NOT_EXIST")], "there is no run abc on HOST: HOST answers: its words. Look at"),
+        ([code(400, "INVALID_PARAMETER_VALUE")], "HOST answers: its words. Look at the name"),
+        ([Answer(404, b"not found")], "http://HOST does not answer as a server of MLflow does: HTTP 404. "),
+        ([HTML], "http://HOST does not answer as a server of MLflow does: what it answers is no JSON. "),
+        ([in_json([1])], "http://HOST does not answer as a server of MLflow does: what it answers is no object. "),
+        ([Answer(401)], "HOST wants a login (HTTP 401). Set MLFLOW_TRACKING_URI=http://HOST, and "),
+        ([code(403, "PERMISSION_DENIED")], "HOST does not let you read it (HTTP 403: its words). "),
+        ([Answer(500)] * 5, "HOST has trouble of its own (HTTP 500). What was fetched is kept"),
+        ([Answer(429, b"", {"Retry-After": "900"})] * 5, "HOST refuses so many requests (HTTP 429), also after 5 "),
+        ([Answer(200, b"{}" * 99, cut=True)] * 5, "the connection to HOST was cut (it ended too early). "),
+        ([code(503, "", "a\nb\x1b[2J" * 99)] * 5, "HOST has trouble of its own (HTTP 503: a b"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["runs/get", "metrics/get-history"])
+def test_what_goes_wrong(where, failures, what, there, tmp_path):
+    there.fail(where, *failures)
+    if where != "runs/get" and what.startswith("there is no run"):
+        what = what.partition(": ")[2].partition(" Look")[0]
+    told = said(tmp_path)
+    assert told.startswith(what.replace("HOST", there.server.host))
+    assert "\x1b" not in told
+    assert len(told) < 400
+    assert len(there.server.asked) - (where != "runs/get") == len(failures)
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        [Answer(429, b"", {"Retry-After": "900"}), Answer(500), Answer(503), Answer(502)],
+        [Answer(200, b'{"metrics": []}' * 9, cut=True)] * 4,
+    ],
+)
+def test_what_passes_is_tried_again(failures, there, tmp_path):
+    there.fail("metrics/get-history", *failures)
+    told: list[str] = []
+    (source,) = mlflow.fetch("runs:/abc", EVERYTHING, tmp_path, told.append).sources
+    (history,) = read(source)
+    assert history["reward_mean"].values.tolist() == [point["value"] for point in POINTS]
+    assert len([line for line in told if "trying again" in line]) == len(failures)
+    assert all("0.0" in line for line in told if "trying again" in line)  # also where a server asks for 15 minutes
+
+
+def test_a_server_that_is_down_is_no_bad_login(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(mlflow_client, "FIRST_WAIT", 0.01)
+    told = said(tmp_path)
+    assert told.startswith("127.0.0.1:9 cannot be reached: Connection refused. Is it running? ")
+
+
+def test_a_run_that_has_changed_is_fetched_anew(there, tmp_path):
+    def fetched() -> int:
+        before = len(there.server.asked)
+        mlflow.fetch("runs:/abc", EVERYTHING, tmp_path, lambda _: None)
+        return len(there.server.asked) - before
+
+    assert [fetched(), fetched()] == [3, 1]
+    there.run = run(end_time=5)
+    assert fetched() == 3
+    (path,) = tmp_path.rglob("*.db")
+    path.write_bytes(path.read_bytes()[:5000])  # damaged
+    assert [fetched(), fetched()] == [3, 1]
+
+
+def test_what_a_server_says_escapes_no_folder_and_runs_nothing(there, tmp_path):
+    bad = "../../../x'; DROP TABLE metrics; --\ud800\x00"
+    there.run = run(bad, run_name="\x1b[2J" + bad)
+    there.run["data"] = {
+        "metrics": [{"key": bad}, {"key": "reward"}, {}],
+        "params": [{"key": bad, "value": bad}, {"key": "x"}, {}],
+    }
+    logged = (("NaN", 1), ("Infinity", "2"), (-1e400, 3), (None, 4), (1, "x"), (1, 2**80), ([1], 5))
+    odd = [{"key": "reward", "value": value, "step": step, "timestamp": 1} for value, step in logged]
+    there.fail("metrics/get-history", *(in_json({"metrics": of_metric}) for of_metric in ([], [], odd)))
+    (source,) = mlflow.fetch("runs:/abc", EVERYTHING, tmp_path, lambda _: None).sources
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert source.paths == (path,)
+    assert path.parent == tmp_path / "mlflow" / path.parent.name
+    (history,) = read(source)
+    assert list(map(str, history["reward_mean"].values)) == ["nan", "inf", "-inf"]
+    assert "could not be read: 4 metrics without a number or a step" in history.notes
+
+
+# ---- who is told the login
+
+
+def test_the_login_goes_to_the_server_that_it_is_set_for_and_to_no_other():
+    mine = {"MLFLOW_TRACKING_URI": "http://mine:5000/", "MLFLOW_TRACKING_USERNAME": "me",
+            "MLFLOW_TRACKING_PASSWORD": SECRET}  # fmt: skip
+    assert login("http://mine:5000", mine) == f"Basic {LOGIN}"
+    assert login("http://mine:5000/#/experiments/1", mine) == f"Basic {LOGIN}"
+    for other in ("http://other:5000", "https://mine:5000", "http://mine:5001", "http://mine:5000/x"):
+        assert login(other, mine) == ""
+    token = {"MLFLOW_TRACKING_URI": "http://mine:5000", "MLFLOW_TRACKING_TOKEN": "t"}
+    assert login("http://mine:5000", token) == "Bearer t"
+    assert login("http://other", token) == ""
+    inside = {"MLFLOW_TRACKING_URI": "http://me:correct%20horse@mine:5000"}
+    assert login("http://mine:5000", inside) == f"Basic {LOGIN}"
+    assert login("http://a:b@mine:5000", inside) == f"Basic {base64.b64encode(b'a:b').decode()}"
+    assert base("http://me:correct%20horse@mine:5000/x/#/experiments/1") == "http://mine:5000/x"
+
+
+def test_the_login_is_shown_nowhere_and_not_sent_on(there, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", there.server.address.replace("//", "//me:correct%20horse@"))
+    there.fail("runs/get", code(400, "BAD", f"I know your login: {LOGIN}"))
+    assert said(tmp_path).startswith(f"{there.server.host} answers: I know your login: ***. ")
+    assert there.server.asked[-1].headers["Authorization"] == f"Basic {LOGIN}"
+    there.fail("runs/get", Answer(401))
+    assert "does not accept your login" in said(tmp_path)
+    with Loopback().serving() as other:
+        other.answer = lambda _: in_json({"run": there.run})
+        there.fail("runs/get", Answer(302, b"", {"Location": f"{other.address}/x"}))
+        mlflow.fetch("runs:/abc", EVERYTHING, tmp_path, lambda _: None)
+        assert other.asked
+        assert all("Authorization" not in request.headers for request in other.asked)
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert kept
+    assert LOGIN.encode() not in kept and SECRET.encode() not in kept
+    assert SECRET not in json.dumps([str(path) for path in tmp_path.rglob("*")])
