@@ -35,11 +35,13 @@ def run(args: argparse.Namespace) -> ExitStatus:
     from autotune.looking import rules_here
     from diagnostics.sources import find
     from diagnostics.stores.store import store_of
+    from diagnostics.stores.trackio import database
     from diagnostics.user_map import from_options
     from studies.log import is_study
     from tui.app import run_monitor
 
     path: Path = args.path or latest(RUNS)
+    path = database(str(path)) or path
     store = store_of(str(path))
     if store is not None:
         hint = "Look at it with autotune diagnose: a second look fetches what is new only."
