@@ -92,20 +92,18 @@ class Recorded:
         One that is not `comparable` with what the study runs is never recommended.
         """
         run, objective = self.history, self.history.get(spec.objective)
-        at = run.get(COST).at(objective.steps) if COST in run else objective.steps
+        at = np.nan_to_num(run.get(COST).at(objective.steps)) if COST in run else objective.steps
         rows = zip(objective.steps.tolist(), at.tolist(), objective.values.tolist(), strict=True)
-        evaluations = tuple(
-            Evaluation(step, int(cost), value) for step, cost, value in rows if np.isfinite([cost, value]).all()
-        )
+        evaluations = tuple(Evaluation(step, int(cost), value) for step, cost, value in rows)
         limit, most = spec.trial.stop_on, int(run.settings.get("max_steps") or 0)
         grave = limit is not None and any(f.severity >= limit for f in self.report.findings)
-        whole = comparable and not grave and evaluations and run.last_step >= most
+        ended = run.last_step >= most and bool(np.isfinite(objective.values[-1:]).any())
         return TrialRecord(
             0,
             1,
             int(run.settings.get("seed") or 0),
             Proposal(dict(values), Origin.RUN, f"the recorded run {self.name}, which the study starts from"),
-            State.COMPLETE if whole else State.PRUNED,
+            State.COMPLETE if comparable and ended and not grave else State.PRUNED,
             f"recorded in {self.name}",
             evaluations,
             self.findings,

@@ -12,6 +12,7 @@ from diagnostics.finding import Change, Safety
 from diagnostics.metrics import knobs
 from diagnostics.report.words import spoken
 from diagnostics.vocabulary import frameworks, vocabulary
+from studies import words
 from studies.command import RESERVED, STALL_MINUTES
 from studies.space import Space, check_knob, space_from_text, typed
 from studies.trial import Knob
@@ -75,6 +76,7 @@ class Values:
 
     def start(self, space: Mapping[str, Space]) -> dict[str, Knob]:
         """Where the knobs of `space` start. UserError where that is not known, or not in it."""
+        self.were(space)
         return {knob: check_knob(knob, self._of(knob, self.now), space, "--start") for knob in space}
 
     def were(self, space: Mapping[str, Space]) -> dict[str, Knob]:
@@ -82,7 +84,7 @@ class Values:
         values = {knob: self._of(knob, self.told) for knob in space}
         for knob, value in values.items():
             if value not in space[knob]:
-                what = f"--space: {self.word(knob)} is {space[knob]}, and was {value:g} in {self._run.name}"
+                what = f"--space: {self.word(knob)} is {space[knob]}, and was {words.number(value)} in {self._run.name}"
                 raise UserError(what, "Make it so wide that the run has a place in it.")
         return values
 
@@ -109,9 +111,8 @@ class Values:
             own = [f"Where you mean to change {left[0]}, say so: --space {left[0]}=LOW..HIGH."] if left else []
             advice = next(iter((*own, *(sentence for f in run.loud for sentence in f.advice))), asked)
             return UserError(f"no knob is known to repair what was found in {run.name}: {codes}", advice)
-        lacking = [knob for knob in self.wanted() if knob not in self.told]
-        if lacking:
-            return self.unknown(lacking[:1])
+        if not self.told.keys() & self.wanted().keys():
+            return self.unknown(list(self.wanted())[:1])
         words = " or ".join(self.word(knob) for knob in self.wanted())
         what = f"what was found in {run.name} ({codes}) calls for a change of {words}"
         some = next(iter(self.wanted()))
