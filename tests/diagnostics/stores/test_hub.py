@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from pathlib import Path
 
 import pytest
+from hub_server import SHA, Hub
 from huggingface_hub import constants
-from loopback import Answer, Loopback, Request, in_json
+from loopback import Answer, Loopback, in_json
 
 from diagnostics.errors import UserError
 from diagnostics.logs import read
@@ -20,47 +19,11 @@ from diagnostics.stores.store import EVERYTHING, Wanted, store_of
 
 DATA = Path(__file__).parents[2] / "data"
 TOKEN = "hf_loopbackloopbackloopbackloopback"
-SHA = "a" * 40
 
 
 def state(steps: int) -> bytes:
     rows = [{"step": s, "reward": 1 - s / 64, "kl": 0.1} for s in range(1, steps + 1)]
     return json.dumps({"global_step": steps, "max_steps": 60, "log_history": rows}).encode()
-
-
-class Hub:
-    """Repositories with files, as the hub shows them."""
-
-    def __init__(self, server: Loopback) -> None:
-        self.server = server
-        self.repos: dict[str, dict[str, bytes]] = {}
-        self.fails: dict[str, Answer] = {}  # by what a path begins with
-        server.answer = self.answer
-
-    def answer(self, request: Request) -> Answer:
-        path = request.path.partition("?")[0]
-        for beginning, failure in self.fails.items():
-            if path.startswith(beginning):
-                return failure
-        if match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
-            kind, repo, revision = match.groups()
-            files = self.repos.get(repo if kind == "models" else f"{kind}/{repo}")
-            if files is None:
-                return in_json({"error": "Repository not found"}, 404, **{"X-Error-Code": "RepoNotFound"})
-            if revision not in (None, "main", SHA):
-                return in_json({"error": "Invalid rev id"}, 404, **{"X-Error-Code": "RevisionNotFound"})
-            return in_json({"id": repo, "sha": SHA, "siblings": [{"rfilename": name} for name in files]})
-        if match := re.fullmatch(r"/(.+?)/resolve/[^/]+/(.+)", path):
-            repo, name = match.groups()
-            content = self.repos[repo][name]
-            etag = hashlib.sha1(content).hexdigest()
-            return Answer(200, content, {"ETag": f'"{etag}"', "X-Repo-Commit": SHA})
-        return Answer(404)
-
-    @property
-    def files_asked(self) -> list[str]:
-        found = (re.search(r"/resolve/[^/]+/(.+)", request.path) for request in self.server.asked)
-        return list(dict.fromkeys(match[1] for match in found if match))
 
 
 @pytest.fixture

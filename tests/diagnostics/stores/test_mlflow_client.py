@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import deque
 from pathlib import Path
 
 import pytest
-from loopback import Answer, Loopback, Request, in_json
+from loopback import Answer, Loopback, in_json
+from mlflow_server import Mlflow, run_of
 
 from diagnostics.errors import UserError
 from diagnostics.logs import read
@@ -21,35 +21,6 @@ LOGIN = base64.b64encode(f"me:{SECRET}".encode()).decode()
 POINTS = [{"key": "reward", "value": 1 - step / 64, "timestamp": step, "step": step} for step in range(60)]
 
 
-def run(id: str = "abc", **info: object) -> dict[str, object]:
-    metrics = [{"key": "reward", "value": 0, "timestamp": 1, "step": 1}]
-    return {"info": {"run_id": id, "run_name": "a run", "status": "FINISHED", **info}, "data": {"metrics": metrics}}
-
-
-class Mlflow:
-    """A server with one run; `fails` are the next answers to what begins with a path."""
-
-    def __init__(self, server: Loopback) -> None:
-        self.server, self.fails = server, dict[str, deque[Answer]]()
-        self.run = run()
-        server.answer = self.answer
-
-    def answer(self, request: Request) -> Answer:
-        for beginning, failures in self.fails.items():
-            if request.path.startswith(beginning) and failures:
-                return failures.popleft()
-        page = request.path.partition("?")[0].removeprefix("/api/2.0/mlflow/")
-        if page == "runs/get":
-            return in_json({"run": self.run})
-        if page == "metrics/get-history":  # in two pages
-            second = "page_token" in request.path
-            return in_json({"metrics": POINTS[30:]} if second else {"metrics": POINTS[:30], "next_page_token": "2"})
-        return Answer(404)
-
-    def fail(self, what: str, *answers: Answer) -> None:
-        self.fails[f"/api/2.0/mlflow/{what}"] = deque(answers)
-
-
 @pytest.fixture
 def there(monkeypatch):
     for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
@@ -58,7 +29,9 @@ def there(monkeypatch):
     monkeypatch.setattr(mlflow_client, "LONGEST_WAIT", 0.02)
     with Loopback().serving() as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-        yield Mlflow(server)
+        there = Mlflow(server)
+        there.runs["abc"] = run_of("abc", {"reward": POINTS})
+        yield there
 
 
 def said(folder: Path, name: str = "runs:/abc") -> str:
@@ -137,7 +110,7 @@ def test_a_run_that_has_changed_is_fetched_anew(there, tmp_path):
         return len(there.server.asked) - before
 
     assert [fetched(), fetched()] == [3, 1]
-    there.run = run(end_time=5)
+    there.runs["abc"]["info"]["end_time"] = 5
     assert fetched() == 3
     (path,) = tmp_path.rglob("*.db")
     path.write_bytes(path.read_bytes()[:5000])  # damaged
@@ -146,8 +119,8 @@ def test_a_run_that_has_changed_is_fetched_anew(there, tmp_path):
 
 def test_what_a_server_says_escapes_no_folder_and_runs_nothing(there, tmp_path):
     bad = "../../../x'; DROP TABLE metrics; --\ud800\x00"
-    there.run = run(bad, run_name="\x1b[2J" + bad)
-    there.run["data"] = {
+    there.runs["abc"] = run_of(bad, {}, run_name="\x1b[2J" + bad)
+    there.runs["abc"]["data"] = {
         "metrics": [{"key": bad}, {"key": "reward"}, {}],
         "params": [{"key": bad, "value": bad}, {"key": "x"}, {}],
     }
@@ -190,7 +163,7 @@ def test_the_login_is_shown_nowhere_and_not_sent_on(there, tmp_path, monkeypatch
     there.fail("runs/get", Answer(401))
     assert "does not accept your login" in said(tmp_path)
     with Loopback().serving() as other:
-        other.answer = lambda _: in_json({"run": there.run})
+        other.answer = lambda _: in_json({"run": there.told("abc")})
         there.fail("runs/get", Answer(302, b"", {"Location": f"{other.address}/x"}))
         mlflow.fetch("runs:/abc", EVERYTHING, tmp_path, lambda _: None)
         assert other.asked
