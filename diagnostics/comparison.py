@@ -33,8 +33,9 @@ class Comparison:
     without a canonical name of either kind. Where `told` is False, a run logs no settings at all.
 
     `partings` are the metrics that could be compared, the surest first, along `unit`: steps, or completions where a
-    step stands for another number of them on the other side. `only` are the metrics of one side alone, `short` those
-    with too few points in common, `broken` (metric: since which step on either side) those that cease to be finite.
+    step stands for another number of them on the other side. `doubles` (metric: another) have the same numbers as that
+    in all runs, and are left out. `only` are the metrics of one side alone, `short` those with too few points in
+    common, `broken` (metric: since which step on either side) those that cease to be finite on one side alone.
     """
 
     before: tuple[Judged, ...]
@@ -45,6 +46,7 @@ class Comparison:
     told: bool
     findings: tuple[FindingChange, ...]
     partings: tuple[Parting, ...]
+    doubles: dict[str, str]
     only: tuple[tuple[str, ...], tuple[str, ...]]
     short: tuple[str, ...]
     broken: dict[str, tuple[int | None, int | None]]
@@ -83,6 +85,10 @@ def compare(before: Sequence[Judged], after: Sequence[Judged]) -> Comparison:
     settings = differences.settings(*runs)
     unit, positions = _axis([*runs[0], *runs[1]])
     logged = [_measured(run) for run in runs[0]], [_measured(run) for run in runs[1]]
+    doubles = _doubles([one for side in logged for one in side])
+    for one in (one for side in logged for one in side):
+        for metric in doubles:
+            del one[metric]
     common = set.intersection(*(set(one) for side in logged for one in side))
     compared = partings(*logged, positions)
     return Comparison(
@@ -92,8 +98,9 @@ def compare(before: Sequence[Judged], after: Sequence[Judged]) -> Comparison:
         one_sided=tuple(setting for setting in settings if not (setting.before and setting.after)),
         others=tuple(differences.others(*runs)),
         told=all(run.settings for side in runs for run in side),
-        findings=differences.findings(before, after),
+        findings=differences.findings(before, after, positions),
         partings=tuple(compared),
+        doubles=doubles,
         only=(_only(logged[0], logged[1]), _only(logged[1], logged[0])),
         short=tuple(sorted(common - {parting.metric for parting in compared})),
         broken=_broken(*runs, common),
@@ -141,6 +148,19 @@ def _rate(run: RunHistory) -> float:
     cost = run.get(COST)
     known = len(cost) > 1 and cost.steps[-1] > 0 and bool(np.all(np.diff(cost.values) >= 0))
     return float(cost.values[-1] / cost.steps[-1]) if known and math.isfinite(cost.values[-1]) else math.nan
+
+
+def _doubles(runs: Sequence[dict[str, MetricSeries]]) -> dict[str, str]:
+    """Metrics with the same numbers as another in all of `runs`, such as the only component of a reward."""
+    first: dict[tuple[bytes, ...], str] = {}
+    found = {}
+    for metric in sorted(runs[0], key=lambda name: ("[" in name, name)):
+        if all(metric in run for run in runs):
+            numbers = tuple(run[metric].steps.tobytes() + run[metric].values.tobytes() for run in runs)
+            other = first.setdefault(numbers, metric)
+            if other != metric:
+                found[metric] = other
+    return found
 
 
 def _only(mine: Sequence[dict[str, MetricSeries]], others: Sequence[dict[str, MetricSeries]]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from diagnostics.finding import Finding, Report, Severity
 from diagnostics.metrics import knobs
+from diagnostics.parting import Position
 from diagnostics.series import RunHistory, Values
 from diagnostics.vocabulary import frameworks, vocabulary
 
@@ -164,40 +165,52 @@ def _texts_last(change: SettingChange) -> tuple[bool, bool, str]:
 # ---- findings
 
 
-def findings(before: Sequence[Judged], after: Sequence[Judged]) -> tuple[FindingChange, ...]:
-    """What became of each finding, the worst first."""
-    found = [[{f.code: f for f in reversed(one.report.findings)} for one in side] for side in (before, after)]
-    codes = dict.fromkeys(code for side in found for one in side for code in one)
-    changes = [_finding(code, found, (before, after)) for code in codes]
-    return tuple(sorted(changes, key=lambda change: (-change.worst, change.code)))
+def findings(
+    before: Sequence[Judged], after: Sequence[Judged], positions: Sequence[Position]
+) -> tuple[FindingChange, ...]:
+    """What became of each finding, the worst first; `positions` are those of the runs before, then of those after."""
+    placed = list(zip((*before, *after), positions, strict=True))
+    sides = placed[: len(before)], placed[len(before) :]
+    codes = dict.fromkeys(finding.code for one, _ in placed for finding in one.report.findings)
+    return tuple(sorted((_finding(code, *sides) for code in codes), key=lambda change: (-change.worst, change.code)))
 
 
-def _finding(
-    code: str, found: Sequence[Sequence[dict[str, Finding]]], judged: tuple[Sequence[Judged], Sequence[Judged]]
-) -> FindingChange:
-    those = [[one[code] for one in side if code in one] for side in found]
-    most = [2 * len(has) > len(side) for has, side in zip(those, found, strict=True)]
-    fates = {(True, False): Fate.GONE, (False, True): Fate.NEW, (True, True): Fate.BOTH}
-    fate = fates.get((most[0], most[1]), Fate.RARE)
-    why = ""
+_Placed = Sequence[tuple[Judged, Position]]  # runs, and where their steps lie on the common axis
+
+
+def _finding(code: str, before: _Placed, after: _Placed) -> FindingChange:
+    found = _with_code(code, before), _with_code(code, after)
+    mostly = 2 * len(found[0]) > len(before), 2 * len(found[1]) > len(after)
+    fate, why = _FATES[mostly], ""
     if fate in (Fate.GONE, Fate.NEW):
-        lacking = 1 if fate is Fate.GONE else 0
-        since = min(finding.raised_at for finding in those[1 - lacking])
-        why = _unknown(code, since, judged[lacking])
-    return FindingChange(
-        code,
-        next(finding.name for side in those for finding in side),
-        Fate.UNKNOWN if why else fate,
-        max((finding.severity for finding in those[0]), default=None),
-        max((finding.severity for finding in those[1]), default=None),
-        (len(those[0]), len(those[1])),
-        why,
-    )
+        having, side = (found[0], after) if fate is Fate.GONE else (found[1], before)
+        why = _unknown(code, min(at for _, at in having), side)
+    worst = [max((finding.severity for finding, _ in those), default=None) for those in found]
+    name = next(finding.name for those in found for finding, _ in those)
+    runs = len(found[0]), len(found[1])
+    return FindingChange(code, name, Fate.UNKNOWN if why else fate, worst[0], worst[1], runs, why)
 
 
-def _unknown(code: str, since: int, side: Sequence[Judged]) -> str:
-    """Why the runs of a side cannot tell of a finding that came at step `since` on the other; "" where they can."""
-    if all(code in {skip.code for skip in one.report.skips} for one in side):
-        return next(skip.reason for skip in side[0].report.skips if skip.code == code)
-    last = max(one.report.steps for one in side)
-    return f"ends at step {last}, and the other one told it at {since}" if last < since else ""
+_FATES: Mapping[tuple[bool, bool], Fate] = {  # whether it is found in most runs before, and in most of those after
+    (True, False): Fate.GONE,
+    (False, True): Fate.NEW,
+    (True, True): Fate.BOTH,
+    (False, False): Fate.RARE,
+}
+
+
+def _with_code(code: str, side: _Placed) -> list[tuple[Finding, float]]:
+    """The finding in each run that has it, and where it was known."""
+    return [(f, _at(position, f.raised_at)) for one, position in side for f in one.report.findings if f.code == code]
+
+
+def _unknown(code: str, known: float, side: _Placed) -> str:
+    """Why the runs of a side cannot tell of a finding that was `known` there on the other; "" where they can."""
+    if all(code in {skip.code for skip in one.report.skips} for one, _ in side):
+        return next(skip.reason for skip in side[0][0].report.skips if skip.code == code)
+    short = all(_at(position, one.report.steps) < known for one, position in side)
+    return "the run ended before it could be known" if short else ""
+
+
+def _at(position: Position, step: int) -> float:
+    return float(position(np.array([step]))[0])

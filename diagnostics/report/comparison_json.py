@@ -11,7 +11,7 @@ from diagnostics.comparison import Comparison
 from diagnostics.differences import FindingChange, Judged, SettingChange
 from diagnostics.finding import Json
 from diagnostics.parting import Parting
-from diagnostics.report.comparison import shown
+from diagnostics.report.comparison_words import shown
 
 VERSION = 1
 
@@ -39,6 +39,7 @@ def comparison_to_json(comparison: Comparison, names: tuple[str, str]) -> Json:
         "findings": [_finding(change) for change in comparison.findings],
         "unit": comparison.unit,
         "metrics": [_metric(parting) for parting in (*comparison.apart(), *comparison.alike())],
+        "same_numbers": comparison.doubles,
         "only_before": list(comparison.only[0]),
         "only_after": list(comparison.only[1]),
         "too_few_points": list(comparison.short),
