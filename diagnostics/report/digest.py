@@ -190,8 +190,13 @@ def _verdict(report: Report, causes: Sequence[ToldCause], findings: Sequence[Tol
     given = behind.remedies if behind else worst.remedies
     segment = f" of segment {worst.finding.segment}" if report.segments > 1 else ""
     onset = f"step {worst.onset}{segment}"
-    what = behind.title if behind else worst.message
+    what = behind.title if behind else _sentence(worst.message)
     return Verdict(worst.severity, True, what, _since(onset, worst, report), onset, given[0] if given else None)
+
+
+def _sentence(text: str) -> str:
+    """`text` with a capital at its start, unless it begins with a name."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 
 
 def _since(onset: str, told_of: ToldFinding, report: Report) -> str:

@@ -174,7 +174,8 @@ def _text(text: str) -> str:
 def _settings(details: Details) -> Iterator[str]:
     if not details.settings:
         return
-    yield f"<details class=print><summary>Settings: {len(details.settings)}</summary><div class=wide><table><tbody>"
+    yield f"<details class=print><summary>Settings: {len(details.settings)}</summary>"
+    yield "<div class=wide><table class=settings><tbody>"
     for name, value in details.settings.items():
         yield f"<tr><td><code>{escape(visible(name))}</code><td>{escape(visible(str(value)))}"
     for step, name, value in details.changes:

@@ -8,9 +8,9 @@ const runs = JSON.parse(document.getElementById("data").textContent);
 function decoded(run, segment, place) {
   const part = runs[run].segments[segment], trace = part.traces[place];
   if (!trace.at) {
-    let step = 0;
+    let at = 0;
     const steps = part.steps[trace.steps];
-    trace.at = part.decoded?.[trace.steps] ?? Float64Array.from(steps, (distance) => (step += distance));
+    trace.at = part.decoded?.[trace.steps] ?? Float64Array.from(steps, (distance) => (at += distance));
     (part.decoded ??= {})[trace.steps] = trace.at;
     trace.of = Float64Array.from(trace.values, Number);
   }
@@ -49,7 +49,7 @@ function ticks(low, high, most) {
 }
 
 const number = (value) => Number.isFinite(value) ? String(Number(value.toPrecision(4))) : String(value);
-const count = (value) => Math.round(value).toLocaleString("en");
+const step = (value) => String(Math.round(value));
 
 function made(name, attributes, parent, text) {
   const element = document.createElementNS(SVG, name);
@@ -103,20 +103,24 @@ function draw(figure) {
     made("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }, svg);
     made("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, svg, number(value));
   }
-  for (const step of ticks(from, to, Math.max(2, width / 160))) {
-    if (Number.isInteger(step)) made("text", { x: x(step), y: height - 6, "text-anchor": "middle" }, svg, count(step));
+  for (const tick of ticks(from, to, Math.max(2, width / 160))) {
+    const anchor = x(tick) > width - 40 ? "end" : "middle";  // so that the last one is not cut off
+    if (Number.isInteger(tick)) made("text", { x: x(tick), y: height - 6, "text-anchor": anchor }, svg, step(tick));
   }
-  const group = made("g", { "clip-path": `url(#clip-${figure.dataset.id})` }, svg);
+  const group = made("g", { "clip-path": `url(#clip-${figure.dataset.id})` }, svg), labels = [];
   for (const mark of runs[run].marks) {
     if (mark.segment !== Number(segment) || !mark.metrics.includes(trace.name)) continue;
     const tone = { class: `tone-${mark.severity}` }, ranged = made("g", tone, group);
     const left = x(mark.first), right = Math.max(x(mark.last), left + 2);
     made("rect", { class: "range", x: left, y: TOP, width: right - left, height: height - TOP - BOTTOM }, ranged);
     for (const edge of [left, right]) made("line", { class: "edge", x1: edge, x2: edge, y1: TOP, y2: height - BOTTOM }, ranged);
-    const raised = x(mark.raised), late = raised > width * 0.7;
+    const raised = x(mark.raised), text = `${mark.severity.toUpperCase()} ${mark.code} at ${step(mark.raised)}`;
     made("line", { class: "raised", x1: raised, x2: raised, y1: TOP - 4, y2: height - BOTTOM }, ranged);
-    made("text", { class: "label", x: raised + (late ? -4 : 4), y: TOP - 6, "text-anchor": late ? "end" : "start" }, ranged,
-      `${mark.severity.toUpperCase()} ${mark.code} at ${count(mark.raised)}`);
+    const long = 7 * text.length, start = raised > width * 0.7 ? raised - long - 4 : raised + 4;
+    const row = labels.filter((label) => start < label.end && label.start < start + long).length;
+    labels.push({ start, end: start + long });
+    const side = raised > width * 0.7 ? { x: raised - 4, "text-anchor": "end" } : { x: start };
+    made("text", { class: "label", y: TOP - 6 + 13 * row, ...side }, ranged, text);
   }
   let path = "", pen = "M";
   for (const i of seen(trace, a, b, (step) => Math.floor(x(step)))) {
@@ -133,10 +137,10 @@ function draw(figure) {
   }
   for (const at of crosses) made("path", { class: "lost", d: `M${at - 4} ${TOP}l8 8m0 -8l-8 8` }, group);
   let notes = crosses.size ? " \u00d7 marks what is not finite." : "";
-  if (trace.points > trace.at.length) notes += ` Of ${count(trace.points)} points the lowest and highest of each stretch.`;
-  svg.setAttribute("aria-label", `${trace.name}, steps ${count(from)} to ${count(to)}` + (empty ? ": nothing finite"
+  if (trace.points > trace.at.length) notes += ` Of ${step(trace.points)} points the lowest and highest of each stretch.`;
+  svg.setAttribute("aria-label", `${trace.name}, steps ${step(from)} to ${step(to)}` + (empty ? ": nothing finite"
     : `, between ${number(lowest)} and ${number(highest)}`) + `.${notes} Arrow keys move, plus and minus zoom, 0 shows all.`);
-  figure.querySelector("output").value = `steps ${count(from)} to ${count(to)}.${notes}`;
+  figure.querySelector("output").value = `steps ${step(from)} to ${step(to)}.${notes}`;
   figure.scale = { x, back: (at) => from + (at - LEFT) / (width - LEFT - RIGHT) * (to - from), trace, a, b, height };
 }
 
@@ -217,7 +221,7 @@ function prepare(figure) {
     if (!cursor?.isConnected) cursor = made("line", { class: "cursor", y1: TOP, y2: height - BOTTOM }, svg);
     cursor.setAttribute("x1", x(trace.at[i]));
     cursor.setAttribute("x2", x(trace.at[i]));
-    figure.querySelector("output").value = `step ${count(trace.at[i])}: ${number(trace.of[i])}`;
+    figure.querySelector("output").value = `step ${step(trace.at[i])}: ${number(trace.of[i])}`;
   });
   svg.addEventListener("pointerup", (event) => {
     const end = at(event);

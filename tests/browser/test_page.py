@@ -181,8 +181,8 @@ def test_spikes_of_one_step_among_a_hundred_thousand_are_seen_and_what_is_not_fi
     tab.open(page, height=3000)
     tab.settle()
     label = tab.run("document.querySelector('figure svg').getAttribute('aria-label')")
-    assert label.startswith(f"{NAMES[0]}, steps 0 to 99,999, between 0.4 and {SPIKE:.0f}. × marks what is not finite.")
-    assert "Of 100,000 points the lowest and highest of each stretch." in label
+    assert label.startswith(f"{NAMES[0]}, steps 0 to 99999, between 0.4 and {SPIKE:.0f}. × marks what is not finite.")
+    assert "Of 100000 points the lowest and highest of each stretch." in label
     assert tab.run("document.querySelectorAll('figure .lost').length") >= 1
     drawn = tab.run("document.querySelector('figure .curve').getAttribute('d')")
     assert len(drawn) < 100_000
