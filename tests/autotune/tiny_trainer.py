@@ -1,7 +1,7 @@
 """REINFORCE with a KL penalty through a real Trainer of transformers, which logs under TRL's names; seconds on a CPU.
 
-The policy writes eight tokens, each drawn from logits of its own; the reward is the share of them that are even, as
-a noisy judge sees it. Its `trainer_state.json` lies in `--out`; with `--wandb` the run is logged by wandb, too, offline,
+The policy writes eight tokens, each drawn from logits of its own; the reward is the share of them that are even,
+as a noisy judge sees it. Its `trainer_state.json` lies in `--out`; with `--wandb` wandb logs the run, too, offline,
 below that folder.
 """
 

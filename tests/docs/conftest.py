@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from studies.spec import load, write_trial
+
 DATA = Path(__file__).parents[1] / "data"
 
 Lay = Callable[[Path], None]  # puts something at a path
@@ -48,6 +50,22 @@ def trainer_state(pathology: str) -> Lay:
     return lay
 
 
+def run_of_ours(name: str) -> Lay:
+    """A recorded run of the preset arithmetic-grpo, at the settings where that starts, with its config.json."""
+
+    def lay(target: Path) -> None:
+        preset = load("arithmetic-grpo")
+        copy(f"runs/{name}")(target)
+        write_trial(preset.trial_with(preset.start, 0), target)
+
+    return lay
+
+
+def script(target: Path) -> None:
+    """The script of examples/command."""
+    shutil.copyfile(DATA.parents[1] / "examples" / "command" / "train.py", target)
+
+
 @dataclass(frozen=True)
 class SetUp:
     """What a page needs: `files` (path in its folder: what is laid there), and a server or variables `beside` it.
@@ -72,7 +90,15 @@ class SetUp:
 
 
 # By the name of the page, less `.md`. A page without a line here is run in an empty folder.
-PAGES: Mapping[str, SetUp] = {}
+PAGES: Mapping[str, SetUp] = {
+    "from-run": SetUp(
+        {
+            "sick": run_of_ours("collapse-0"),
+            "trainer_state.json": trainer_state("05_klexp_grpo_bad/0"),
+            "train.py": script,
+        }
+    ),
+}
 
 
 @pytest.fixture
