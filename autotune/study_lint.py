@@ -105,7 +105,7 @@ def _linted(
     framework = preflight.FRAMEWORKS[one.algorithm]
     return Linted(
         source, 0, framework, "autotune", f"{kind} of {one.algorithm.upper()}", ordered(placed), tuple(skips),
-        len(lints), settings,
+        len(lints), len(settings), settings,
     )  # fmt: skip
 
 

@@ -116,13 +116,13 @@ def _options(words: Sequence[Word], folders: Sequence[Path]) -> tuple[dict[str, 
         word = words[at]
         at += 1
         if not word.text.startswith("--"):
-            if word.unknown and not word.quoted:
+            if _any(word):
                 more.append(f"{_line(word)}{word.text} may bring any")
             continue
         name, equals, value = word.text[2:].partition("=")
         name = name.replace("-", "_")
         values = [replace(word, text=value)] if equals else []
-        while not equals and at < len(words) and not _is_option(words[at]):
+        while not equals and at < len(words) and not _is_option(words[at]) and not (values and _any(words[at])):
             values.append(words[at])
             at += 1
         if name in given:
@@ -134,6 +134,11 @@ def _options(words: Sequence[Word], folders: Sequence[Path]) -> tuple[dict[str, 
             more += said
             del given[name]
     return {**held, **given}, more, notes
+
+
+def _any(word: Word) -> bool:
+    """Whether it may be any number of words."""
+    return bool(word.unknown) and not word.quoted and word.text.startswith(("$", "`"))
 
 
 def _is_option(word: Word) -> bool:

@@ -36,9 +36,9 @@ class Placed:
 class Linted:
     """What is known of one configuration before its run.
 
-    `called` is what people call the framework, `recognised` says what the configuration was taken for, `settings` are
-    canonical, `unknown` are given with values that cannot be known, and `open` says why others may be given, too.
-    `meant` are the names that any rule looks at.
+    `called` is what people call the framework, `recognised` says what the configuration was taken for, `given` how many
+    of its settings are understood. `settings` are canonical, `unknown` are given with values that cannot be known, and
+    `open` says why others may be given, too. `meant` are the names that any rule looks at.
     """
 
     source: str
@@ -49,6 +49,7 @@ class Linted:
     findings: tuple[Placed, ...]
     skips: tuple[Skip, ...]
     rules: int
+    given: int = 0
     settings: Mapping[str, Known] = field(default_factory=dict)
     unknown: Mapping[str, Given] = field(default_factory=dict)
     open: tuple[str, ...] = ()
@@ -64,8 +65,6 @@ class Linted:
 def lint(config: Config, rules: Catalogue | None = None) -> Linted:
     """What the rules on settings say of `config`; NoConfig where none of its settings is understood."""
     meant = understand(config)
-    if not meant.given and not meant.raw.used & config.given.keys():
-        raise NoConfig("gives no setting that is understood")
     catalogue = shipped() if rules is None else rules
     lints = [judge for judge in catalogue.values() if isinstance(judge, Lint)]
     asked = [judge for judge in lints if not judge.ignored]
@@ -75,6 +74,8 @@ def lint(config: Config, rules: Catalogue | None = None) -> Linted:
     if not are_known(meant.framework):
         reason = f"nobody has read what {meant.called} has against settings"
         skips += [Skip(judge.code, reason) for judge in asked if judge.code in (REFUSED, OVERLOOKED)]
+    if not meant.given:
+        raise NoConfig("gives no setting that is understood")
     placed = [*objected, *(_placed(finding, catalogue, meant) for finding in found)]
     skips += [
         Skip(judge.code, f"left out by {judge.tuning.where}") for judge in lints if judge.tuning and judge.ignored
@@ -88,6 +89,7 @@ def lint(config: Config, rules: Catalogue | None = None) -> Linted:
         ordered(placed),
         tuple(sorted(skips, key=lambda skip: skip.code)),
         len(lints),
+        meant.given,
         meant.settings,
         meant.unknown,
         config.open,

@@ -44,7 +44,7 @@ class Understood:
     @property
     def given(self) -> int:
         """How many settings the configuration itself gives, of those that mean something."""
-        return sum(not known.default for known in self.settings.values())
+        return len(self.config.given) - len(self.unknown) - len(self.unmapped)
 
     @property
     def unmapped(self) -> tuple[str, ...]:

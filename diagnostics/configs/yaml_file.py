@@ -97,6 +97,8 @@ def _resolved(found: dict[str, Given]) -> dict[str, Given]:
 
 
 def _followed(name: str, given: Given, found: dict[str, Given]) -> Given:
+    if given.unknown:
+        return given
     value, seen = given.value, {name}
     while isinstance(value, str) and "${" in value:
         reference = _REFERENCE.fullmatch(value.strip())

@@ -43,9 +43,8 @@ def where(linted: Linted) -> str:
 
 def _header(linted: Linted) -> Iterator[Text]:
     yield Text(visible(where(linted)), "bold")
-    given = sum(not known.default for known in linted.settings.values())
-    defaults = len(linted.settings) - given
-    known = f"{count(given, 'setting')} understood" + (
+    defaults = sum(bool(known.default) for known in linted.settings.values())
+    known = f"{count(linted.given, 'setting')} understood" + (
         f", {defaults} at {linted.called}'s defaults" if defaults else ""
     )
     yield Text(visible(f"{linted.recognised}; {known}"), "dim")
