@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diagnostics.readers.columns import MOST_NAMES, TOO_MANY
-from diagnostics.readers.table import Table, number
+from diagnostics.readers.table import Numbers, Rows, Table, number
 from diagnostics.readers.wandb_columns import TYPE
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ def steps(path: Path, name: str) -> tuple[int, int]:
 
     try:
         file = pyarrow.parquet.ParquetFile(path)
-        values = file.read([name]).column(name).drop_null().to_numpy()
+        column = file.read([name]).column(name)
     except (pyarrow.ArrowException, OSError, KeyError):
         raise ValueError(f"{path.name} is damaged") from None
-    if file.metadata.num_rows > MOST_ROWS or not len(values):
+    if file.metadata.num_rows > MOST_ROWS or not pyarrow.types.is_integer(column.type):
         raise ValueError(f"{path.name} has no steps")
-    return int(values.min()), int(values.max())
+    values = _numbers(column)[1]
+    return (int(values.min()), int(values.max())) if len(values) else (-1, -1)
 
 
 def read(path: Path, table: Table, objects: dict[str, str]) -> bool:
@@ -72,10 +73,10 @@ def _put(table: Table, name: str, column: pyarrow.ChunkedArray) -> None:
     from pyarrow import types
 
     kind = column.type
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        there = column.is_valid().to_numpy() if column.null_count else None
-        numbers = column.drop_null().cast(pyarrow.float64(), safe=False).to_numpy()
-        rows = np.arange(len(column)) if there is None else np.flatnonzero(there)
+    if types.is_decimal(kind):
+        column, kind = column.cast(pyarrow.float64()), pyarrow.float64()
+    if types.is_integer(kind) or types.is_floating(kind):
+        rows, numbers = _numbers(column)
     elif types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
         texts = column.to_pylist()
         spelt = [(row, value) for row, text in enumerate(texts) if (value := number(text)) is not None]
@@ -92,3 +93,24 @@ def _put(table: Table, name: str, column: pyarrow.ChunkedArray) -> None:
         table.lost[TOO_MANY] += len(rows)
         return
     table.column(name).extend(rows + table.rows, numbers)
+
+
+def _numbers(column: pyarrow.ChunkedArray) -> tuple[Rows, Numbers]:
+    """The numbers in a column and the rows in which there is one, (n,) each.
+
+    Its buffers are read as they are: what would convert them imports pandas first, for longer than all of this takes.
+    """
+    rows, numbers, before = [np.empty(0, np.int64)], [np.empty(0)], 0
+    for chunk in column.chunks:
+        valid, data = chunk.buffers()
+        here = slice(chunk.offset, chunk.offset + len(chunk))
+        values = np.frombuffer(data, column.type.to_pandas_dtype())[here].astype(np.float64)
+        if chunk.null_count:
+            at = np.flatnonzero(np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[here])
+            values = values[at]
+        else:
+            at = np.arange(len(values))
+        rows.append(at + before)
+        numbers.append(values)
+        before += len(chunk)
+    return np.concatenate(rows), np.concatenate(numbers)

@@ -13,7 +13,7 @@ from diagnostics.errors import UserError
 from diagnostics.finding import Json, Report
 from diagnostics.sources import Found, Source
 from diagnostics.stores import wandb_annotate
-from diagnostics.stores.store import Tell, Wanted, safe
+from diagnostics.stores.store import Tell, Wanted, near_a_path, safe
 from diagnostics.stores.wandb_client import Client
 from diagnostics.stores.wandb_names import PREFIX, Where, key_for, parsed, plain
 from diagnostics.stores.wandb_run import fetch_run
@@ -46,8 +46,8 @@ _OPERATORS = {"!=": "$ne", ">=": "$gte", "<=": "$lte", ">": "$gt", "<": "$lt"}
 
 
 def owns(name: str) -> bool:
-    """Whether `name` can be that of a run, a project or a sweep of wandb."""
-    return parsed(name) is not None
+    """Whether `name` can be that of a run, a project or a sweep of wandb, and is not rather a misspelt path."""
+    return parsed(name) is not None and not (plain(name) and near_a_path(name))
 
 
 def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:

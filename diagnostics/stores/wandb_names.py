@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from diagnostics.stores.store import near_a_path
-
-PREFIX = "wandb:"  # before a name that could be a path
+PREFIX = "wandb://"  # before a name that could be a path
 CLOUD = "https://api.wandb.ai"
 # One service under several names: those of its pages and of its API.
 _CLOUD_HOSTS = {
@@ -53,8 +51,7 @@ def parsed(name: str) -> Where | None:
     parts = name.removeprefix(PREFIX).split("/")
     if not name.startswith(PREFIX) and (_FILES.search(name.lower()) or not all(map(_NAME.fullmatch, parts))):
         return None
-    where = _of_parts(configured(), parts)
-    return None if where is None or (not name.startswith(PREFIX) and near_a_path(name)) else where
+    return _of_parts(configured(), parts)
 
 
 def plain(name: str) -> bool:

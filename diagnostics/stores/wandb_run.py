@@ -68,6 +68,7 @@ class _Fetch:
     def __init__(self, client: Client, where: Where, told: Mapping[str, Any], folder: Path) -> None:
         self._client, self._where, self._told, self._folder = client, where, told, folder
         self._names = {"entity": where.entity, "project": where.project}
+        self._spans: dict[Path, tuple[int, int]] = {}
         self._told_at = time.monotonic()
         keys = told.get("historyKeys")
         last = keys.get("lastStep") if isinstance(keys, dict) else None
@@ -99,13 +100,19 @@ class _Fetch:
         part.replace(self._folder / RUN)
 
     def exports(self) -> list[Path]:
-        """The files of the history that were fetched, in the order of their steps."""
-        return sorted(self._folder.glob("*.parquet"), key=lambda path: wandb_parquet.steps(path, STEP))
+        """The files of the history that were fetched, in the order of their steps. ValueError for a damaged one."""
+        return sorted(self._folder.glob("*.parquet"), key=self._steps)
+
+    def _steps(self, export: Path) -> tuple[int, int]:
+        """The first and the last step in an export."""
+        if export not in self._spans:
+            self._spans[export] = wandb_parquet.steps(export, STEP)
+        return self._spans[export]
 
     def _last_kept(self) -> int:
         """The step of the last row that was fetched, -1 where there is none. ValueError for what cannot be read."""
         exports, rows = self.exports(), _lines(self._folder / ROWS)
-        exported = wandb_parquet.steps(exports[-1], STEP)[1] if exports else -1
+        exported = self._steps(exports[-1])[1] if exports else -1
         return max(exported, _step(rows[-1])) if rows else exported
 
     def _about(self) -> dict[str, Any]:
@@ -133,7 +140,7 @@ class _Fetch:
             for i, (file, url) in enumerate(zip(files, urls, strict=True)):
                 if not file.exists():
                     self._client.download(url, file, partial(self._tell_bytes, f"export {i + 1} of {len(urls)}"))
-                    wandb_parquet.steps(file, STEP)
+                self._steps(file)
         except Refused as refused:
             notes.append(f"wandb's export could not be fetched (HTTP {refused.status}): rows were fetched page by page")
             files = []
@@ -143,7 +150,7 @@ class _Fetch:
         for file in set(self._folder.glob("*.parquet")) - set(files):
             file.unlink()
         rows = _lines(self._folder / ROWS)
-        if rows and files and _step(rows[0]) <= wandb_parquet.steps(self.exports()[-1], STEP)[1]:
+        if rows and files and _step(rows[0]) <= self._steps(self.exports()[-1])[1]:
             (self._folder / ROWS).unlink()  # they are in the exports by now
         return self._last_kept()
 

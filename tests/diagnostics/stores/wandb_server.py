@@ -1,6 +1,5 @@
 """A server on loopback that speaks enough of W&B's API: runs, histories in parquet and in pages, files, and all errors.
 
-
 The real SDK talks to it. What is asked of it is in `asked`, in order, each under the name of its GraphQL operation, or
 `parquet` and `file`; `fail(name, *answers)` makes the next of these go wrong.
 """
@@ -12,6 +11,7 @@ import contextlib
 import gzip
 import io
 import json
+import math
 import re
 import socket
 import threading
@@ -87,6 +87,7 @@ class Server:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.alerts: list[dict[str, Any]] = []
         self.keys: set[tuple[str, str]] = set()  # what was asked for, and with which key
+        self.retry_after = "0"
         self._failures: dict[str, deque[int | str]] = defaultdict(deque)
         self._always: dict[str, int | str] = {}
         server = self
@@ -157,7 +158,7 @@ class Server:
             case "HistoryPage":
                 low, high = given["minStep"], given["maxStep"]
                 rows = [row for row in run.rows if low <= row["_step"] < high][: given["pageSize"]]
-                return {"history": [json.dumps(row) for row in rows]}
+                return {"history": [json.dumps(_spelt(row)) for row in rows]}
             case "RunFiles":
                 nodes = [
                     {"id": name, "name": name, "url": f"{self.url}/file/{run.id}/{name}", "directUrl": "",
@@ -186,6 +187,15 @@ class Server:
         if given.get("notes") is not None:
             run.notes = given["notes"]
         return run
+
+
+def _spelt(value: Any) -> Any:
+    """`value` as it stands in strict JSON."""
+    if isinstance(value, dict):
+        return {name: _spelt(inner) for name, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def _page(edges: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
@@ -274,7 +284,7 @@ class Handler(BaseHTTPRequestHandler):
         return ""
 
     def _error(self, status: int, message: str) -> None:
-        headers = {"Retry-After": "1", "RateLimit-Remaining": "0", "RateLimit-Reset": "1"} if status == 429 else {}
+        headers = {"Retry-After": self.server_state.retry_after, "RateLimit-Remaining": "0"} if status == 429 else {}
         self._fault = None
         self._send(json.dumps({"errors": [{"message": message}]}).encode(), "", status, headers)
 

@@ -1,0 +1,518 @@
+"""Runs of wandb's server, fetched from one on loopback: what is asked, what comes of it, and what goes wrong."""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from wandb_server import CUT, KEY, Run, Server
+
+from diagnostics.errors import UserError
+from diagnostics.logs import read
+from diagnostics.series import RunHistory
+from diagnostics.sources import Found, find
+from diagnostics.stores import wandb, wandb_run
+from diagnostics.stores.store import EVERYTHING, Wanted
+from diagnostics.stores.wandb_client import TRIES
+
+DATA = Path(__file__).parents[2] / "data" / "wandb"
+Serve = Callable[..., Server]
+DEFINED = {"m": [{"1": "train/global_step", "6": [3]}, {"2": "*", "5": 1}], "t": {"5": "0.31.0", "6": "5.23.0"}}
+CONFIG = {"learning_rate": 1e-6, "_wandb": DEFINED}
+
+
+def rows(n: int = 60, start: int = 0) -> list[dict[str, Any]]:
+    """Rows of a run that is healthy, but for a gradient that is not finite at step 40."""
+    return [
+        {
+            "_step": i,
+            "train/global_step": 10 * i,
+            "train/reward": 0.2 + 0.01 * (i % 7),
+            "train/grad_norm": float("nan") if i == 40 else 1.0,
+        }
+        for i in range(start, start + n)
+    ]
+
+
+def fetch(name: str, folder: Path, wanted: Wanted = EVERYTHING, said: list[str] | None = None) -> Found:
+    return wandb.fetch(name, wanted, folder, [].append if said is None else said.append)
+
+
+def history(found: Found) -> RunHistory:
+    (source,) = found.sources
+    (run,) = read(source)
+    return run
+
+
+def points(run: RunHistory) -> dict[str, list[tuple[int, float]]]:
+    return {
+        name: [(step, repr(value)) for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True)]
+        for name, series in run.series.items()
+    }
+
+
+def refusal(name: str, folder: Path) -> UserError:
+    """Why nothing came, in one line that tells no key."""
+    with pytest.raises(UserError) as caught:
+        fetch(name, folder)
+    assert KEY not in str(caught.value) and "\n" not in str(caught.value)
+    return caught.value
+
+
+def break_off(server: Server, *, after: int, answer: int | str) -> None:
+    """Let all pages of histories go wrong but the first ones, until `server.fault` is deleted."""
+    seen = iter(range(10**6))
+
+    def fault(what: str) -> int | str | None:
+        return answer if what == "HistoryPage" and next(seen) >= after else None
+
+    server.fault = fault  # type: ignore[method-assign]
+
+
+# What comes of it
+
+
+@pytest.mark.parametrize("exported", [0, 30, 80])
+def test_a_run_of_the_server_is_the_run_of_its_file(serve: Serve, tmp_path: Path, exported: int) -> None:
+    """Through pages alone, exports and pages, and exports alone: as `0.31.0.wandb`, which the SDK wrote of it."""
+    told = json.loads((DATA / "logged.json").read_text(encoding="utf-8"))
+    numbers = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
+    logged = [
+        {"_step": row["step"]}
+        | {
+            name: numbers.get(value, value) if isinstance(value, str) else value
+            for name, value in row["logged"].items()
+        }
+        for row in told["rows"]
+    ]
+    run = Run("golden01", logged, told["config"] | {"_wandb": DEFINED}, exported=exported, each=20)
+    serve(run)
+    (local,) = read(find(DATA / "0.31.0.wandb").sources[0])
+    remote = history(fetch("team/project/golden01", tmp_path))
+    own = {"_step", "_runtime", "_timestamp"}
+    theirs = {name: known for name, known in points(local).items() if name not in own}
+    assert {name: known for name, known in points(remote).items() if name not in own} == theirs
+    assert theirs
+    assert remote.settings == local.settings
+    assert any("train/global_step" in note for note in remote.notes)
+
+
+def test_an_export_is_fetched_once_and_of_a_finished_run_nothing_again(serve: Serve, tmp_path: Path) -> None:
+    server = serve(Run("r1", rows(), CONFIG, exported=40, each=15, files={"requirements.txt": "trl==0.16.0\n"}))
+    first = fetch("team/project/r1", tmp_path)
+    assert [server.count(what) for what in ("parquet", "HistoryPage", "file")] == [3, 1, 1]
+    server.asked.clear()
+    assert fetch("team/project/r1", tmp_path) == first
+    assert [what for what, _ in server.asked] == ["Run"]
+
+
+def test_of_a_run_that_goes_on_only_new_rows_are_fetched(serve: Serve, tmp_path: Path) -> None:
+    run = Run("r1", rows(50), CONFIG, state="running", exported=20)
+    server = serve(run)
+    before = history(fetch("team/project/r1", tmp_path))
+    assert any("goes on (running)" in note for note in before.notes)
+    run.rows += rows(30, 50)
+    run.state = "finished"
+    server.asked.clear()
+    grown = fetch("team/project/r1", tmp_path)
+    assert [given["minStep"] for what, given in server.asked if what == "HistoryPage"] == [50]
+    assert not server.count("parquet")
+    assert points(history(grown)) == points(history(fetch("team/project/r1", tmp_path / "anew")))
+
+
+def test_a_run_that_was_rewound_is_fetched_anew(serve: Serve, tmp_path: Path) -> None:
+    run = Run("r1", rows(50), CONFIG)
+    serve(run)
+    fetch("team/project/r1", tmp_path)
+    del run.rows[20:]
+    assert history(fetch("team/project/r1", tmp_path)).last_step == 190
+
+
+def test_many_new_rows_are_fetched_as_exports_and_none_is_read_twice(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_run, "MANY", 25)
+    run = Run("r1", rows(50), CONFIG, state="running", exported=20, each=20)
+    server = serve(run)
+    fetch("team/project/r1", tmp_path)
+    run.rows += rows(40, 50)
+    run.exported, run.parquet = 80, []
+    server.asked.clear()
+    grown = history(fetch("team/project/r1", tmp_path))
+    assert server.count("parquet") == 3  # the first of the four is there
+    assert [given["minStep"] for what, given in server.asked if what == "HistoryPage"] == [80]
+    assert len(grown.series["grad_norm"]) == 90
+    assert not any("again" in note or "superseded" in note for note in grown.notes)
+
+
+def test_sparse_steps_cost_few_pages_and_dense_ones_lose_no_row(serve: Serve, tmp_path: Path) -> None:
+    steps = [0, *range(900_000, 900_000 + 3 * wandb_run.PAGE), 1_000_000]
+    server = serve(Run("r1", [{"_step": step, "train/grad_norm": float(step)} for step in steps]))
+    run = history(fetch("team/project/r1", tmp_path))
+    assert run.series["grad_norm"].steps.tolist() == steps
+    assert server.count("HistoryPage") < 40
+
+
+def test_without_an_export_to_be_had_pages_are_read_and_it_is_said(serve: Serve, tmp_path: Path) -> None:
+    server = serve(Run("r1", rows(), CONFIG, exported=60), Run("r2", rows(), CONFIG, exported=60, parquet=[b"PAR1x"]))
+    server.fail("parquet", 403)
+    run = history(fetch("team/project/r1", tmp_path))
+    assert len(run.series["grad_norm"]) == 60
+    assert any("could not be fetched (HTTP 403)" in note for note in run.notes)
+    damaged = history(fetch("team/project/r2", tmp_path))
+    assert points(damaged) == points(run)
+    assert any("damaged" in note for note in damaged.notes)
+
+
+def test_what_was_kept_and_is_damaged_is_fetched_anew(serve: Serve, tmp_path: Path) -> None:
+    run = Run("r1", rows(50), CONFIG, state="running", exported=20)
+    serve(run)
+    (source,) = fetch("team/project/r1", tmp_path).sources
+    source.paths[1].write_bytes(b"PAR1 no more")
+    run.rows += rows(5, 50)
+    assert len(history(fetch("team/project/r1", tmp_path)).series["grad_norm"]) == 55
+
+
+def test_a_run_that_logged_nothing_is_read_from_its_console(serve: Serve, tmp_path: Path) -> None:
+    printed = "".join(f"{{'loss': 0.5, 'grad_norm': {1 + i % 3}.0, 'epoch': 0.{i:02}}}\n" for i in range(40))
+    serve(Run("r1", [], CONFIG, files={"output.log": printed}))
+    run = history(fetch("team/project/r1", tmp_path))
+    assert len(run.series["grad_norm"]) == 40
+    assert any("output.log" in note for note in run.notes)
+
+
+@pytest.mark.parametrize(("state", "note"), [("crashed", "crashed"), ("failed", "failed"), ("killed", "was killed")])
+def test_how_a_run_ended_is_said(serve: Serve, tmp_path: Path, state: str, note: str) -> None:
+    serve(Run("r1", rows(), CONFIG, state=state))
+    assert any(f"the run {note}" in said for said in history(fetch("team/project/r1", tmp_path)).notes)
+
+
+# Projects and sweeps
+
+
+def project(n: int = 14) -> list[Run]:
+    return [
+        Run(
+            f"r{i}",
+            rows(),
+            CONFIG | {"lr": i / 10},
+            state="failed" if i % 2 else "finished",
+            created=f"2026-01-{i + 1:02}T00:00:00Z",
+            sweep="s" if i < 3 else None,
+        )
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "runs"),
+    [
+        ("team/project", EVERYTHING, [f"r{i}" for i in range(4, 14)]),
+        ("team/project", Wanted(last=2), ["r12", "r13"]),
+        ("team/project", Wanted(("state=failed",), 3), ["r9", "r11", "r13"]),
+        ("team/project", Wanted(("state=failed", "config.lr>1.0")), ["r11", "r13"]),
+        ("team/project", Wanted(('{"config.lr": 0.5}',)), ["r5"]),
+        ("team/project", Wanted(("state!=failed",), 1), ["r12"]),
+        ("team/project/sweeps/s", EVERYTHING, ["r0", "r1", "r2"]),
+        ("team/project/sweeps/s", Wanted(("state=failed",)), ["r1"]),
+    ],
+)
+def test_runs_of_a_project_the_oldest_first(
+    serve: Serve, tmp_path: Path, name: str, wanted: Wanted, runs: list[str]
+) -> None:
+    serve(*project())
+    found = fetch(name, tmp_path, wanted)
+    assert [source.name for source in found.sources] == [f"team/project/{run}" for run in runs]
+
+
+def test_how_many_of_a_project_were_left_out_is_said(serve: Serve, tmp_path: Path) -> None:
+    serve(*project())
+    said: list[str] = []
+    fetch("team/project", tmp_path, said=said)
+    assert said == ["the last 10 of 14 runs of team/project; --last N takes more"]
+    said.clear()
+    fetch("team/project", tmp_path, Wanted(last=3), said)
+    assert not said
+
+
+def test_runs_come_page_by_page(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wandb, "PER_PAGE", 4)
+    server = serve(*project())
+    assert len(fetch("team/project", tmp_path, Wanted(last=11)).sources) == 11
+    assert server.count("Runs") == 3
+
+
+def test_of_many_runs_those_that_came_are_kept_where_one_does_not(serve: Serve, tmp_path: Path) -> None:
+    server = serve(*project(4))
+    break_off(server, after=2, answer=500)
+    cut = fetch("team/project", tmp_path)
+    assert [source.name for source in cut.sources] == ["team/project/r0", "team/project/r1"]
+    assert cut.trouble.startswith("2 of 4 runs of team/project are missing: ") and "HTTP 500" in cut.trouble
+
+
+@pytest.mark.parametrize("text", ["state", "", "=x", "{not json", "state~x"])
+def test_a_filter_that_says_nothing(serve: Serve, tmp_path: Path, text: str) -> None:
+    server = serve()
+    with pytest.raises(UserError, match="filter"):
+        fetch("team/project", tmp_path, Wanted((text,)))
+    assert not server.asked
+
+
+# What goes wrong
+
+
+def test_what_is_cut_in_the_middle_of_an_export_goes_on_where_it_stopped(serve: Serve, tmp_path: Path) -> None:
+    server = serve(Run("r1", rows(3000), CONFIG, exported=3000))
+    server.fail("parquet", *[CUT] * TRIES)
+    error = refusal("team/project/r1", tmp_path)
+    assert "was cut" in str(error) and "kept" in str(error)
+    ranges = [given["range"] for what, given in server.asked if what == "parquet"]
+    assert ranges[0] is None and len(set(ranges)) == TRIES  # each try has gone on behind the one before
+    server.asked.clear()
+    assert len(history(fetch("team/project/r1", tmp_path)).series["grad_norm"]) == 3000
+    (again,) = [given["range"] for what, given in server.asked if what == "parquet"]
+    assert int(again.removeprefix("bytes=").removesuffix("-")) > int(ranges[-1].removeprefix("bytes=")[:-1])
+
+
+def test_what_is_cut_in_the_middle_of_paging_goes_on_where_it_stopped(serve: Serve, tmp_path: Path) -> None:
+    server = serve(Run("r1", rows(3 * wandb_run.PAGE), CONFIG))
+    break_off(server, after=2, answer=CUT)
+    assert "was cut" in str(refusal("team/project/r1", tmp_path))
+    (torn,) = tmp_path.rglob("rows.jsonl")
+    with torn.open("ab") as file:
+        file.write(b'{"_step": 4000, "train/re')
+    del server.fault
+    server.asked.clear()
+    run = history(fetch("team/project/r1", tmp_path))
+    assert len(run.series["grad_norm"]) == 3 * wandb_run.PAGE
+    assert [g["minStep"] for what, g in server.asked if what == "HistoryPage"] == [2 * wandb_run.PAGE]
+
+
+@pytest.mark.parametrize("what", ["Run", "RunParquetHistory", "parquet", "HistoryPage", "RunFiles", "file"])
+@pytest.mark.parametrize("answers", [[429], [429, 429, 500], [503], [CUT]])
+def test_what_passes_is_waited_for(serve: Serve, tmp_path: Path, what: str, answers: list[int | str]) -> None:
+    server = serve(Run("r1", rows(), CONFIG, exported=40, files={"requirements.txt": "trl==0.16.0\n"}))
+    server.fail(what, *answers)
+    said: list[str] = []
+    assert len(history(fetch("team/project/r1", tmp_path, said=said)).series["grad_norm"]) == 60
+    assert len(said) == len(answers)
+    assert all("trying again" in line for line in said)
+
+
+def test_the_server_says_how_long_to_wait(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(Run("r1", rows(), CONFIG))
+    server.retry_after = "7"
+    server.fail("Run", 429)
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    fetch("team/project/r1", tmp_path)
+    assert slept == [7.0]
+
+
+@pytest.mark.parametrize("what", ["Run", "RunParquetHistory", "HistoryPage", "RunFiles"])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (429, ["refuses so many requests (HTTP 429: rate limit exceeded), also after 5 tries", "later"]),
+        (500, ["has trouble of its own (HTTP 500: something went wrong)", "later"]),
+        (502, ["has trouble of its own (HTTP 502"]),
+        (403, ["does not let you read it (HTTP 403"]),
+    ],
+)
+def test_each_refusal_has_its_words(serve: Serve, tmp_path: Path, what: str, status: int, words: list[str]) -> None:
+    server = serve(Run("r1", rows(), CONFIG, exported=40))
+    server.fail(what, status, always=True)
+    message = str(refusal("team/project/r1", tmp_path))
+    assert all(word in message for word in words), message
+    assert "log in" not in message.lower()
+    assert server.count(what) == (TRIES if status != 403 else 1)
+
+
+def test_a_server_that_is_down_is_no_bad_login(tmp_path: Path, serve: Serve) -> None:
+    server = serve()
+    server.__exit__()
+    message = str(refusal("wandb://team/project/r1", tmp_path))
+    assert "cannot be reached: Connection refused" in message and "not at fault" in message
+    assert "log in" not in message.lower() and "does not accept" not in message
+
+
+def test_a_host_that_does_not_exist(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://nowhere.invalid")
+    assert "nowhere.invalid cannot be reached" in str(refusal("team/project/r1", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("", ["there is no API key", "wandb login", "WANDB_API_KEY", "spelling"]),
+        ("x" * 40, ["does not accept your API key (HTTP 401: user is not logged in)", "wandb login --relogin"]),
+        ("expired" + "x" * 33, ["does not accept your API key any more (HTTP 401: API key has expired)", "--relogin"]),
+        ("short", ["does not accept your API key"]),
+    ],
+)
+def test_keys_that_do_not_open(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, words: list[str]
+) -> None:
+    server = serve(Run("r1", rows()))
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    message = str(refusal("team/project/r1", tmp_path))
+    assert all(word in message for word in words), message
+    assert not key or key not in message.replace("expired", "", 1) or key == "short"
+    assert len(server.asked) == bool(key)  # none is tried twice
+
+
+def test_a_run_or_a_project_that_is_not_there(serve: Serve, tmp_path: Path) -> None:
+    serve(Run("r1", rows()))
+    run = str(refusal("team/project/nope", tmp_path))
+    assert run.startswith("there is no team/project/nope here, and there is no run team/project/nope at 127.0.0.1")
+    assert "there is no run team/nope/r1" in str(refusal("wandb://team/nope/r1", tmp_path))
+    assert "there is no project team/nope" in str(refusal("wandb://team/nope", tmp_path))
+    assert "there is no run in team/project/sweeps/x" in str(refusal("team/project/sweeps/x", tmp_path))
+
+
+class _Page(BaseHTTPRequestHandler):
+    """A web server that is none of wandb's."""
+
+    status, body = 200, b"<html>hello</html>"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+
+@contextmanager
+def page(status: int, body: bytes) -> Iterator[str]:
+    """A web server that answers like this; its address."""
+    http = HTTPServer(("127.0.0.1", 0), type("Page", (_Page,), {"status": status, "body": body}))
+    threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{http.server_address[1]}"
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"<html>"), (404, b"<html>"), (200, b"[]"), (200, b"{}"), (200, b'"x"'), (200, b""), (405, b"")],
+)
+def test_a_server_of_something_else(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
+) -> None:
+    serve()
+    with page(status, body) as url:
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        assert "does not answer as a server of wandb does" in str(refusal("team/project/r1", tmp_path))
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 500])
+def test_a_key_that_the_server_repeats_is_not_shown(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    serve()
+    coded = base64.b64encode(f"api:{KEY}".encode()).decode()
+    body = json.dumps({"errors": [{"message": f"no user has {KEY} or\n{coded}"}]}).encode()
+    with page(status, body) as url:
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        message = str(refusal("team/project/r1", tmp_path))
+    assert "no user has *** or ***" in message and coded not in message
+
+
+# A server that means harm
+
+
+def test_what_a_server_says_stays_below_its_folder_and_opens_no_file(serve: Serve, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    evil = Run("../../../evil", rows(), CONFIG, exported=40, files={"requirements.txt": "x"})
+    server = serve(evil)
+    answer = server.answer
+
+    def hostile(operation: str, query: str, given: dict[str, Any]) -> dict[str, Any]:
+        data = answer(operation, query, given)
+        if operation == "RunParquetHistory":
+            data["project"]["run"]["parquetHistory"]["parquetUrls"] = [secret.as_uri()]
+        if operation == "RunFiles":
+            node = data["project"]["run"]["files"]["edges"][0]["node"]
+            node["name"], node["url"] = "../../requirements.txt", secret.as_uri()
+        return data
+
+    server.answer = hostile  # type: ignore[method-assign]
+    folder = tmp_path / "kept"
+    run = history(fetch("team/project", folder))
+    assert len(run.series["grad_norm"]) == 60
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "secret", "kept"}
+    assert not any(path.read_bytes() == b"mine" for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_key_is_told_to_no_other_server(serve: Serve, tmp_path: Path) -> None:
+    other = Server(Run("r1", rows(), CONFIG, exported=60))
+    server = serve(Run("r1", rows(), CONFIG, exported=60))
+    answer = server.answer
+
+    def elsewhere(operation: str, query: str, given: dict[str, Any]) -> dict[str, Any]:
+        data = answer(operation, query, given)
+        if operation == "RunParquetHistory":
+            data["project"]["run"]["parquetHistory"]["parquetUrls"] = [f"{other.url}/parquet/r1/0"]
+        return data
+
+    server.answer = elsewhere  # type: ignore[method-assign]
+    with other:
+        fetch("team/project/r1", tmp_path)
+    assert other.keys == {("parquet", "")}
+    assert ("Run", KEY) in server.keys
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"config": "{"}, {"config": None}, {"config": "[]"}, {"historyKeys": None}, {"historyKeys": []},
+        {"historyLineCount": None}, {"state": None}, {"displayName": "\x1b[31m"}, {"config": '{"_wandb": 3}'},
+        {"config": '{"_wandb": {"value": {"m": [3, {"5": 99}, {"5": "x"}], "t": []}}}'},
+    ],
+)  # fmt: skip
+def test_a_strange_answer_is_no_bug(serve: Serve, tmp_path: Path, said: dict[str, Any]) -> None:
+    run = Run("r1", rows(), CONFIG)
+    told = run.told
+    run.told = lambda: told() | said  # type: ignore[method-assign]
+    serve(run)
+    read(fetch("team/project/r1", tmp_path).sources[0])
+
+
+@pytest.mark.parametrize("page", [["no json"], [3], ["[]"], ["{}"], ['{"_step": "x"}'], "text"])
+def test_rows_that_are_none(serve: Serve, tmp_path: Path, page: Any) -> None:
+    server = serve(Run("r1", rows(), CONFIG))
+    answer = server.answer
+
+    def strange(operation: str, query: str, given: dict[str, Any]) -> dict[str, Any]:
+        data = answer(operation, query, given)
+        if operation == "HistoryPage":
+            data["project"]["run"]["history"] = page
+        return data
+
+    server.answer = strange  # type: ignore[method-assign]
+    assert "rows that are none" in str(refusal("team/project/r1", tmp_path))
+
+
+def test_two_that_fetch_the_same_run_do_not_meet(serve: Serve, tmp_path: Path) -> None:
+    serve(Run("r1", rows(5000), CONFIG, exported=2000, each=500))
+    found: list[Found] = []
+    threads = [threading.Thread(target=lambda: found.append(fetch("team/project/r1", tmp_path))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(len(history(one).series["grad_norm"]) == 5000 for one in found)
+    assert np.all(np.diff(history(found[0]).series["grad_norm"].steps) == 10)
