@@ -62,14 +62,14 @@ PASSES = 4  # over the validation prompts
 SEARCH_SEED = 100
 RATES = (3e-4, 1e-3, 3e-3)
 KL_COEF, BETA = 0.05, 0.04  # the PPOs' is in the reward, GRPO's in the loss
-# By what `--search` found for boolean-query; it has not been run for short-query, which has the same.
+# By what `--search` found.
 CHOSEN: Mapping[tuple[str, str], float] = {
     ("boolean-query", PEER): 1e-3,
     ("boolean-query", PPO): 3e-4,
     ("boolean-query", GRPO): 1e-3,
-    ("short-query", PEER): 1e-3,
+    ("short-query", PEER): 3e-4,
     ("short-query", PPO): 3e-4,
-    ("short-query", GRPO): 1e-3,
+    ("short-query", GRPO): 3e-4,
 }
 
 
