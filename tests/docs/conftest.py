@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pytest
 from studies.spec import load, write_trial
 
 DATA = Path(__file__).parents[1] / "data"
+sys.path.append(str(Path(__file__).parent))  # servers that run beside pages are in files of their own
 
 Lay = Callable[[Path], None]  # puts something at a path
 
@@ -89,8 +91,26 @@ class SetUp:
             yield variables
 
 
+@contextmanager
+def trackio_mlflow_hub(folder: Path) -> Iterator[Mapping[str, str]]:
+    """A project of trackio, a server of MLflow with a database of it, and the hub."""
+    from trackio_mlflow_hub import servers
+
+    with servers(folder) as variables:
+        yield variables
+
+
 # By the name of the page, less `.md`. A page without a line here is run in an empty folder.
 PAGES: Mapping[str, SetUp] = {
+    "compare": SetUp(
+        {
+            "before": copy("runs/collapse-0"),
+            "after": copy("runs/good-0"),
+            "good-0": copy("runs/good-0"),
+            "good-1": copy("runs/good-1"),
+            "fast-0": copy("runs/good-fast"),
+        }
+    ),
     "from-run": SetUp(
         {
             "sick": run_of_ours("collapse-0"),
@@ -98,6 +118,7 @@ PAGES: Mapping[str, SetUp] = {
             "train.py": script,
         }
     ),
+    "trackio-mlflow-hub": SetUp(beside=trackio_mlflow_hub),
 }
 
 
