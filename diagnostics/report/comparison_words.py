@@ -47,7 +47,7 @@ def answer(comparison: Comparison, names: tuple[str, str]) -> Iterator[tuple[str
         told = [
             f"{finding.worst.name} {visible(finding.code)} {visible(finding.name)}" for finding in filter(grave, found)
         ]
-        rest = [f"{len(found) - len(told)} worth knowing"] if len(told) < len(found) else []
+        rest = [f"{len(found) - len(told)} info"] if len(told) < len(found) else []
         yield lead, ", ".join([*told, *rest]) or "no finding"
     for lead, sign in (("Milder", 1), ("Worse", -1)):
         moved = [_moved_by(finding) for finding in comparison.of_fate(Fate.BOTH) if sign * _milder(finding) > 0]
@@ -72,7 +72,7 @@ def _moved_by(finding: FindingChange) -> str:
 
 
 def grave(finding: FindingChange) -> bool:
-    """Whether it is more than worth knowing."""
+    """Whether it is more than INFO."""
     return finding.worst > Severity.INFO
 
 
