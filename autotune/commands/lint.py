@@ -21,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a YAML or JSON file of settings, a Python or shell script, a study or its preset, or a folder; or a "
         "command line behind --",
     )
-    parser.add_argument("--format", choices=("terminal", "json"), default="terminal", help="default: terminal")
+    parser.add_argument(
+        "--format", choices=("terminal", "json", "github"), default="terminal", help="default: terminal"
+    )
     parser.add_argument("--only", metavar="CODE", action="append", default=[], help="check these only: CFG001,CFG009")
     parser.add_argument("--ignore", metavar="CODE", action="append", default=[], help="leave these out")
     parser.add_argument(
@@ -51,6 +53,8 @@ def run(args: argparse.Namespace) -> ExitStatus:
         raise UserError(checked.errors[0])
     if args.format == "json":
         sys.stdout.write(report.to_json(checked.linted, checked.passed_over, checked.errors))
+    elif args.format == "github":
+        sys.stdout.write(report.to_github(checked.linted, checked.errors))
     else:
         from autotune.output import show
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from diagnostics.finding import Report, Severity
 from diagnostics.report.digest import Digest, Remedy, ToldFinding, digest
@@ -33,7 +34,16 @@ KINDS = {
     Severity.WARNING: Kind.WARNING,
     Severity.INFO: Kind.NOTICE,
 }
-Annotation = tuple[Kind, str, str]  # with title and message
+
+
+class Annotation(NamedTuple):
+    """One annotation; `file` and `line` say where GitHub shows it, "" and 0 for nowhere."""
+
+    kind: Kind
+    title: str
+    message: str
+    file: str = ""
+    line: int = 0
 
 
 def render(
@@ -44,23 +54,28 @@ def render(
     `errors` say why what was asked for was not diagnosed.
     """
     seen = survey(reports, unread)
-    made: list[Annotation] = [(Kind.ERROR, "not diagnosed", error) for error in errors]
+    made: list[Annotation] = [Annotation(Kind.ERROR, "not diagnosed", error) for error in errors]
     for line in seen.lines:
         if line.place is None and any(line.why in visible(error) for error in errors):
             continue  # it was named, so that it is an error already
         if line.place is None:
-            made.append((Kind.WARNING, "not read", f"{line.source}: {line.why}"))
+            made.append(Annotation(Kind.WARNING, "not read", f"{line.source}: {line.why}"))
         else:
             made += _of_run(digest(reports[line.place]))
     if seen.lines:
-        made.append((Kind.NOTICE, "autotune", seen.summary))
-    return "".join(f"{_command(*annotation)}\n" for kind in Kind for annotation in _shown(kind, made))
+        made.append(Annotation(Kind.NOTICE, "autotune", seen.summary))
+    return written(made)
+
+
+def written(made: Sequence[Annotation]) -> str:
+    """Annotations as workflow commands, the worst first, as many of a kind as GitHub shows."""
+    return "".join(f"{_command(annotation)}\n" for kind in Kind for annotation in _shown(kind, made))
 
 
 def _of_run(told: Digest) -> Iterator[Annotation]:
     """The annotations of one run."""
     if not told.verdict.checked:
-        yield Kind.WARNING, "nothing could be checked", f"{told.source}: {told.summary}"
+        yield Annotation(Kind.WARNING, "nothing could be checked", f"{told.source}: {told.summary}")
     causes = {cause.name: cause for cause in told.causes}
     for finding in (*told.findings, *told.worth_knowing):
         behind = causes.get(finding.see)
@@ -69,7 +84,7 @@ def _of_run(told: Digest) -> Iterator[Annotation]:
             lines.append(f"{behind.title} ({behind.scope})")
         lines += [_remedy(remedy) for remedy in (behind.remedies if behind else finding.remedies)]
         title = f"{finding.severity.name} {finding.code} {finding.name} since step {finding.onset}"
-        yield KINDS[finding.severity], title, "\n".join(lines)
+        yield Annotation(KINDS[finding.severity], title, "\n".join(lines))
 
 
 def _when(finding: ToldFinding) -> str:
@@ -90,11 +105,17 @@ def _shown(kind: Kind, made: Sequence[Annotation]) -> list[Annotation]:
         return mine
     kept = mine[: MOST - 1] if kind is not Kind.NOTICE else [*mine[: MOST - 2], mine[-1]]  # what is said of all runs
     left = len(mine) - len(kept)
-    return [*kept, (kind, f"and {left} more", f"{count(left, kind)} more: see the summary of the job, or its log")]
+    return [
+        *kept,
+        Annotation(kind, f"and {left} more", f"{count(left, kind)} more: see the summary of the job, or its log"),
+    ]
 
 
-def _command(kind: Kind, title: str, message: str) -> str:
-    return f"::{kind} title={_property(title)}::{_data(message)}"
+def _command(annotation: Annotation) -> str:
+    kind, title, message, file, line = annotation
+    where = f"file={_property(file)}," if file else ""
+    at = f"line={line}," if file and line else ""
+    return f"::{kind} {where}{at}title={_property(title)}::{_data(message)}"
 
 
 def _data(text: str) -> str:

@@ -16,6 +16,7 @@ from rich.text import Text
 from diagnostics.configs.known import Known
 from diagnostics.configs.linting import Linted, Placed
 from diagnostics.finding import Json, Set, finding_to_json
+from diagnostics.report.github import KINDS, Annotation, Kind, written
 from diagnostics.report.styles import STYLES
 from diagnostics.report.words import amounts, spoken
 from diagnostics.text import count, visible
@@ -142,6 +143,20 @@ def _list(title: str, lines: Iterable[Text]) -> list[RenderableType]:
 
 def _indented(what: RenderableType) -> Padding:
     return Padding(what, (0, 0, 0, 2))
+
+
+def to_github(all_linted: Iterable[Linted], errors: Iterable[str]) -> str:
+    """The findings as annotations of a GitHub job, at their lines."""
+    made = [Annotation(Kind.ERROR, "not checked", error) for error in errors]
+    for linted in all_linted:
+        for placed in linted.findings:
+            finding = placed.finding
+            lines = [f"{finding.message}.", *map(said, placed.rests_on), *advice(placed, linted)]
+            title = f"{finding.severity.name} {finding.code} {finding.name}"
+            made.append(
+                Annotation(KINDS[finding.severity], title, "\n".join(lines), linted.source, placed.line or linted.line)
+            )
+    return written(made)
 
 
 def to_json(all_linted: Iterable[Linted], passed_over: Mapping[str, str], errors: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """What configurations mean in their framework, and what the rules say of them before a run."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -117,7 +118,7 @@ def test_defaults_are_of_names_that_mean_something(name: str) -> None:
                 assert value == "" or canonical()[entry.means].accepts(value), default
     for ranges in spans.values():
         ordered = sorted(ranges)
-        assert all(a[1] <= b[0] for a, b in zip(ordered, ordered[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in pairwise(ordered))
         assert ordered[-1][1] in (LAST, (0, 10, 2))  # OpenRLHF's flags before they had parts
 
 
@@ -235,7 +236,7 @@ def test_what_verl_has_nothing_against(changes: Mapping[str, Any]) -> None:
         ({"n_samples_per_prompt": 1, "rollout_batch_size": 1024}, "CFG013", "each prompt has one completion"),
         ({"dynamic_filtering": True, "advantage_estimator": "reinforce", "n_samples_per_prompt": 1,
           "rollout_batch_size": 1024}, "CFG011", "groups of one"),
-        ({"async_train": True, "vllm_enable_sleep": True, "colocate_all_models": True}, "CFG011", "an engine that sleeps"),
+        ({"async_train": True, "vllm_enable_sleep": True, "colocate_all_models": True}, "CFG011", "engine that sleeps"),
     ],
 )  # fmt: skip
 def test_what_openrlhf_has_against_settings(changes: Mapping[str, Any], code: str, says: str) -> None:
