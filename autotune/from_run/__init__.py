@@ -21,4 +21,4 @@ def study_from_run(run: Recorded, wishes: Wishes) -> FromRun:
     own = told_to_do(run)
     if isinstance(own, TrialSpec):
         return of_ours(run, own, wishes)
-    raise without_command(run, own)
+    raise without_command(run, own, wishes)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from autotune.from_run.recorded import Recorded
 from autotune.from_run.started import FromRun, started
-from autotune.from_run.values import Values, Wishes, canonical, wanted
+from autotune.from_run.values import Values, Wishes, canonical
 from autotune.named import SOME
 from diagnostics.errors import UserError
 from diagnostics.heldout import HELD_OUT
 from diagnostics.progress import REWARDS
-from diagnostics.report.words import spoken
 from diagnostics.vocabulary import meanings
 from studies import command, words
 from studies.command import RESERVED, CommandSpec, check, check_program, renamed
@@ -23,19 +22,22 @@ from studies.spec import StudySpec
 RETURNS = ("return_mean",)  # of those who train in environments
 
 
-def without_command(run: Recorded, own: CommandSpec | None) -> UserError:
+def without_command(run: Recorded, own: CommandSpec | None, wishes: Wishes) -> UserError:
     """What to say of a run that a script trained, whose command nobody gave."""
+    values = Values(run, run.known(), wishes)
+    if not wishes.space and not values.wanted():
+        return values.nothing()
     if own is not None:  # it came with a log, so it is shown and not run
         return UserError(
             f"{run.name} is a trial of a command, which a study runs only as you give it",
             f"If you trust it: --command {shlex.quote(own.command)}",
         )
-    framework = run.history.framework
-    knobs = [knob for knob in wanted(run) if run.value(knob) is not None] or ["learning_rate"]
-    options = " ".join(f"--{spoken(knob, framework)} {{{knob}}}" for knob in knobs)
+    knobs = [*values.wanted()] or ["learning_rate"]
+    options = " ".join(_option(values.word(knob), knob) for knob in knobs)
+    lacking = values.example(knob for knob in knobs if knob not in values.told)
     return UserError(
         f"{run.name} was trained by a script, and a study has to be told how to start it",
-        f"For example: --command 'python train.py {options} --seed {{seed}} --output_dir {{dir}}'",
+        f"For example: --command 'python train.py {options} --seed {{seed}} --output_dir {{dir}}' {lacking}".rstrip(),
     )
 
 
@@ -108,5 +110,10 @@ def _unplaced(values: Values, used: Iterable[str]) -> Iterator[str]:
     """What findings want changed and the command does not take."""
     lacking = [knob for knob in values.wanted() if knob not in used]
     if lacking:
-        placeholders = " ".join(f"--{values.word(knob)} {{{knob}}}" for knob in lacking)
-        yield f"the command has no placeholder for what findings want changed, too: {placeholders}"
+        options = " ".join(_option(values.word(knob), knob) for knob in lacking)
+        yield f"the command has no placeholder for what findings want changed, too: {options}"
+
+
+def _option(word: str, knob: str) -> str:
+    """A knob on a command line: as argparse takes it, or with a path as Hydra does."""
+    return f"{word}={{{knob}}}" if "." in word else f"--{word} {{{knob}}}"

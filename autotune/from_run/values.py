@@ -14,7 +14,7 @@ from diagnostics.report.words import spoken
 from diagnostics.vocabulary import frameworks, vocabulary
 from studies import words
 from studies.command import RESERVED, STALL_MINUTES
-from studies.space import Space, check_knob, space_from_text, typed
+from studies.space import Choices, Space, check_knob, space_from_text, typed
 from studies.trial import Knob
 
 
@@ -69,9 +69,9 @@ class Values:
             for knob, changes in self.wanted().items()
             if knob in self.told and knob not in self._asked and usable(knob)
         }
-        space = {**found, **self._asked}
+        space = {knob: place for knob, place in found.items() if not _is_one_value(place)} | self._asked
         if not space:
-            raise self._nothing()
+            raise self.nothing()
         return space
 
     def start(self, space: Mapping[str, Space]) -> dict[str, Knob]:
@@ -96,11 +96,14 @@ class Values:
     def unknown(self, names: Iterable[str]) -> UserError:
         """What to say of knobs that the run does not tell."""
         lacking = list(names)
-        words = [self.word(knob) for knob in lacking]
-        hint = " ".join(f"--start {word}={EXAMPLES.get(knob, 1):g}" for word, knob in zip(words, lacking, strict=True))
-        return UserError(f"{self._run.name} does not tell what {' and '.join(words)} was", f"Say it, such as {hint}.")
+        what = " and ".join(self.word(knob) for knob in lacking)
+        return UserError(f"{self._run.name} does not tell what {what} was", f"Say it, such as {self.example(lacking)}.")
 
-    def _nothing(self) -> UserError:
+    def example(self, lacking: Iterable[str]) -> str:
+        """What to type for knobs that the run does not tell."""
+        return " ".join(f"--start {self.word(knob)}={EXAMPLES.get(knob, 1):g}" for knob in lacking)
+
+    def nothing(self) -> UserError:
         """Why there is nothing to change."""
         run, asked = self._run, "To search all the same, say what may change: --space learning_rate=1e-6..1e-3:log."
         if not run.loud:
@@ -113,8 +116,8 @@ class Values:
             return UserError(f"no knob is known to repair what was found in {run.name}: {codes}", advice)
         if not self.told.keys() & self.wanted().keys():
             return self.unknown(list(self.wanted())[:1])
-        words = " or ".join(self.word(knob) for knob in self.wanted())
-        what = f"what was found in {run.name} ({codes}) calls for a change of {words}"
+        knobs = " or ".join(self.word(knob) for knob in self.wanted())
+        what = f"what was found in {run.name} ({codes}) calls for a change of {knobs}"
         some = next(iter(self.wanted()))
         return UserError(f"{what}, for which there is no placeholder", f"Write {{{some}}} where its value belongs.")
 
@@ -123,6 +126,10 @@ class Values:
         if not equals or not word or not written:
             raise UserError(f"--start: {text!r} is not knob=value", "Write for example learning_rate=1e-4.")
         return canonical(word, self._framework), typed(written)
+
+
+def _is_one_value(place: Space) -> bool:
+    return isinstance(place, Choices) and len(place.values) == 1
 
 
 # Usual values, for an example of what to type.

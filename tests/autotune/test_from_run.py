@@ -242,8 +242,23 @@ def test_a_script_is_told_what_command_to_give(tmp_path: Path) -> None:
     place = trainer_state(tmp_path)
     with pytest.raises(UserError) as error:
         study(place)
-    example = "--command 'python train.py --learning_rate {learning_rate} --seed {seed} --output_dir {dir}'"
-    assert str(error.value).endswith(f"For example: {example}")
+    options = "--learning_rate {learning_rate} --beta {kl_coef} --seed {seed} --output_dir {dir}"
+    assert str(error.value).endswith(f"For example: --command 'python train.py {options}' --start beta=0.04")
+
+
+def test_what_cannot_be_repaired_is_told_before_a_command_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing was found in .* at WARNING or above"):
+        study(trainer_state(tmp_path, "05_klexp_grpo_fix/0"))
+
+
+def test_a_group_that_the_batch_has_no_room_for_is_not_searched(tmp_path: Path) -> None:
+    place = trainer_state(tmp_path, "16_fewgens_bad/0")
+    line = f"{sys.executable} train.py --group {{num_generations}}"
+    assert study(place, command=line, start=["num_generations=2"]).spec.space.keys() == {"num_generations"}
+    run = recorded(place)
+    small = replace(run, history=replace(run.history, settings={"batch_size": 2, "num_generations": 2}))
+    with pytest.raises(UserError, match="calls for a change of num_generations"):
+        study_from_run(small, Wishes(command=line))
 
 
 def test_knobs_have_the_names_of_the_framework_or_ours(tmp_path: Path) -> None:
