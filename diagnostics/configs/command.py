@@ -23,7 +23,7 @@ _COUNTED = {  # how launchers are told of processes: names whose values are mult
     "trl": ("num_processes",),
     "deepspeed": ("num_gpus", "num_nodes"),
 }
-_SEVERAL = {"srun", "mpirun", "mpiexec"}  # start the same command several times
+SEVERAL = {"srun", "mpirun", "mpiexec"}  # start the same command several times
 
 
 def read(words: Sequence[Word], source: str, folders: Sequence[Path] = ()) -> Config | None:
@@ -168,7 +168,7 @@ def _file(word: Word, folders: Sequence[Path]) -> tuple[dict[str, Given], list[s
 def _processes(before: Sequence[Word], given: dict[str, Given], folders: Sequence[Path]) -> Given | None:
     """How many processes the launcher starts, None where it does not say."""
     texts = [word.text for word in before]
-    if _SEVERAL & {text.rpartition("/")[2] for text in texts} or any(
+    if SEVERAL & {text.rpartition("/")[2] for text in texts} or any(
         w.unknown and "=" not in w.text for w in before[:1]
     ):
         return None

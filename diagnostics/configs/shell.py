@@ -58,7 +58,9 @@ class _Script:
             inner = self._inner(words)
             if inner is not None:
                 text = inner.text.replace(CONTINUED, "\\\n")  # so that its lines are counted
-                yield from _Script(text, self._variables, inner.line).commands()
+                several = [word for word in words if word.text in command.SEVERAL]
+                for found in _Script(text, self._variables, inner.line).commands():
+                    yield [*several, *found]
             else:
                 yield words
 

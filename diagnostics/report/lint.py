@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -153,9 +154,9 @@ def to_github(all_linted: Iterable[Linted], errors: Iterable[str]) -> str:
             finding = placed.finding
             lines = [f"{finding.message}.", *map(said, placed.rests_on), *advice(placed, linted)]
             title = f"{finding.severity.name} {finding.code} {finding.name}"
-            made.append(
-                Annotation(KINDS[finding.severity], title, "\n".join(lines), linted.source, placed.line or linted.line)
-            )
+            file = linted.source if Path(linted.source).suffix else ""  # a preset and a command line are no file
+            line = placed.line or linted.line
+            made.append(Annotation(KINDS[finding.severity], title, "\n".join(lines), file, line))
     return written(made)
 
 
