@@ -232,12 +232,11 @@ def seen(what, width: int = 80) -> str:
 def test_overview_of_several_runs():
     clean = replace(REPORT, findings=(), source="runs/4")
     text = seen(overview([clean, REPORT, REPORT], {"runs/5.csv": "empty"}, [Path("a.md"), Path("b.txt")]), 100)
-    assert text.startswith("below runs/\n")
+    assert text.startswith("below runs/, all wandb run file\n")
     assert [line.split()[0] for line in text.splitlines()[2:8] if line[0] != " "] == ["3", "3", "5.csv", "4"]
-    assert "wandb run file     39" in text
     assert "ERROR  KL002 kl_explosion +1" in text
-    assert text.splitlines()[3].strip() == "The learning rate is too high"
-    assert "not read" in text and "empty" in text
+    assert text.splitlines()[3].strip() == "The learning rate is too high, since step 22"
+    assert "not read: empty" in text
     assert "3 runs by their worst finding: 2 error, 1 none. 1 could not be read." in text
     assert "No logs: 2 files (a.md, b.txt)." in text
 
@@ -258,10 +257,17 @@ def test_the_overview_fits_and_loses_nothing(width: int):
     assert all(part in letters for part in ("a/long", "emp", "KL002", "+1", "1runbytheirworstfinding:1error."))
 
 
+def test_of_several_formats_each_is_told():
+    text = seen(overview([REPORT, replace(REPORT, format="JSONL", source="runs/4")], {"runs/5.csv": "empty"}), 100)
+    rows = text.splitlines()
+    assert rows[1].split() == ["source", "format", "steps", "worst", "finding"] and rows[0] == "below runs/"
+    assert ["wandb run file" in rows[2], "JSONL" in rows[4]] == [True, True]
+
+
 def test_sources_that_lie_in_no_folder_together_are_told_in_full():
     report = replace(REPORT, source="/home/me/runs/a/log.csv")
     for other in ("standard input", "/srv/b.csv", "/home/me/runs/a"):
         text = seen(overview([report, replace(REPORT, source=other)]), 100)
         assert "below" not in text
-        named = [line.split("  ")[0] for line in text.splitlines()[1:5] if line[0] != " "]
+        named = [line.split("  ")[0] for line in text.splitlines()[2:6] if line[0] != " "]
         assert named == ["/home/me/runs/a/log.csv", other]
