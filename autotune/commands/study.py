@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--from", dest="run", metavar="RUN", help="what `autotune diagnose` reads: what was found there is repaired"
     )
     again.add_argument("--reward", metavar="MODULE:FUNCTION", help="the reward function of that run, if it had its own")
-    what = start.add_argument_group("a script of your own instead of a preset")
+    what = start.add_argument_group("a script of your own instead of a preset (some go with --from, too)")
     what.add_argument("--command", metavar="C", help="what a trial runs, with {knob}, {seed} and {dir} to be filled in")
     what.add_argument(
         "--space", action="append", default=[], metavar="KNOB=SPACE", help="1e-6..1e-3:log, 1..4:int or 4,8"

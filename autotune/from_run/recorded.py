@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,23 +141,18 @@ def recorded(place: str) -> Recorded:
     """
     if place == STDIN:
         raise UserError("a study cannot start from standard input", "Save the log to a file, and name that.")
-    segment = 0
     log, part = _parted(place)
-    if part and (numbered := _SEGMENT.fullmatch(part)):
-        segment = int(numbered[1])
+    segment = _SEGMENT.fullmatch(part)
+    if segment:
         log, part = _parted(log)
-    source = _source(log, part)
     rules = rules_here((), [log])
-    try:
-        runs = read(source)
-    except OSError as error:
-        raise UserError(f"cannot read {source.name}: {error.strerror}", "See that you may read it.") from None
-    if not segment and len(runs) > 1:
-        what = f"{source.name} holds {len(runs)} runs, as its steps begin anew"
-        raise UserError(what, f"Say which one: --from '{source.name} [segment {len(runs)}]', for example.")
-    if segment > len(runs) or (segment == 0 and not runs):
-        raise UserError(f"{source.name} has {count(len(runs), 'run')}, and no segment {segment}", "Name one of them.")
-    run = runs[max(segment, 1) - 1]
+    with tempfile.TemporaryDirectory(prefix="autotune-") as spare:
+        source = _one(log, part, _found(log, Path(spare)).sources)
+        try:
+            runs = read(source)
+        except OSError as error:
+            raise UserError(f"cannot read {source.name}: {error.strerror}", "See that you may read it.") from None
+    run = _segment(source.name, int(segment[1]) if segment else None, runs)
     report = diagnose(run, rules)
     if not report.judged:
         raise UserError(nothing_judged(report))
@@ -167,30 +162,36 @@ def recorded(place: str) -> Recorded:
     return Recorded(place, run, report, folder)
 
 
-def _source(log: str, part: str) -> Source:
-    """The one log at `log`, of several the one called `part`."""
-    sources = _found(log).sources
+def _found(log: str, spare: Path) -> Found:
+    """The logs at `log`, fetched where that is in a store: into the cache, or into `spare` where there is none."""
+    place = named(log, Path())
+    if place.store is None:
+        return place.find()
+    return place.store.fetch(place.shown, EVERYTHING, default_folder(FETCHED) or spare, say)
+
+
+def _one(log: str, part: str, sources: Sequence[Source]) -> Source:
+    """The one log of `sources`, which were found at `log`; of several the one called `part`."""
     chosen = [source for source in sources if source.part == part] if part else list(sources)
     if len(chosen) == 1:
         return chosen[0]
-    if part and not chosen:
+    if not chosen:
         parts = ", ".join(source.part for source in sources[:SOME] if source.part)
         raise UserError(f"{log} has no part {part!r}", f"It has {parts}." if parts else f"Write --from {log}.")
     some = ", ".join(source.name for source in chosen[:SOME])
     more = f" and {len(chosen) - SOME} more" if len(chosen) > SOME else ""
-    what = f"{log} holds {len(chosen)} runs: {some}{more}"
-    raise UserError(
-        what, f"Give one of them, such as --from '{chosen[0].name}': `autotune diagnose` says what each has."
-    )
+    hint = f"Give one of them, such as --from '{chosen[0].name}': `autotune diagnose` says what each has."
+    raise UserError(f"{log} holds {len(chosen)} runs: {some}{more}", hint)
 
 
-def _found(log: str) -> Found:
-    """The logs at `log`, fetched where that is in a store: into the cache, where a second look finds them again."""
-    place = named(log, Path())
-    if place.store is None:
-        return place.find()
-    folder = default_folder(FETCHED)
-    return place.store.fetch(place.shown, EVERYTHING, folder or Path(tempfile.mkdtemp(prefix="autotune-")), say)
+def _segment(log: str, number: int | None, runs: Sequence[RunHistory]) -> RunHistory:
+    """The one run of a log, or the one of that number, from 1."""
+    if number is None and len(runs) > 1:
+        what = f"{log} holds {len(runs)} runs, as its steps begin anew"
+        raise UserError(what, f"Say which one: --from '{log} [segment {len(runs)}]', for example.")
+    if number is not None and not 1 <= number <= len(runs):
+        raise UserError(f"{log} has {count(len(runs), 'run')}, and no segment {number}", "Name one that it has.")
+    return runs[(number or 1) - 1]
 
 
 def _parted(place: str) -> tuple[str, str]:

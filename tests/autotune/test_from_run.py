@@ -1,5 +1,6 @@
 """From a run to a study: the space, the start, what the run counts as, and what is said where it cannot be."""
 
+import argparse
 import gzip
 import json
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 from autotune import loop, preflight
 from autotune.cli import ExitStatus, main
+from autotune.commands import train
 from autotune.from_run import study_from_run
 from autotune.from_run.around import around
 from autotune.from_run.recorded import recorded
@@ -21,10 +23,11 @@ from autotune.from_run.started import FromRun
 from autotune.from_run.values import Wishes
 from autotune.launch import Launcher
 from autotune.views.plain import PlainView
+from diagnostics.cause import Cause, Link
 from diagnostics.engine import diagnose
 from diagnostics.errors import UserError
 from diagnostics.events import EventLog, MetricsLogged, Outcome, RunEnded, RunStarted
-from diagnostics.finding import Change, Scale, Set
+from diagnostics.finding import Change, Confidence, Scale, Set
 from diagnostics.readers import events
 from studies import command
 from studies.command import CommandSpec
@@ -376,6 +379,27 @@ def test_what_is_written_of_a_run_is_diagnosed_as_the_run_was(tmp_path: Path) ->
     ]
 
 
+def test_what_repairs_the_cause_is_the_first_change_of_each_finding_that_it_explains(tmp_path: Path) -> None:
+    run = recorded(trainer_state(tmp_path))
+    finding = next(f for f in run.report.findings if f.code == "KL002")
+    assert [p.knob for p in finding.prescriptions] == ["learning_rate", "kl_coef"]
+    cooler = replace(finding.prescriptions[0], knob="temperature", change=Set(1.0))
+
+    def changes(cause: Cause) -> list[str]:
+        known = replace(run, report=replace(run.report, causes=(cause,)))
+        return [p.knob for f in known.findings if f.code == "KL002" for p in f.prescriptions]
+
+    link = Link("KL002", "kl_explosion", 20)
+    hot = Cause("temperature_too_high", "It is hot", (link,), (), (), Confidence.HIGH, cooler)
+    assert changes(hot) == ["temperature", "learning_rate", "kl_coef"]
+    assert changes(replace(hot, confidence=Confidence.LOW)) == ["learning_rate", "kl_coef"]
+    assert changes(replace(hot, chain=())) == ["learning_rate", "kl_coef"]
+    same = replace(hot, recommendation=replace(finding.prescriptions[1], hypothesis=cooler.hypothesis))
+    known = replace(run, report=replace(run.report, causes=(same,)))
+    (kept,) = (f for f in known.findings if f.code == "KL002")
+    assert kept.prescriptions == (finding.prescriptions[1], finding.prescriptions[0])  # with its own hypothesis
+
+
 def learns_below_1e_3(spec: TrialSpec, log: EventLog) -> Any:
     """A trial that logs what the recorded runs do, at the value that its learning rate deserves."""
     reward = 0.2 if float(spec.knobs["learning_rate"]) < 1e-3 else -0.9
@@ -439,6 +463,29 @@ def test_a_study_that_was_killed_goes_on_with_the_run_it_has(tmp_path: Path, ste
     after = loop.run(folder, stepwise(learns_below_1e_3), PlainView(read(folder), sys.stdout))
     assert [t.proposal.origin for t in after.trials] == [Origin.RUN, Origin.FINDING]
     assert after.trials[1].state is State.COMPLETE
+
+
+def test_what_the_study_leaves_as_it_was_is_trained_with_and_told(
+    tmp_path: Path, stepwise: Callable[..., Launcher], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "study"
+    begun(study(ours(tmp_path, "collapse-0")), folder, 2)
+    loop.run(folder, stepwise(learns_below_1e_3), PlainView(read(folder), sys.stdout))
+    trained = json.loads((folder / "trials" / "1" / "config.json").read_text())["knobs"]
+    assert trained == {
+        "learning_rate": 3e-3 / 8,
+        "kl_coef": 0.04,
+        "update_epochs": 1,
+        "temperature": 1,
+        "num_generations": 8,
+    }
+    capsys.readouterr()
+    assert main(["study", "best", str(folder), "--format", "json"]) == ExitStatus.CLEAN
+    assert json.loads(capsys.readouterr().out)["knobs"] == trained
+    parser = argparse.ArgumentParser()
+    train.configure(parser)
+    spec, _ = train._spec(parser.parse_args(["--study", str(folder), "--set", "kl_coef=0.1"]))
+    assert spec.knobs == trained | {"kl_coef": 0.1}
 
 
 def test_where_a_person_says_to_start_is_run_first(tmp_path: Path, stepwise: Callable[..., Launcher]) -> None:

@@ -317,6 +317,16 @@ def test_a_trial_is_judged_with_all_runs_of_its_settings_and_of_its_parents() ->
     assert (verdict.objective.before, verdict.objective.after) == (pytest.approx(0.05), pytest.approx(1.05))
 
 
+def test_a_parent_that_does_not_count_its_completions_is_compared_at_equal_steps() -> None:
+    study = StudyRecord(Path("study"), SPEC, (trial(0, 3e-3), trial(1, 3e-4, parent=0)))
+    parent, child = ran(2.0, 0.0), ran(1.0, 1.0, 60)
+    del parent.curves["completions_generated"]
+    verdict = judge_trial(study, {0: parent, 1: child}, 1)
+    assert verdict is not None and verdict.objective is not None and verdict.mechanism is not None
+    assert (verdict.objective.completions, verdict.mechanism.completions) == (60, 50)
+    assert "at 60 steps" in verdict.why
+
+
 def test_there_is_no_verdict_without_a_hypothesis_a_parent_or_two_runs_that_count() -> None:
     whole = StudyRecord(Path("study"), SPEC, (trial(0, 3e-3), trial(1, 3e-4, parent=0)))
     logs = {0: ran(2.0, 0.0), 1: ran(1.0, 1.0)}
