@@ -100,8 +100,14 @@ def trackio_mlflow_hub(folder: Path) -> Iterator[Mapping[str, str]]:
         yield variables
 
 
+BEFORE_AND_AFTER = {
+    "runs/before/trainer_state.json": trainer_state("05_klexp_grpo_bad/0"),
+    "runs/after/trainer_state.json": trainer_state("05_klexp_grpo_fix/0"),
+}
+
 # By the name of the page, less `.md`. A page without a line here is run in an empty folder.
 PAGES: Mapping[str, SetUp] = {
+    "ci": SetUp(BEFORE_AND_AFTER),
     "compare": SetUp(
         {
             "before": copy("runs/collapse-0"),
@@ -118,6 +124,7 @@ PAGES: Mapping[str, SetUp] = {
             "train.py": script,
         }
     ),
+    "reports": SetUp(BEFORE_AND_AFTER),
     "trackio-mlflow-hub": SetUp(beside=trackio_mlflow_hub),
 }
 
