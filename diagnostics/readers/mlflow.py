@@ -27,6 +27,7 @@ _METRICS = {"key", "value", "step", "is_nan", "run_uuid"}
 _RUNS = {"run_uuid", "name", "status", "lifecycle_stage"}
 _PARAMS = {"key", "value", "run_uuid"}
 _CHUNK = 200_000  # numbers
+_TYPES: tuple[set[type], ...] = ({int}, {bytes}, {int, float}, {int}, {int})  # of rowid, key, value, step, is_nan
 _SPELT = {"True": True, "False": False, "None": None}
 
 
@@ -58,7 +59,8 @@ class MlflowReader:
         self._path, self._part = path, part
         self._steps = Points()
         self._scalars = Scalars(self.table, self._steps)
-        self._tags: dict[str, int] = {}  # names, and their places
+        self._names: dict[str, int] = {}  # and their places
+        self._tags: dict[bytes, int] = {}  # the same, of names as they are kept
         self._last = 0  # the last row that was read
         self._damaged = False
         self._lacking = ""  # what the database has not that MLflow's have
@@ -105,21 +107,26 @@ class MlflowReader:
         if sqlite.last(database, "SELECT rowid FROM metrics ORDER BY rowid DESC") < self._last:
             self._last = 0  # another database under the same name
         query = "SELECT rowid, key, value, step, is_nan FROM metrics WHERE run_uuid = ? AND rowid > ? ORDER BY rowid"
+        database.text_factory = bytes  # so that not every name is decoded
         found.extend(database.execute(f"{query} LIMIT ?", (id, self._last, _CHUNK)))
 
     def _add(self, found: Sequence[tuple[Any, ...]]) -> None:
-        numbers = [row for row in found if _is_number(row)]
-        if lost := len(found) - len(numbers):
-            self.table.lost[NO_NUMBER] += lost
-        if not numbers:
+        if not found:
             return
-        _, keys, values, steps, missing = zip(*numbers, strict=True)
+        columns = list(zip(*found, strict=True))
+        if not all(set(map(type, column)) <= types for column, types in zip(columns, _TYPES, strict=True)):
+            numbers = [row for row in found if all(type(v) in types for v, types in zip(row, _TYPES, strict=True))]
+            self.table.lost[NO_NUMBER] += len(found) - len(numbers)
+            self._add(numbers)
+            return
+        _, keys, values, steps, missing = columns
         self.position += sum(map(len, keys)) + 24 * len(keys)
-        for key in keys:
-            self._tags.setdefault(key, len(self._tags))
+        for key in dict.fromkeys(keys):
+            if key not in self._tags:
+                self._tags[key] = self._names.setdefault(key.decode("utf-8", "replace"), len(self._names))
         tags = np.fromiter(map(self._tags.__getitem__, keys), np.int64, len(keys))
-        logged = np.where(missing, np.nan, as_logged(np.array(values, np.float64)))
-        self._scalars.add(np.array(steps, np.int64), tags, logged, list(self._tags))
+        logged = np.where(np.array(missing, np.bool_), np.nan, as_logged(np.array(values, np.float64)))
+        self._scalars.add(np.array(steps, np.int64), tags, logged, list(self._names))
         self.table.steps = stepped(self._steps)
 
     def _describe(self, database: sqlite3.Connection, id: str) -> None:
@@ -157,12 +164,6 @@ def as_logged(values: Numbers) -> Numbers:
     """Numbers (n,) from a database: an infinity is kept as the largest number there is."""
     largest = np.finfo(np.float64).max
     return np.where(np.abs(values) == largest, np.copysign(np.inf, values), values)
-
-
-def _is_number(row: tuple[Any, ...]) -> bool:
-    _, key, value, step, missing = row
-    whole = isinstance(step, int) and missing in (0, 1)
-    return isinstance(key, str) and isinstance(value, int | float) and whole
 
 
 def _differs(database: sqlite3.Connection) -> str:

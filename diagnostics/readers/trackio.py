@@ -105,11 +105,12 @@ class TrackioReader:
         if metrics is None:
             self.table.lost[NO_ROW] += 1
             return None
-        for name, value in list(metrics.items()):
-            if isinstance(value, dict) and isinstance(value.get(_KIND), str):
+        for name, value in [item for item in metrics.items() if type(item[1]) is dict]:
+            if isinstance(value.get(_KIND), str):
                 self._objects[value[_KIND]] += 1
                 del metrics[name]
-        return {**metrics, "step": step}
+        metrics["step"] = step
+        return metrics
 
     def _configure(self, database: sqlite3.Connection, key: str, id: str) -> None:
         if not {key, "config"} <= sqlite.columns(database, "configs"):
