@@ -17,6 +17,7 @@ from diagnostics.configs import files, words
 from diagnostics.configs.config import NoConfig
 from diagnostics.configs.linting import Linted, lint
 from diagnostics.errors import UserError
+from diagnostics.finding import Severity
 from diagnostics.rule import Catalogue, Lint
 from diagnostics.text import count, visible
 from studies.spec import presets
@@ -34,7 +35,12 @@ class Checked:
     errors: tuple[str, ...]
 
     def remarks(self) -> Iterator[Text]:
-        """What was passed over, in a line."""
+        """How many there are of several, and what was passed over, in a line each."""
+        if len(self.linted) > 1:
+            loud = sum(one.loud() for one in self.linted)
+            yield Text(
+                f"{len(self.linted)} configurations, {loud or 'none'} with a finding at warning or above.", "bold"
+            )
         if self.passed_over:
             yield Text(
                 visible(f"{count(len(self.passed_over), 'file')} passed over, which hold no configuration."), "dim"
@@ -77,6 +83,7 @@ def check(
                 errors.append(f"{file} cannot be read: {error.strerror}. Check the path.")
         if path.is_dir() and not skip_others and not any(Path(one.source).is_relative_to(path) for one in linted):
             errors.append(f"no file in {source} holds a configuration. {_GIVE}")
+    linted.sort(key=lambda one: -(one.worst() or Severity.INFO))  # those with something wrong first
     return Checked(tuple(linted), passed_over, tuple(errors))
 
 

@@ -58,7 +58,11 @@ def run(args: argparse.Namespace) -> ExitStatus:
     else:
         from autotune.output import show
 
-        show(*map(report.render, checked.linted), *checked.remarks())
+        alone = len(checked.linted) == 1
+        show(
+            *(report.render(linted, brief=not (alone or linted.loud())) for linted in checked.linted),
+            *checked.remarks(),
+        )
     for error in checked.errors:
         fail(error)
     if checked.errors:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 from diagnostics.configs.known import Known, Raw
 
+_LARGE = 1_000_000  # completions, above which no divisor is looked for
 _ALONE = ("gae", "reinforce", "reinforce_plus_plus", "remax")
 _Derived = Iterator[tuple[str, Known]]
 
@@ -64,6 +66,25 @@ def _trl(raw: Raw) -> _Derived:
     if raw.on("use_vllm") and raw.whole("vllm_max_model_length") is not None:
         place = raw.place("vllm_max_model_length")
         yield "context_length", Known(raw.whole("vllm_max_model_length"), "vllm_max_model_length", place.line)
+
+
+def whole_groups(raw: Raw) -> str:
+    """What makes the groups of TRL's batch whole, "" where its parts are not known."""
+    each, group = raw.whole("per_device_train_batch_size"), raw.whole("num_generations")
+    steps = "steps_per_generation" if raw.says("steps_per_generation") else "gradient_accumulation_steps"
+    times, processes = raw.whole(steps), raw.processes.value if raw.processes is not None else None
+    if not each or not group or not times or not isinstance(processes, int):
+        return ""
+    at_a_time = each * processes
+    least = math.lcm(at_a_time, group)  # what both divide
+    whole = raw.whole("generation_batch_size")
+    if whole:
+        return f"Set generation_batch_size to {max(1, round(whole / least)) * least}, which holds whole groups."
+    batch = at_a_time * times
+    divisors = [n for n in range(2, batch + 1) if batch % n == 0] if batch < _LARGE else []
+    nearest = min(divisors, key=lambda n: (max(n / group, group / n), -n), default=None)
+    other = f"num_generations to {nearest}, or " if nearest else ""
+    return f"Set {other}{steps} to {least // at_a_time}, so that the batch holds whole groups."
 
 
 def _suppressed(raw: Raw) -> _Derived:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diagnostics.configs.config import Config, Given, NoConfig
+from diagnostics.configs.derived import whole_groups
 from diagnostics.configs.known import Known
 from diagnostics.configs.meaning import Understood, understand
 from diagnostics.configs.objection import Objection
@@ -17,6 +18,7 @@ from diagnostics.rule import Catalogue, Lint, shipped
 from diagnostics.series import RunHistory
 
 REFUSED, OVERLOOKED = "CFG011", "CFG012"
+GROUPS = "CFG001"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,10 @@ class Linted:
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     meant: frozenset[str] = frozenset()
+
+    def loud(self) -> bool:
+        """Whether anything is wrong with it, beyond what is only worth knowing."""
+        return (self.worst() or Severity.INFO) > Severity.INFO
 
     def worst(self) -> Severity | None:
         """The highest severity found, None where nothing is."""
@@ -135,4 +141,7 @@ def _placed(finding: Finding, catalogue: Catalogue, meant: Understood) -> Placed
     asked += [prescription.knob for prescription in finding.prescriptions]
     asked += [need for need in judge.needs if isinstance(need, str)]
     names = dict.fromkeys(name for name in asked if name in meant.settings)
+    groups = whole_groups(meant.raw) if finding.code == GROUPS else ""
+    if groups:  # TRL's batch is a product of settings, and a multiple of what all processes take at a time
+        finding = replace(finding, message=finding.message.partition(";")[0], prescriptions=(), advice=(groups,))
     return Placed(finding, tuple(meant.settings[name] for name in names))

@@ -26,16 +26,31 @@ VERSION = 1
 MOST_NAMES = 40  # of those not understood
 
 
-def render(linted: Linted) -> RenderableType:
-    """One configuration: what it was taken for, what is wrong with it, what to set, and what was not known."""
+def render(linted: Linted, *, brief: bool = False) -> RenderableType:
+    """One configuration: what it was taken for, what is wrong with it, what to set, and what was not known.
+
+    Where it is to be `brief`, of the last only how much there is.
+    """
     parts: list[RenderableType] = [*_header(linted), _summary(linted)]
     for placed in linted.findings:
         parts += [Text(), *(_finding(placed, linted) if placed.finding.severity else _worth_knowing(placed))]
+    if brief:
+        return Group(*parts, Text(_left(linted), "dim"), Text())
     parts += _list("Not known", _unknown(linted))
     parts += _list(f"Not checked: {count(len(linted.skips), 'rule')}", _skips(linted))
     parts += _list(f"No rule looks at: {count(len(linted.unmapped), 'name')}", _names(linted.unmapped))
     parts += _list("Notes", (Text(visible(note)) for note in linted.notes))
     return Group(*parts, Text())
+
+
+def _left(linted: Linted) -> str:
+    """How much was not known and not looked at."""
+    unknown = len([name for name in linted.unknown if name in linted.meant]) + len(linted.open)
+    told = [f"{count(unknown, 'value')} not known"] if unknown else []
+    told += [f"{count(len(linted.skips), 'rule')} not checked"] if linted.skips else []
+    told += [f"no rule looks at {count(len(linted.unmapped), 'name')}"] if linted.unmapped else []
+    told += [count(len(linted.notes), "note")] if linted.notes else []
+    return f"{'; '.join(told)}." if told else ""
 
 
 def where(linted: Linted) -> str:
@@ -90,7 +105,7 @@ def said(known: Known) -> str:
     value = known.value if known.written is None else known.written
     value = f"{value:g}" if isinstance(value, float) else value
     line = f"line {known.line}" + (f" of {known.file}" if known.file else "") if known.line else ""
-    about = ", ".join(part for part in (known.default or line, known.how) if part)
+    about = ", ".join(part for part in (line, known.how or known.default) if part)
     return f"{known.name} is {value}" + (f" ({about})" if about else "")
 
 
@@ -112,7 +127,7 @@ def _unknown(linted: Linted) -> Iterator[Text]:
             yield Text(visible(f"{name}: {given.unknown}{line}"))
     others = [name for name in linted.unknown if name not in linted.meant]
     if others:
-        yield Text(visible(f"of no rule: {', '.join(others)}"), "dim")
+        yield Text(visible(f"{', '.join(others)}, which no rule looks at"), "dim")
     for reason in linted.open:
         yield Text(visible(f"whatever else is given: {reason}"))
 
