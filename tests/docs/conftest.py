@@ -125,6 +125,7 @@ PAGES: Mapping[str, SetUp] = {
         }
     ),
     "reports": SetUp(BEFORE_AND_AFTER),
+    "lint": SetUp({name: copy(f"configs/{name}") for name in ("grpo.yaml", "verl.sh")}),
     "trackio-mlflow-hub": SetUp(beside=trackio_mlflow_hub),
 }
 
