@@ -15,6 +15,7 @@ EXTRAS: Mapping[str, str] = {
     "optuna": "train,tune",  # whoever starts a study wants to train as well
     "optuna_dashboard": "tune",
     "peft": "train",
+    "pyarrow": "wandb",
     "scipy": "tune",
     "textual": "tui",
     "torch": "train",

@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="of a project or sweep on wandb, runs for which it holds: state=failed, config.lr>1e-5; may be repeated",
+        help="of a project, sweep or experiment on a server, runs for which it holds: state=failed; may be repeated",
     )
     parser.add_argument("--last", metavar="N", type=_positive, help="of these the N that began last (default: 10)")
     parser.add_argument(

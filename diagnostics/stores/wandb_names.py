@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-PREFIX = "wandb://"  # before a name that could be a path
+PREFIX = "wandb:"  # before a name that could be a path
 CLOUD = "https://api.wandb.ai"
 # One service under several names: those of its pages and of its API.
 _CLOUD_HOSTS = {

@@ -100,6 +100,15 @@ def trackio_mlflow_hub(folder: Path) -> Iterator[Mapping[str, str]]:
         yield variables
 
 
+@contextmanager
+def wandb(folder: Path) -> Iterator[Mapping[str, str]]:
+    """A server of wandb."""
+    from wandb_beside import server
+
+    with server(folder) as variables:
+        yield variables
+
+
 BEFORE_AND_AFTER = {
     "runs/before/trainer_state.json": trainer_state("05_klexp_grpo_bad/0"),
     "runs/after/trainer_state.json": trainer_state("05_klexp_grpo_fix/0"),
@@ -127,6 +136,7 @@ PAGES: Mapping[str, SetUp] = {
     "reports": SetUp(BEFORE_AND_AFTER),
     "lint": SetUp({name: copy(f"configs/{name}") for name in ("grpo.yaml", "verl.sh")}),
     "trackio-mlflow-hub": SetUp(beside=trackio_mlflow_hub),
+    "wandb": SetUp(beside=wandb),
 }
 
 

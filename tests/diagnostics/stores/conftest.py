@@ -16,7 +16,7 @@ from diagnostics.stores import wandb_client
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Serves runs; whoever asks has its key and address in the environment, a home without anything, and no patience."""
+    """Serves runs; whoever asks has its key and address in the environment, an empty home, and no patience."""
     servers = []
 
     def begin(*runs: Run) -> Server:

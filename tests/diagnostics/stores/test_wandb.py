@@ -338,7 +338,7 @@ def test_each_refusal_has_its_words(serve: Serve, tmp_path: Path, what: str, sta
 def test_a_server_that_is_down_is_no_bad_login(tmp_path: Path, serve: Serve) -> None:
     server = serve()
     server.__exit__()
-    message = str(refusal("wandb://team/project/r1", tmp_path))
+    message = str(refusal("wandb:team/project/r1", tmp_path))
     assert "cannot be reached: Connection refused" in message and "not at fault" in message
     assert "log in" not in message.lower() and "does not accept" not in message
 
@@ -373,8 +373,8 @@ def test_a_run_or_a_project_that_is_not_there(serve: Serve, tmp_path: Path) -> N
     serve(Run("r1", rows()))
     run = str(refusal("team/project/nope", tmp_path))
     assert run.startswith("there is no team/project/nope here, and there is no run team/project/nope at 127.0.0.1")
-    assert "there is no run team/nope/r1" in str(refusal("wandb://team/nope/r1", tmp_path))
-    assert "there is no project team/nope" in str(refusal("wandb://team/nope", tmp_path))
+    assert "there is no run team/nope/r1" in str(refusal("wandb:team/nope/r1", tmp_path))
+    assert "there is no project team/nope" in str(refusal("wandb:team/nope", tmp_path))
     assert "there is no run in team/project/sweeps/x" in str(refusal("team/project/sweeps/x", tmp_path))
 
 

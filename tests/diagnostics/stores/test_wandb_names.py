@@ -24,7 +24,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("team/project", Where(CLOUD, "team", "project")),
         ("team/project/runs/abc", Where(CLOUD, "team", "project", run="abc")),
         ("team/project/sweeps/abc", Where(CLOUD, "team", "project", sweep="abc")),
-        ("wandb://team/my project/abc", Where(CLOUD, "team", "my project", run="abc")),
+        ("wandb:team/my project/abc", Where(CLOUD, "team", "my project", run="abc")),
         ("https://wandb.ai/team/project", Where(CLOUD, "team", "project")),
         ("https://wandb.ai/team/my%20project/runs/abc?nw=x#y", Where(CLOUD, "team", "my project", run="abc")),
         ("https://wandb.ai/team/project/runs/abc/logs", Where(CLOUD, "team", "project", run="abc")),
@@ -46,7 +46,7 @@ def test_what_a_name_names(name: str, where: Where) -> None:
     "name",
     [
         "run", "runs/a.csv", "wandb/x/run-1.wandb", "./team/project", "../team/project", "/team/project", "~/a/b",
-        "team//project", "team/project/", "a/b/c/d", "a/b/c/d/e", "team/..", "wandb://team/../x", "wandb://team",
+        "team//project", "team/project/", "a/b/c/d", "a/b/c/d/e", "team/..", "wandb:team/../x", "wandb:team",
         "https://example.org/team/project", "https://wandb.ai/team", "http://127.0.0.1:5000/#/experiments/1/runs/2",
         "logs/events.out.tfevents.1", "", "a b/c", "a\nb/c",
     ],
@@ -56,7 +56,7 @@ def test_what_names_nothing_there(name: str) -> None:
 
 
 def test_no_two_stores_want_the_same_name() -> None:
-    for name in ("team/project/abc", "https://wandb.ai/team/project/runs/abc", "wandb://team/project"):
+    for name in ("team/project/abc", "https://wandb.ai/team/project/runs/abc", "wandb:team/project"):
         assert not hub.owns(name) and not mlflow.owns(name)
         store = store_of(name)
         assert store is not None and store.NAME == wandb.NAME
@@ -69,7 +69,7 @@ def test_what_exists_is_a_path_and_so_is_what_is_spelt_nearly_like_it(tmp_path: 
     assert store_of("output/grpo-1") is None
     (tmp_path / "team" / "project").mkdir(parents=True)
     assert store_of("team/project") is None
-    assert store_of("wandb://outputs/grpo-1") is not None
+    assert store_of("wandb:outputs/grpo-1") is not None
 
 
 def test_the_server_is_the_one_that_wandb_is_set_up_for(tmp_path: Path) -> None:
