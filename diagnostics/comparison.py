@@ -154,7 +154,8 @@ def _doubles(runs: Sequence[dict[str, MetricSeries]]) -> dict[str, str]:
     """Metrics with the same numbers as another in all of `runs`, such as the only component of a reward."""
     first: dict[tuple[bytes, ...], str] = {}
     found = {}
-    for metric in sorted(runs[0], key=lambda name: ("[" in name, name)):
+    rewards = {*HELD_OUT, *REWARDS}
+    for metric in sorted(runs[0], key=lambda name: (name not in rewards, "[" in name, name)):
         if all(metric in run for run in runs):
             numbers = tuple(run[metric].steps.tobytes() + run[metric].values.tobytes() for run in runs)
             other = first.setdefault(numbers, metric)
