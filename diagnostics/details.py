@@ -15,7 +15,7 @@ from diagnostics.sources import Source
 from diagnostics.text import count
 
 MOST_POINTS = 72_000  # of all curves of a run together
-LEAST_POINTS = 200  # of each, however many there are
+LEAST_POINTS = 20  # of each, however many there are
 WEIGHT = 4  # how many points a metric that a finding rests on has for one of another
 SAMPLED_STEPS, SAMPLES_OF_STEP = 4, 4  # that are shown
 LONGEST_SAMPLE = 2_000  # characters

@@ -61,11 +61,11 @@ def test_the_wheel_holds_our_five_packages_with_their_data_and_no_tests(wheel: P
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.partition("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == set(OURS)
-    shipped = {name for name in names if name.endswith((".py", ".toml", ".tcss"))}
+    shipped = {name for name in names if name.endswith((".py", ".toml", ".tcss", ".css", ".js"))}
     there = {
         str(path.relative_to(HOME))
         for package in OURS
-        for pattern in ("*.py", "*.toml", "*.tcss")
+        for pattern in ("*.py", "*.toml", "*.tcss", "*.css", "*.js")
         for path in (HOME / package).rglob(pattern)
     }
     assert shipped == there
@@ -84,6 +84,9 @@ def test_it_diagnoses_without_torch(installed: Path, tmp_path: Path) -> None:
     assert done.stderr == ""
     assert done.returncode == 1
     assert "NUM001 non_finite" in done.stdout
+    for format, begins in (("html", "<!doctype html>"), ("markdown", "# FATAL"), ("github", "::error title=")):
+        done = autotune(installed, "diagnose", tmp_path, "--format", format, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (1, "") and done.stdout.startswith(begins)
 
 
 def test_the_other_light_commands_work_too(installed: Path, tmp_path: Path) -> None:
@@ -99,6 +102,7 @@ def test_the_other_light_commands_work_too(installed: Path, tmp_path: Path) -> N
         (["study", "start", "--dir", "s"], "train"),
         (["train", "--preset", "arithmetic-grpo"], "train"),
         (["monitor"], "tui"),
+        (["diagnose", ".", "--save-plots", "plots"], "plots"),
     ],
 )
 def test_what_needs_an_extra_says_so_in_one_line(args: list[str], extra: str, installed: Path, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from diagnostics.report.digest import digest
 from diagnostics.report.html_data import Curves, data
 from diagnostics.report.html_run import badge, section
 from diagnostics.report.survey import Line, State, Survey, survey
+from diagnostics.text import count
 
+MOST_RUNS = 100  # that have a section of their own
 _COLUMNS = ("state", "run", "last step", "what is wrong", "since", "what to do")
 _STATES = {State.UNREAD: "not read", State.UNCHECKED: "not checked", State.HEALTHY: "healthy"}
 
@@ -34,13 +36,16 @@ def render(
     """The page, in ASCII: the sick runs first, and before several runs a table. `details` are those of `reports`."""
     seen = survey(reports, unread)
     several = len(seen.lines) > 1
-    places = [line.place for line in seen.lines if line.place is not None]
+    places = [line.place for line in seen.lines if line.place is not None][:MOST_RUNS]
     told = [digest(reports[place], verbose=verbose) for place in places]
     curves = [Curves.of(reports[place], details[place]) for place in places]
     title = seen.summary if several else f"{told[0].source}: {told[0].verdict.what}" if told else "No runs"
     body = [*(_overview(seen, places) if several else ())]
     for number, (one, place) in enumerate(zip(told, places, strict=True)):
         body += section(number, one, details[place], curves[number], heading=2 if several else 1)
+    if len(reports) > MOST_RUNS:
+        left = count(len(reports) - MOST_RUNS, "run")
+        body.append(f"<p>{left} more, the least sick, would make this page too long: diagnose them by themselves.</p>")
     return _page(title, "\n".join(body), data(curves))
 
 
@@ -56,7 +61,7 @@ def _overview(seen: Survey, places: Sequence[int]) -> Iterator[str]:
 def _row(line: Line, places: Sequence[int]) -> str:
     state = badge(line.severity) if line.severity is not None else f"<span class=badge>{_STATES[line.state]}</span>"
     name = escape(line.source)
-    if line.place is not None:
+    if line.place in places:
         name = f'<a href="#run-{places.index(line.place)}">{name}</a>'
     what, since, do = line.why, "", ""
     if line.verdict is not None:

@@ -86,7 +86,11 @@ def _values(values: Values) -> list[float | str]:
         span, most = float(finite.max() / 2 - finite.min() / 2) * 2, float(np.abs(finite).max())
         if 0 < span < most:
             digits = min(MOST_DIGITS, DIGITS + math.floor(math.log10(most / span)))
-    names = {math.inf: "Infinity", -math.inf: "-Infinity"}
-    return [
-        float(f"{value:.{digits}g}") if math.isfinite(value) else names.get(value, "NaN") for value in values.tolist()
-    ]
+    return [_written(value, digits) for value in values.tolist()]
+
+
+def _written(value: float, digits: int) -> float | str:
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    rounded = float(f"{value:.{digits}g}")
+    return rounded if math.isfinite(rounded) else value  # the largest number, rounded up

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from diagnostics.cache import kept_to_json, report_from_json
+from diagnostics.details import details
 from diagnostics.engine import diagnose
 from diagnostics.excerpt import MOST_GAPS, STRETCHES
 from diagnostics.logs import read
-from diagnostics.report import notebook, terminal
+from diagnostics.report import html, markdown, notebook, terminal
 from diagnostics.report.json import render
 from diagnostics.sources import find
 
@@ -29,7 +31,8 @@ pytestmark = pytest.mark.skipif(not FILES, reason="AUTOTUNE_CORPUS is not set: t
 @pytest.mark.parametrize("file", FILES)
 def test_a_real_run_is_shown(file: str) -> None:
     for source in find(CORPUS / file).sources:
-        report = diagnose(read(source))
+        runs = read(source)
+        report = diagnose(runs)
         for width in (40, 80, 200):
             console = Console(file=io.StringIO(), width=width, color_system=None)
             console.print(terminal.render(report, verbose=True))
@@ -39,6 +42,10 @@ def test_a_real_run_is_shown(file: str) -> None:
             letters = "".join(text.split())
             assert all("".join(finding.message.split()) in letters for finding in report.findings)
         assert notebook.render(report).count("<pre") == 1
+        page = html.render([report], [details(runs, source, [])])
+        assert page.isascii() and len(page) < 1_500_000
+        for said in (unescape(page), markdown.render([report]).replace("\\", "")):
+            assert all(" ".join(finding.message.split()) in said for finding in report.findings)
         assert json.loads(render([report]))["runs"][0]["source"] == source.name
         kept = json.dumps(kept_to_json(report))
         assert json.dumps(kept_to_json(report_from_json(json.loads(kept)))) == kept

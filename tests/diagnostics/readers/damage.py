@@ -1,4 +1,4 @@
-"""Damaged and hostile logs of all formats through the whole path, from finding them to both reports.
+"""Damaged and hostile logs of all formats through the whole path, from finding them to all reports.
 
     .venv/bin/python tests/diagnostics/readers/damage.py COUNT [--seed 0] [--first 0] [--keep FOLDER]
 
@@ -31,6 +31,7 @@ import traceback
 import unicodedata
 import warnings
 from collections import Counter
+from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,11 @@ import samples
 from rich.cells import cell_len
 from rich.console import Console
 
+from diagnostics.details import details
 from diagnostics.engine import diagnose
 from diagnostics.errors import UserError
 from diagnostics.logs import read
-from diagnostics.report import notebook, terminal
+from diagnostics.report import github, html, markdown, notebook, terminal
 from diagnostics.report import json as json_report
 from diagnostics.report.overview import overview
 from diagnostics.series import RunHistory
@@ -107,7 +109,7 @@ def tried(path: Path) -> tuple[list[str], list[RunHistory]]:
         _check_terminal(visible(str(error)), math.inf)
         return [f"could not be read: {error}"], []
     said += [f"{p} could not be read: {why}" for p, why in found.unreadable]
-    reports = []
+    reports, beside = [], []
     for source in found.sources:
         try:
             histories = read(source)
@@ -118,6 +120,7 @@ def tried(path: Path) -> tuple[list[str], list[RunHistory]]:
             _check(run)
         runs += histories
         reports.append(diagnose(histories))
+        beside.append(details(histories, source, []))
         said += [*reports[-1].notes]
     shown = StringIO()
     console = Console(file=shown, width=WIDTH, force_terminal=True, color_system="truecolor", legacy_windows=False)
@@ -127,6 +130,12 @@ def tried(path: Path) -> tuple[list[str], list[RunHistory]]:
     console.print(overview(reports, {str(p): why for p, why in found.unreadable}, found.others))
     _check_terminal(shown.getvalue())
     json.loads(json_report.render(reports), parse_constant=_no_constant)
+    unread = {str(p): why for p, why in found.unreadable}
+    _Page().check(html.render(reports, beside, unread))
+    _check_terminal(markdown.render(reports, unread), math.inf)
+    annotations = github.render(reports, unread, said)
+    _check_terminal(annotations, math.inf)
+    assert all(line.startswith("::") for line in annotations.splitlines()), "a line of its own in annotations"
     return said, runs
 
 
@@ -143,6 +152,21 @@ def _check_terminal(shown: str, width: float = WIDTH) -> None:
         bad = [c for c in line if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") or c in _TURNING]
         assert not bad, f"{bad[:3]!r} would reach the terminal"
         assert cell_len(line) <= width, f"a line is {cell_len(line)} wide"
+
+
+class _Page(HTMLParser):
+    """A page has the elements that we put there, and no text of a log is one, or an attribute of one."""
+
+    def check(self, page: str) -> None:
+        assert page.isascii()
+        self.scripts = 0
+        self.feed(page)
+        assert self.scripts == 2, "ours and the curves"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        assert tag not in ("img", "svg", "iframe", "object", "base", "form"), f"an element {tag} in the page"
+        assert not any(name.startswith("on") or name in ("src", "style") for name, _ in attrs), f"{attrs} in the page"
 
 
 def _no_constant(name: str) -> None:
