@@ -13,6 +13,7 @@ from diagnostics.errors import UserError
 from diagnostics.finding import Json, Report
 from diagnostics.sources import Found, Source
 from diagnostics.stores import wandb_annotate
+from diagnostics.stores.kept import trim
 from diagnostics.stores.store import Tell, Wanted, near_a_path, safe
 from diagnostics.stores.wandb_client import Client
 from diagnostics.stores.wandb_names import PREFIX, Where, key_for, parsed, plain
@@ -21,6 +22,7 @@ from diagnostics.stores.wandb_run import fetch_run
 NAME = "Weights & Biases"
 LAST = 10  # runs of a project or a sweep, unless it was said how many
 PER_PAGE = 50
+FOLDER = "wandb"
 
 # As the SDK asks.
 _FIELDS = """fragment RunFragment on Run {
@@ -107,7 +109,9 @@ def described(client: Client, where: Where) -> Json:
 
 
 def _fetched(client: Client, where: Where, runs: Sequence[Mapping[str, Any]], folder: Path) -> Found:
+    """The runs that the server describes, as far as they come. UserError where none does."""
     sources: list[Source] = []
+    trouble = ""
     for told in runs:
         run = Where(where.base, where.entity, where.project, run=str(told.get("name")))
         try:
@@ -116,8 +120,10 @@ def _fetched(client: Client, where: Where, runs: Sequence[Mapping[str, Any]], fo
             if not sources:
                 raise
             left = len(runs) - len(sources)
-            return Found(tuple(sources), trouble=f"{left} of {len(runs)} runs of {where.shown} are missing: {error}")
-    return Found(tuple(sources))
+            trouble = f"{left} of {len(runs)} runs of {where.shown} are missing: {error}"
+            break
+    trim(folder / FOLDER, {source.paths[0].parent for source in sources})
+    return Found(tuple(sources), trouble=trouble)
 
 
 def _listed(client: Client, where: Where, filters: Sequence[Json], last: int | None) -> list[Json]:
@@ -165,4 +171,4 @@ def _filter(text: str) -> Json:
 
 
 def _folder(folder: Path, where: Where) -> Path:
-    return folder / "wandb" / Path(*map(safe, (urlsplit(where.base).netloc, where.entity, where.project, where.run)))
+    return folder / FOLDER / Path(*map(safe, (urlsplit(where.base).netloc, where.entity, where.project, where.run)))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -23,6 +23,7 @@ from diagnostics.readers import wandb_parquet
 from diagnostics.readers.wandb_folder import FILES, OUTPUT, REQUIREMENTS
 from diagnostics.readers.wandb_remote import ROWS, RUN, STEP
 from diagnostics.sources import Source
+from diagnostics.stores.kept import alone
 from diagnostics.stores.wandb_client import Client, Refused
 from diagnostics.stores.wandb_names import Where
 
@@ -53,8 +54,7 @@ _FILES = """query RunFiles($project: String!, $entity: String!, $name: String!, 
 
 def fetch_run(client: Client, where: Where, told: Mapping[str, Any], folder: Path) -> Source:
     """The run that the server describes by `told`, in `folder`. UserError where it does not come whole."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(folder, client, where):
+    with alone(folder, where.shown, client.tell):
         fetch = _Fetch(client, where, told, folder)
         fetch.run()
     rows = folder / ROWS
@@ -226,17 +226,3 @@ def _lines(file: Path) -> list[bytes]:
 
 def _step(line: bytes) -> int:
     return int(json.loads(line)[STEP])
-
-
-@contextmanager
-def _alone(folder: Path, client: Client, where: Where) -> Iterator[None]:
-    """Nobody else writes in the folder meanwhile."""
-    import fcntl
-
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            client.tell(f"waiting for another autotune, which fetches {where.shown}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -18,7 +18,7 @@ from diagnostics.errors import UserError
 from diagnostics.logs import read
 from diagnostics.series import RunHistory
 from diagnostics.sources import Found, find
-from diagnostics.stores import wandb, wandb_run
+from diagnostics.stores import kept, wandb, wandb_run
 from diagnostics.stores.store import EVERYTHING, Wanted
 from diagnostics.stores.wandb_client import TRIES
 
@@ -192,6 +192,24 @@ def test_a_run_that_logged_nothing_is_read_from_its_console(serve: Serve, tmp_pa
 def test_how_a_run_ended_is_said(serve: Serve, tmp_path: Path, state: str, note: str) -> None:
     serve(Run("r1", rows(), CONFIG, state=state))
     assert any(f"the run {note}" in said for said in history(fetch("team/project/r1", tmp_path)).notes)
+
+
+def test_what_is_kept_is_bounded_and_what_was_looked_at_last_stays(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(*(Run(f"r{i}", rows(), CONFIG) for i in range(4)))
+    for name in ("r0", "r1", "r2", "r0"):
+        fetch(f"team/project/{name}", tmp_path)
+        time.sleep(0.02)  # a tick of the file system's clock
+    size = sum(path.stat().st_size for path in tmp_path.rglob("r0/*"))
+    monkeypatch.setattr(kept, "MOST_BYTES", 3 * size)
+    fetch("team/project/r3", tmp_path)
+    assert {path.parent.name for path in tmp_path.rglob("run.json")} == {"r0", "r2", "r3"}
+    monkeypatch.setattr(kept, "MOST_BYTES", 1)
+    assert len(history(fetch("team/project/r1", tmp_path)).series["grad_norm"]) == 60
+    server.asked.clear()
+    fetch("team/project/r3", tmp_path)
+    assert server.count("HistoryPage") == 1
 
 
 # Projects and sweeps
