@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from diagnostics.events import EVENTS_FILE, EventLog, FindingRaised, MetricsLogg
 from diagnostics.finding import Confidence, Finding, Report, Safety, Severity
 from diagnostics.logs import read
 from diagnostics.metrics import is_metric, knobs
-from diagnostics.series import RunHistory
+from diagnostics.series import MetricSeries, RunHistory
 from diagnostics.sources import Found, Source
 from diagnostics.stores.store import EVERYTHING
 from diagnostics.text import count
@@ -30,6 +31,7 @@ from studies.trial import Knob
 from studies.trial_log import Evaluation
 
 COST = "completions_generated"
+MOST_POINTS = 5_000  # of a curve that are written down: a study reads them again with each trial
 _PART = re.compile(r"(?P<log>.+) \[(?P<part>[^]]+)\]")
 _SEGMENT = re.compile(r"segment (\d+)")
 
@@ -91,7 +93,8 @@ class Recorded:
 
         One that is not `comparable` with what the study runs is never recommended.
         """
-        run, objective = self.history, self.history.get(spec.objective)
+        run = self.history.once(_thinned)
+        objective = run.get(spec.objective)
         at = np.nan_to_num(run.get(COST).at(objective.steps)) if COST in run else objective.steps
         rows = zip(objective.steps.tolist(), at.tolist(), objective.values.tolist(), strict=True)
         evaluations = tuple(Evaluation(step, int(cost), value) for step, cost, value in rows)
@@ -112,9 +115,14 @@ class Recorded:
             completions=int(run.get(COST).values[-1]) if COST in run else run.last_step,
         )
 
+    def notes(self) -> list[str]:
+        """What is left out where it is written down."""
+        most = max(map(len, (*self.history.series.values(), *self.history.others.values())), default=0)
+        return [f"of its {most:,} points a curve {MOST_POINTS:,} at most are kept"] if most > MOST_POINTS else []
+
     def write(self, folder: Path) -> None:
         """Its events in `folder`, as a trial tells them, so that later trials are compared with it."""
-        run = self.history
+        run = self.history.once(_thinned)
         rows: dict[int, tuple[dict[str, float], dict[str, float]]] = {}
         for kind, columns in enumerate((run.series, run.others)):
             for name, series in columns.items():
@@ -122,7 +130,7 @@ class Recorded:
                     rows.setdefault(step, ({}, {}))[kind][name] = value
         raised = [self._by_its_cause(finding) for finding in self.report.raised]
         log = EventLog(folder / EVENTS_FILE)
-        notes = (f"recorded in {self.name}", *run.notes)
+        notes = (f"recorded in {self.name}", *self.notes(), *run.notes)
         log.emit(RunStarted(min(rows, default=0), run.framework, "", run.settings, {}, run.reward_bounds, notes))
         for step in sorted(rows):
             log.emit(MetricsLogged(step, *rows[step]))
@@ -132,6 +140,18 @@ class Recorded:
             log.emit(FindingRaised(run.last_step, finding))
         log.emit(RunEnded(run.last_step, Outcome.STOPPED, notes[0]))
         log.close()
+
+
+def _thinned(run: RunHistory) -> RunHistory:
+    """The same run with at most `MOST_POINTS` points a curve, its last one among them."""
+
+    def thin(series: MetricSeries) -> MetricSeries:
+        n = len(series)
+        some = np.arange(n - 1, -1, -math.ceil(n / MOST_POINTS))[::-1] if n > MOST_POINTS else slice(None)
+        return replace(series, steps=series.steps[some], values=series.values[some])
+
+    others = {name: thin(series) for name, series in run.others.items()}
+    return replace(run.with_series({name: thin(series) for name, series in run.series.items()}), others=others)
 
 
 def recorded(place: str) -> Recorded:

@@ -49,6 +49,7 @@ def started(spec: StudySpec, run: Recorded, values: Values, *, comparable: bool,
     codes = ", ".join(f"{f.severity.name} {f.code} {f.name}" for f in run.loud) or "nothing at WARNING or above"
     notes = [
         f"trial 0 is the recorded run {run.name}, with {run.history.last_step} steps: {codes}",
+        *run.notes(),
         *_fixed(spec, run, values),
         *out_of_reach(first, spec.space),
         *said,

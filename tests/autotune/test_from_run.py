@@ -18,7 +18,7 @@ from autotune.cli import ExitStatus, main
 from autotune.commands import train
 from autotune.from_run import study_from_run
 from autotune.from_run.around import around
-from autotune.from_run.recorded import recorded
+from autotune.from_run.recorded import MOST_POINTS, recorded
 from autotune.from_run.started import FromRun
 from autotune.from_run.values import Wishes
 from autotune.launch import Launcher
@@ -377,6 +377,22 @@ def test_what_is_written_of_a_run_is_diagnosed_as_the_run_was(tmp_path: Path) ->
     assert [(f.code, f.raised_at, f.severity) for f in again.raised] == [
         (f.code, f.raised_at, f.severity) for f in run.report.raised
     ]
+
+
+def test_of_a_long_run_some_points_of_each_curve_are_kept(tmp_path: Path) -> None:
+    rows = [{"step": i, "reward_mean": i / 10, "grad_norm": 1.0} for i in range(MOST_POINTS * 2 + 1)]
+    rows[40]["grad_norm"], rows[500]["eval_reward"], rows[900]["eval_reward"] = float("nan"), 0.1, 0.2
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = f"{sys.executable} train.py --lr {{learning_rate}}"
+    made = study(str(tmp_path / "log.jsonl"), command=command, start=["learning_rate=1"], objective="reward_mean")
+    made.run.write(tmp_path / "trial")
+    log = TrialLog(tmp_path / "trial", "reward_mean")
+    log.poll()
+    assert [len(log.curves[name]) for name in ("reward_mean", "eval_reward")] == [3334, 2]  # every third, and all
+    assert log.curves["reward_mean"][-1] == (MOST_POINTS * 2, MOST_POINTS / 5)
+    assert tuple(log.evaluations) == made.first.evaluations
+    assert "NUM001" in log.findings  # whatever became of its points
+    assert "of its 10,001 points a curve 5,000 at most are kept" in made.spec.notes
 
 
 def test_what_repairs_the_cause_is_the_first_change_of_each_finding_that_it_explains(tmp_path: Path) -> None:
