@@ -18,8 +18,8 @@ from diagnostics.readers.reader import HEAD
 
 # Modules of `diagnostics.readers`, those first whose files cannot be taken for another's.
 FORMATS = (
-    "wandb", "tensorboard", "trackio", "mlflow", "notebook", "trainer_state", "events", "csv_file", "jsonl",
-    "json_document", "console",
+    "wandb", "tensorboard", "trackio", "trackio_parquet", "mlflow", "notebook", "trainer_state", "events", "csv_file",
+    "jsonl", "json_document", "console",
 )  # fmt: skip
 STUDY, TRIALS = "study.jsonl", "trials"  # of studies.log
 META, METRICS = "meta.yaml", "metrics"  # of diagnostics.readers.mlflow_folder

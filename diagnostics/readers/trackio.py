@@ -22,7 +22,7 @@ NO_ROW = "rows that are no object of JSON"
 _NEEDED = {"id", "run_name", "step", "metrics"}
 _RUN_ID, _RUN_NAME = "run_id", "run_name"  # versions before 0.24 knew a run by its name alone
 _CHUNK = 10_000  # rows
-_STEPS = ("train/global_step", "step")  # Trainer's own goes before trackio's, which counts its calls
+STEPS = ("train/global_step", "step")  # Trainer's own goes before trackio's, which counts its calls
 _KIND = "_type"  # what makes an object one of trackio's own: a table, an image
 
 
@@ -50,7 +50,7 @@ class TrackioReader:
 
     def __init__(self, path: Path, part: str) -> None:
         self.table = Table()
-        self.table.step_names = _STEPS
+        self.table.step_names = STEPS
         self.position = 0
         self._path, self._part = path, part
         self._last = 0  # id of the last row that was read
@@ -76,8 +76,7 @@ class TrackioReader:
         """Say what was not read."""
         if self._damaged:
             self.table.lost[sqlite.DAMAGED] = 1
-        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self._objects.items()))
-        self.table.notes[:] = [f"not read, as they are no numbers: {kinds}"] if kinds else []
+        self.table.notes[:] = objects_of(self._objects)
 
     def close(self) -> None:
         """Nothing is kept open between two polls."""
@@ -105,10 +104,7 @@ class TrackioReader:
         if metrics is None:
             self.table.lost[NO_ROW] += 1
             return None
-        for name, value in [item for item in metrics.items() if type(item[1]) is dict]:
-            if isinstance(value.get(_KIND), str):
-                self._objects[value[_KIND]] += 1
-                del metrics[name]
+        without_objects(metrics, self._objects)
         metrics["step"] = step
         return metrics
 
@@ -118,10 +114,29 @@ class TrackioReader:
         row = database.execute(f"SELECT config FROM configs WHERE {key} = ?", (id,)).fetchone()
         settings = _object(row[0]) if row else None
         if settings is not None:
-            self.table.settings = settings
-            version = settings.get("transformers_version")
-            if isinstance(version, str):
-                self.table.packages["transformers"] = version
+            configure(self.table, settings)
+
+
+def configure(table: Table, settings: dict[str, Any]) -> None:
+    """Take the settings of a run, among which Trainer's callback puts those of the model."""
+    table.settings = settings
+    version = settings.get("transformers_version")
+    if isinstance(version, str):
+        table.packages["transformers"] = version
+
+
+def without_objects(metrics: dict[str, Any], objects: Counter[str]) -> None:
+    """Take trackio's own objects, tables and images, out of `metrics`, and count their kinds in `objects`."""
+    for name, value in [item for item in metrics.items() if type(item[1]) is dict]:
+        if isinstance(value.get(_KIND), str):
+            objects[value[_KIND]] += 1
+            del metrics[name]
+
+
+def objects_of(objects: Counter[str]) -> list[str]:
+    """What a person should know of the objects that were not read."""
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(objects.items()))
+    return [f"not read, as they are no numbers: {kinds}"] if kinds else []
 
 
 def _key(database: sqlite3.Connection) -> str:

@@ -47,10 +47,15 @@ def read(path: Path, table: Table, objects: dict[str, str]) -> bool:
         found = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowException, OSError):
         return False
+    add(found, table, objects)
+    return True
+
+
+def add(found: pyarrow.Table, table: Table, objects: dict[str, str]) -> None:
+    """Add the rows in `found` to `table`, as `read` does."""
     for name, column in _flat(found, objects):
         _put(table, name, column)
     table.rows += found.num_rows
-    return True
 
 
 def _flat(found: pyarrow.Table, objects: dict[str, str]) -> Iterator[tuple[str, pyarrow.ChunkedArray]]:

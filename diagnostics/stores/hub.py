@@ -1,4 +1,4 @@
-"""Folders of checkpoints on the Hugging Face hub: of a repository what tells of its runs, and no weights.
+"""Folders of checkpoints on the Hugging Face hub, and what trackio syncs to it: what tells of runs, and no weights.
 
 `huggingface_hub` fetches into its own cache, with the token that it knows.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,6 +28,7 @@ _PAGES = {"tree", "blob", "resolve"}  # behind them a revision, and a path
 _PART = re.compile(r"\w[\w.-]*", re.ASCII)
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)|last-checkpoint")  # the newest, where Trainer keeps one on the hub
 _ADAPTER = "adapter_config.json"  # tells that a state is of an adapter
+_EXPORT = ".parquet"
 _EVENTS = "tfevents"  # in the names of TensorBoard's files
 
 
@@ -77,7 +78,7 @@ def located(name: str, environment: Mapping[str, str] = os.environ) -> Where | N
 
 
 def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:
-    """The logs in the repository that `name` names: of each run its newest state, and its files of TensorBoard.
+    """The logs in the repository that `name` names: newest states, files of TensorBoard, exports of trackio.
 
     UserError where there is none, and for all that may go wrong on the way.
     """
@@ -90,11 +91,13 @@ def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:
     except ImportError:
         raise UserError("huggingface_hub is not installed", "pip install 'autotune-rl[hub]'") from None
     files = _fetched(where, tell)
-    sources = [*_states(where, files), *_events(where, files)]
+    sources = [*_states(where, files), *_events(where, files), *_exports(where, files)]
     if not sources:
         below = f" below {where.within}" if where.within else ""
         hint = "Trainer puts them there with hub_strategy='checkpoint', or with report_to='tensorboard'."
-        raise UserError(f"{where.shown} holds no {STATE_FILE} and no file of TensorBoard{below}", hint)
+        raise UserError(
+            f"{where.shown} holds no {STATE_FILE}, no file of TensorBoard and no export of trackio{below}", hint
+        )
     return Found(tuple(sources))
 
 
@@ -115,7 +118,18 @@ def telling(files: Sequence[str], within: str = "") -> list[str]:
             newest[of_run] = path
     kept += newest.values()
     beside = {path.parent / _ADAPTER for path in kept if path.name == STATE_FILE}
+    for path in (path for path in paths if path.suffix == _EXPORT):
+        settings = _settings(path) & set(paths)
+        if settings:
+            kept.append(path)
+            beside |= settings
     return [str(path) for path in (*kept, *sorted(beside & set(paths)))]
+
+
+def _settings(export: PurePosixPath) -> set[PurePosixPath]:
+    """Where trackio puts the settings of the runs in an export, which tells that it is one."""
+    beside = {export.with_name(f"{export.stem}_configs{_EXPORT}")}
+    return beside | ({export.parent / "aux" / f"configs{_EXPORT}"} if export.stem == "metrics" else set())
 
 
 def _folder_of_run(state: PurePosixPath) -> PurePosixPath:
@@ -147,6 +161,14 @@ def _events(where: Where, files: Mapping[str, Path]) -> Iterator[Source]:
     read = [path for path in names if any(source.format == "tensorboard" for source in in_file(path) or ())]
     for paths in tensorboard.group(read):
         yield Source("tensorboard", paths, "", f"{where.shown}/{PurePosixPath(names[paths[0]]).parent}")
+
+
+def _exports(where: Where, files: Mapping[str, Path]) -> Iterator[Source]:
+    """The runs of projects of trackio."""
+    for name, path in files.items():
+        for source in (in_file(path) or ()) if path.suffix == _EXPORT else ():
+            run = f" [{source.part}]" if source.part else ""
+            yield replace(source, name=f"{where.shown}/{name}{run}")
 
 
 def _fetched(where: Where, tell: Tell) -> dict[str, Path]:

@@ -199,6 +199,23 @@ def trackio(rows: Sequence[Row]) -> bytes:
         return database.serialize()
 
 
+def trackio_parquet(rows: Sequence[Row]) -> bytes:
+    """What trackio 0.43 exports of a project with one run."""
+    import pyarrow
+    import pyarrow.parquet
+
+    names = list(
+        dict.fromkeys(name.encode("utf-8", "replace").decode() for row in rows for name in row if name != STEP)
+    )
+    own = [{"run_id": "id1", "timestamp": "", "run_name": "run1", "step": int(row[STEP])} for row in rows]
+    told = [{name: row[name] for name in row if name != STEP} for row in rows]
+    columns = {name: [row[name] for row in own] for name in own[0]}
+    columns |= {name: [row.get(name) for row in told] for name in names if name not in columns}
+    out = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns), out)
+    return out.getvalue().to_pybytes()
+
+
 def mlflow(rows: Sequence[Row]) -> bytes:
     """A database of MLflow 3.17 with one run that has ended."""
     with closing(sqlite3.connect(":memory:")) as database:
@@ -242,6 +259,7 @@ WRITERS: dict[str, tuple[str, Callable[[Sequence[Row]], bytes]]] = {
     "wandb": ("run-abc.wandb", wandb),
     "tensorboard": ("events.out.tfevents.1700000000.host.1.0", tensorboard),
     "trackio": ("project.db", trackio),
+    "trackio_parquet": ("project.parquet", trackio_parquet),
     "mlflow": ("mlflow.db", mlflow),
     "trainer_state": ("trainer_state.json", trainer_state),
     "events": ("events.jsonl", events),

@@ -317,6 +317,7 @@ NUMBERS = st.one_of(
 )
 WIDE = {
     "tensorboard": st.floats(width=32),  # of torch: float32, and no integers
+    "trackio_parquet": st.floats(),  # a column has one type
     # It keeps an infinity as the largest number, and SQLite a zero without its sign.
     "mlflow": NUMBERS.filter(lambda number: abs(number) != sys.float_info.max).map(lambda number: number or 0),
 }

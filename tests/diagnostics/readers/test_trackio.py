@@ -209,6 +209,55 @@ def test_older_versions(path):
     assert [file.name for file in path.parent.iterdir() if file.suffix != ".db"] == []
 
 
+# ---- what it syncs
+
+EXPORT = """
+import sys
+from pathlib import Path
+from trackio.sqlite_storage import SQLiteStorage as storage
+storage._dataset_import_attempted = True
+storage.export_to_parquet()
+storage.export_for_static_space("My project", Path(sys.argv[1]))
+"""
+
+
+def test_its_exports_hold_what_its_database_holds(written, tmp_path):
+    path, _ = written
+    database = tmp_path / path.name
+    database.write_bytes(path.read_bytes())
+    env = {**os.environ, "TRACKIO_DIR": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    subprocess.run([sys.executable, "-c", EXPORT, str(tmp_path / "static")], env=env, check=True)
+    known = [read(source)[0] for source in find(database).sources]
+    for export in (database.with_suffix(".parquet"), tmp_path / "static" / "metrics.parquet"):
+        sources = find(export).sources
+        assert [source.part for source in sources] == [source.part for source in find(database).sources]
+        for source, of_database in zip(sources, known, strict=True):
+            (history,) = read(source)
+            assert history.format == "trackio export"
+            assert history.series.keys() == of_database.series.keys() >= {"reward_mean", "grad_norm"}
+            for metric, series in history.series.items():
+                assert series.steps.tolist() == of_database.series[metric].steps.tolist()
+                np.testing.assert_array_equal(series.values, of_database.series[metric].values)
+            for name, value in module().CONFIG.items():
+                if not isinstance(value, dict):
+                    assert history.raw_settings[name] == value
+            assert history.raw_settings["trainer.packing"] is True
+            assert history.raw_settings["seed"] == of_database.raw_settings["seed"]
+            assert not {"run_id", "timestamp", "created_at"} & history.raw_settings.keys()
+    with pytest.raises(UserError, match="is no log that autotune reads"):
+        find(database.with_name(f"{database.stem}_configs.parquet"))
+    assert [source.format for source in find(tmp_path).sources] == ["trackio"] * 2  # which has it all
+
+
+def test_an_export_without_pyarrow_says_what_to_install(tmp_path, samples, monkeypatch):
+    path = tmp_path / "p.parquet"
+    path.write_bytes(samples.trackio_parquet(samples.run(5)))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (source,) = find(path).sources
+    with pytest.raises(UserError, match=r"p\.parquet is read with pyarrow, which is not installed\. pip install"):
+        read(source)
+
+
 # ---- what others could have put into such a file
 
 

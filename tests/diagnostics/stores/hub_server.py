@@ -24,7 +24,7 @@ class Hub:
         for beginning, failure in self.fails.items():
             if path.startswith(beginning):
                 return failure
-        if match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+        if match := re.fullmatch(r"/api/(models|datasets|spaces)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             kind, repo, revision = match.groups()
             files = self.repos.get(repo if kind == "models" else f"{kind}/{repo}")
             if files is None:

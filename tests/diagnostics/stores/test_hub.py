@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from hub_server import SHA, Hub
 from huggingface_hub import constants
@@ -119,6 +120,33 @@ def test_what_repositories_are_called(name, where):
         assert store_of(name) is hub
 
 
+def parquet(**columns: list[object]) -> bytes:
+    out = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns), out)
+    return out.getvalue().to_pybytes()
+
+
+def test_what_trackio_syncs(there, tmp_path):
+    """A data set has a file for each project, a static Space one project; other tables are left alone."""
+    run = {"run_id": ["id"] * 20, "run_name": ["run"] * 20}
+    rows = parquet(**run, timestamp=[""] * 20, step=list(range(20)), reward=[0.5] * 20)
+    settings = parquet(run_id=["id"], run_name=["run"], created_at=[""], beta=[0.25])
+    there.repos["datasets/u/d"] = {
+        "p.parquet": rows,
+        "p_configs.parquet": settings,
+        "p_system.parquet": rows,
+        "train.parquet": rows,
+    }
+    there.repos["spaces/u/s"] = {"metrics.parquet": rows, "aux/configs.parquet": settings, "aux/traces.parquet": rows}
+    for name, file in (("hf://datasets/u/d", "p.parquet"), ("hf://spaces/u/s", "metrics.parquet")):
+        (source,) = fetch(name, tmp_path).sources
+        assert (source.format, source.name) == ("trackio_parquet", f"{name}/{file}")
+        (history,) = read(source)
+        assert history["reward_mean"].steps.tolist() == list(range(20))
+        assert history.raw_settings == {"beta": 0.25}
+    assert there.files_asked == ["p.parquet", "p_configs.parquet", "metrics.parquet", "aux/configs.parquet"]
+
+
 def test_a_folder_a_file_and_a_revision(there, tmp_path):
     there.repos["u/r"] = {"a/trainer_state.json": state(3), "ab/trainer_state.json": state(4)}
     for name in ("hf://u/r/a", "hf://u/r@main/a", f"{there.server.address}/u/r/tree/main/a",
@@ -161,8 +189,8 @@ def test_what_is_not_there(there, tmp_path):
     host = there.server.host
     assert said("hf://some/runs", tmp_path).startswith(f"there is no hf://some/runs at {host} that you may read. ")
     assert said("hf://some/run@v9", tmp_path).startswith("hf://some/run@v9 has no such revision. ")
-    assert said("hf://some/run", tmp_path).startswith("hf://some/run holds no trainer_state.json and no file of Tensor")
-    assert "TensorBoard below x/y. " in said("hf://some/run/x/y", tmp_path)
+    assert said("hf://some/run", tmp_path).startswith("hf://some/run holds no trainer_state.json, no file of Tensor")
+    assert "trackio below x/y. " in said("hf://some/run/x/y", tmp_path)
     assert "is one repository" in said("hf://some/run", tmp_path, Wanted(last=3))
     assert there.files_asked == []
 
