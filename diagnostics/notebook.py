@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from diagnostics.cache import FETCHED, default_folder
 from diagnostics.catalogue import here
 from diagnostics.choice import choice
 from diagnostics.engine import diagnose
@@ -16,6 +20,7 @@ from diagnostics.logs import TableLog, read
 from diagnostics.readers.table import Table, number
 from diagnostics.series import RunHistory
 from diagnostics.sources import Source, find
+from diagnostics.stores.store import EVERYTHING, Store, store_of
 from diagnostics.user_map import UserMap, from_arguments, from_file
 
 SOME = 20  # runs that a message lists
@@ -52,7 +57,7 @@ def _map(given: Mapping[str, str] | str | Path | None) -> UserMap:
 
 def _runs(log: Any, mine: UserMap, run: str | None) -> list[RunHistory]:
     if isinstance(log, str | Path):
-        source = _one(Path(log), run)
+        source = _one(log, run)
         try:
             return read(source, mine)
         except OSError as error:
@@ -63,14 +68,22 @@ def _runs(log: Any, mine: UserMap, run: str | None) -> list[RunHistory]:
     return TableLog(_Read(table), "table", "", mine).histories()
 
 
-def _one(path: Path, run: str | None) -> Source:
-    sources = find(path).sources
+def _one(log: str | Path, run: str | None) -> Source:
+    path = Path(log)
+    store = store_of(str(log))
+    sources = find(path).sources if store is None else _fetched(store, str(log))
     wanted = [s for s in sources if run is None or run in (s.name, s.part)]
     if len(wanted) == 1:
         return wanted[0]
     names = ", ".join(s.name for s in sources[:SOME]) + (", ..." if len(sources) > SOME else "")
-    what = f"{path} holds {len(sources)} runs" if run is None else f"{path} holds no run {run!r}"
+    what = f"{log} holds {len(sources)} runs" if run is None else f"{log} holds no run {run!r}"
     raise UserError(what, f"Say which with run=: {names}.")
+
+
+def _fetched(store: Store, name: str) -> tuple[Source, ...]:
+    """The logs that `name` names in a store; they are kept as those that `autotune diagnose` fetches."""
+    kept = default_folder(FETCHED) or Path(tempfile.mkdtemp(prefix="autotune-"))
+    return store.fetch(name, EVERYTHING, kept, partial(print, file=sys.stderr)).sources
 
 
 class _Read:

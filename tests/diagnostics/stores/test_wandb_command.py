@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 from wandb_server import CUT, KEY, Run, Server
 
+import diagnostics
 from autotune.cli import main
+from diagnostics.errors import UserError
 
 Serve = Callable[..., Server]
 NAME = "team/project/r1"
@@ -178,3 +180,11 @@ def test_what_a_server_says_is_text(serve: Serve, autotune: Autotune) -> None:
     assert done.returncode == 0
     assert not any(sign in done.stdout + done.stderr for sign in "\x1b\x07\u202e")
     assert "[bold]" in done.stdout
+
+
+def test_python_takes_a_name_as_well(sick: Server) -> None:
+    report = diagnostics.diagnose(NAME)
+    assert report.source == NAME and "NUM001" in {finding.code for finding in report.findings}
+    assert diagnostics.diagnose("team/project", run="team/project/ok").worst() is None
+    with pytest.raises(UserError, match="team/project holds 2 runs"):
+        diagnostics.diagnose("team/project")
