@@ -31,8 +31,8 @@ def diagnose(
     """The report on one run, which shows itself in a notebook.
 
     `log` is the path of a log, in any format that `autotune diagnose` reads; the name of a run on a server, such as
-    `team/project/1a2b3c4d` on wandb's; or what was logged: a pandas or polars DataFrame with a row for each step, a list
-    of dicts such as `trainer.state.log_history`, or a dict of lists by name. `map` says what names mean,
+    `team/project/1a2b3c4d` on wandb's; or what was logged: a pandas or polars DataFrame with a row for each step, a
+    list of dicts such as `trainer.state.log_history`, or a dict of lists by name. `map` says what names mean,
     `{"avg_return": "reward_mean"}` or the path of a TOML file. `only` and `ignore` are codes of rules. Where there are
     several runs, `run` says which. `rules` are Python files with rules of your own, which are run. What the project of
     the current folder says of rules counts, as for `autotune diagnose`.
