@@ -81,6 +81,8 @@ def _record(first: FromRun, log: StudyLog, directory: Path) -> None:
     folder = trial_directory(directory, trial.number)
     folder.mkdir(parents=True)
     first.run.write(folder)
+    if not isinstance(first.spec.trial, command.CommandSpec):  # else nobody knows with which command it was run
+        write_trial(first.spec.trial_with(trial.proposal.knobs, trial.seed), folder)
     log.proposed(trial.number, trial.seed, trial.proposal)
     log.ended(trial.number, trial.state, trial.reason, trial.value, trial.seconds)
 

@@ -118,6 +118,7 @@ def _start(args: argparse.Namespace) -> ExitStatus:
 
     first = _from_run(args) if args.run is not None else None
     spec = _with_trials(args, _spec(args) if first is None else first.spec)
+    first = replace(first, spec=spec) if first is not None else None
     how = _with_budget(args, Search(args.sampler, args.pruner, args.storage, args.name))
     if args.dry_run:
         from autotune.dry_run import dry_run

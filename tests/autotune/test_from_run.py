@@ -440,6 +440,8 @@ def test_the_study_goes_on_from_the_run_and_judges_against_it(
     made, folder = study(ours(tmp_path, "collapse-0")), tmp_path / "study"
     begun(made, folder, 3)
     before = read(folder)
+    again = study(str(folder / "trials" / "0"))  # it is a run of ours like any other
+    assert (again.spec.space, again.change().knobs) == (made.spec.space, made.change().knobs)
     assert before.recorded == replace(made.first, state=State.PRUNED) and len(before.trials) == 1
     after = loop.run(folder, stepwise(learns_below_1e_3), PlainView(before, sys.stdout))
     first, second, third = after.trials
