@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.text import Text
 
@@ -16,6 +16,8 @@ from diagnostics.report.digest import Digest, Number, Remedy, ToldCause, ToldFin
 from diagnostics.report.excerpt_plot import ExcerptPlot
 from diagnostics.report.styles import STYLES
 from diagnostics.text import count
+
+INDENT = 2
 
 
 def render(report: Report, *, verbose: bool = False, explain: bool = False) -> RenderableType:
@@ -42,7 +44,7 @@ def _judgement(told: Digest) -> RenderableType:
     for finding in told.findings:
         parts += [Text(), *_finding(finding)]
     if told.worth_knowing:
-        parts += [Text(), *map(_worth_knowing, told.worth_knowing)]
+        parts += [Text(), *(_Hanging(_worth_knowing(finding), 0) for finding in told.worth_knowing)]
     parts += _list(f"Not checked: {count(told.skips, 'rule')}", _skips(told))
     parts += _list(f"Not understood: {count(told.unmapped, 'name')}", _names(told))
     parts += _list("Notes", map(Text, told.notes))
@@ -139,9 +141,21 @@ def _names(told: Digest) -> Iterator[Text]:
 
 
 def _list(title: str, lines: Iterable[Text]) -> list[RenderableType]:
-    shown = [_indented(line) for line in lines]
+    shown = [_Hanging(line, INDENT) for line in lines]
     return [Text(), Text(title, "bold"), *shown] if shown else []
 
 
 def _indented(what: RenderableType) -> Padding:
-    return Padding(what, (0, 0, 0, 2))
+    return Padding(what, (0, 0, 0, INDENT))
+
+
+class _Hanging:
+    """Text whose first line stands further out than the others, so that one sees where each of many begins."""
+
+    def __init__(self, text: Text, indent: int) -> None:
+        self._text, self._indent = text, indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = self._text.wrap(console, max(1, options.max_width - self._indent - INDENT))
+        for i, line in enumerate(lines):
+            yield Padding(line, (0, 0, 0, self._indent + (INDENT if i else 0)))
