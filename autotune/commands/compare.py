@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from autotune.cli import ExitStatus, Parser, fail
+from autotune.cli import ExitStatus, Parser, fail, say
 from autotune.commands.diagnose import add_rules_option
 from diagnostics.errors import UserError
 
@@ -89,7 +89,7 @@ def _divided(sources: Sequence[str]) -> list[list[str]]:
 
 
 def _judged(place: str, asked: Asked, no_cache: bool, errors: list[str]) -> list[Judged]:
-    """The runs at one place, of a log that holds several the last. UserError where there is none that can be read."""
+    """The runs at one place, of a log that holds several the last. UserError where there is none that can be judged."""
     from autotune.looking import look
     from diagnostics.cache import FETCHED, Cache, default_folder
     from diagnostics.differences import Judged
@@ -100,6 +100,8 @@ def _judged(place: str, asked: Asked, no_cache: bool, errors: list[str]) -> list
     if looked.errors and not any(report.judged for report in looked.reports):
         raise UserError(looked.errors[0])
     errors += looked.errors
+    for source, reason in looked.unread.items():
+        say(f"not read: {source}: {reason}")
     return [
         Judged(runs[-1], report if len(runs) == 1 else diagnose(runs[-1], asked.rules))
         for runs, report in zip(looked.runs, looked.reports, strict=True)
