@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import float_info
 from typing import Any
 
 from diagnostics.configs.config import Given
@@ -71,6 +72,13 @@ class Raw:
         ):
             return None
         return int(value)
+
+    def number(self, name: str) -> float | None:
+        """The value of a setting that is a finite number, else None."""
+        value = self.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        return float(value) if abs(value) <= float_info.max else None
 
     def on(self, name: str) -> bool:
         """Whether a flag is known to be set."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 
 from diagnostics.configs.arithmetic import evaluated
+from diagnostics.configs.config import MOST_BYTES, NoConfig
 from diagnostics.configs.words import CONTINUED, Word
 
 _NAME = re.compile(r"[A-Za-z_]\w*|[0-9@*#?$!-]")
 _PARAMETER = re.compile(r"([A-Za-z_]\w*|[0-9]+|[@*])(\[[@*]\])?(?:(:?[-=])(.*))?", re.DOTALL)
+_MOST_WORDS = 10_000  # of a variable
 _BREAKS = "\n;&|()"
 _HERE = re.compile(r"<<(-?)\s*(['\"]?)(\w+)\2")
 _REDIRECTION = re.compile(r"\d*(?:&>>?|>>?&?|<&?)\s*(?:&?\d+|-)?")
@@ -24,6 +27,7 @@ class Lexer:
 
     def __init__(self, text: str, variables: Mapping[str, list[Word]], line: int = 1) -> None:
         self._text, self._at, self._first = text.replace("\r\n", "\n"), 0, line
+        self._ends = [match.start() for match in re.finditer("\n", self._text)]
         self._variables = variables
         self.arrays: dict[int, list[Word]] = {}
         self.document: list[Word] = []
@@ -99,7 +103,7 @@ class Lexer:
             char = self._text[self._at]
             if self._text.startswith("\\\n", self._at):
                 self._at += 2
-                break
+                continue
             if char in " \t" or char in _BREAKS:
                 if char == "(" and re.fullmatch(r"[A-Za-z_]\w*\+?=", text):
                     word = Word(text, line, "", True)
@@ -136,6 +140,7 @@ class Lexer:
             else:
                 text += char
                 self._at += 1
+            _not_too_long(text, spread or ())
         if self._at == begin:
             self._at += 1
         if spread is not None and not text and not quoted:
@@ -161,6 +166,7 @@ class Lexer:
                 self._at += 1
             else:
                 words += self._word()
+                _not_too_long("", words)
         self._at += 1
         return words
 
@@ -188,6 +194,7 @@ class Lexer:
                 found = self._expanded() or []
                 text += " ".join(word.text for word in found)
                 unknown = unknown or next((word.unknown for word in found if word.unknown), "")
+                _not_too_long(text)
             else:
                 text += char
                 self._at += 1
@@ -244,7 +251,13 @@ class Lexer:
         return Word(str(value), line) if value is not None else _not_known(whole, line, "which is not worked out")
 
     def _line(self) -> int:
-        return self._first + self._text.count("\n", 0, self._at)
+        return self._first + bisect_left(self._ends, self._at)
+
+
+def _not_too_long(text: str, words: Sequence[Word] = ()) -> None:
+    """NoConfig where variables within variables make more of a script than any means."""
+    if len(text) > MOST_BYTES or len(words) > _MOST_WORDS:
+        raise NoConfig("has variables that grow without end")
 
 
 def _pieces(word: Word) -> list[Word]:

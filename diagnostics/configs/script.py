@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from diagnostics.configs import frameworks
 from diagnostics.configs.config import Config, Given, NoConfig
 
+_DEEPEST = 50  # expressions within each other, names followed
 _ADAPTERS = frozenset({"get_peft_model"})  # calls that put an adapter on a model
 _BINARY: Mapping[type[ast.operator], Any] = {
     ast.Add: lambda a, b: a + b,
@@ -25,13 +28,9 @@ class _Unknown(Exception):
 
 def read(text: str, source: str) -> list[Config]:
     """A configuration for each call of a config's class; NoConfig where it is no Python, or makes none."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise NoConfig(f"is no Python{line}") from None
+    tree = _tree(text)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    constants, imports = _constants(tree), _imports(tree)
+    literals, imports = _Literals(_constants(tree)), _imports(tree)
     known = {imports.get(name, ("", name))[1] for name in map(_called, calls)}
     adapter = bool(_ADAPTERS & known) or any(
         keyword.arg == "peft_config" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is None)
@@ -43,7 +42,7 @@ def read(text: str, source: str) -> list[Config]:
     found = []
     for call in calls:
         module, name = imports.get(_called(call), ("", _called(call)))
-        given, more = _arguments(call, constants)
+        given, more = _arguments(call, literals)
         framework = frameworks.of_class(name, module, modules, given)
         if framework is not None:
             found.append(Config(source, f"{name}(...)", given, framework, call.lineno, more, adapter=adapter))
@@ -56,13 +55,24 @@ def read(text: str, source: str) -> list[Config]:
 def used(text: str) -> set[str]:
     """The frameworks whose configs a script names, whether it makes them or hands them to a parser of arguments."""
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = _tree(text)
+    except NoConfig:
         return set()
     imports, modules = _imports(tree), _modules(tree)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     found = {frameworks.of_class(imports.get(n, ("", n))[1], imports.get(n, ("", n))[0], modules, {}) for n in names}
     return {framework for framework in found if framework is not None}
+
+
+def _tree(text: str) -> ast.Module:
+    """The script as a tree; NoConfig where it is no Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its escapes
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise NoConfig(f"is no Python{line}") from None
 
 
 def _called(call: ast.Call) -> str:
@@ -72,35 +82,43 @@ def _called(call: ast.Call) -> str:
     return ""
 
 
-def _arguments(call: ast.Call, constants: Mapping[str, ast.expr]) -> tuple[dict[str, Given], tuple[str, ...]]:
+def _arguments(call: ast.Call, literals: _Literals) -> tuple[dict[str, Given], tuple[str, ...]]:
     """The settings of a call, and why there may be more of them."""
     given: dict[str, Given] = {}
     more = [f"line {arg.lineno} gives arguments without a name" for arg in call.args[:1]]
     for keyword in call.keywords:
         line = keyword.value.lineno
         if keyword.arg is not None:
-            given |= dict(_settings(keyword.arg, keyword.value, line, constants))
+            given |= dict(_settings(keyword.arg, keyword.value, line, literals))
             continue
-        held = constants.get(keyword.value.id) if isinstance(keyword.value, ast.Name) else keyword.value
+        held = literals.held(keyword.value.id) if isinstance(keyword.value, ast.Name) else keyword.value
         pairs = _pairs(held)
         if pairs is None:
-            more.append(f"line {line} takes in **{ast.unparse(keyword.value)}")
+            more.append(f"line {line} takes in **{_text(keyword.value)}")
         for name, value in pairs or ():
-            given |= dict(_settings(name, value, value.lineno, constants))
+            given |= dict(_settings(name, value, value.lineno, literals))
     return given, tuple(more)
 
 
-def _settings(name: str, value: ast.expr, line: int, constants: Mapping[str, ast.expr]) -> Iterator[tuple[str, Given]]:
+def _settings(name: str, value: ast.expr, line: int, literals: _Literals) -> Iterator[tuple[str, Given]]:
     pairs = _pairs(value)
     if pairs:
         for inner, one in pairs:
-            yield from _settings(f"{name}.{inner}", one, one.lineno, constants)
+            yield from _settings(f"{name}.{inner}", one, one.lineno, literals)
         return
     try:
-        yield name, Given(_value(value, constants, frozenset()), line)
+        yield name, Given(literals.value(value), line)
     except _Unknown:
-        text = ast.unparse(value)
-        yield name, Given(None, line, f"it is {text if len(text) <= 60 else text[:57] + '...'}")
+        yield name, Given(None, line, f"it is {_text(value)}")
+
+
+def _text(node: ast.expr) -> str:
+    """An expression as it is written, cut where it is long."""
+    try:
+        text = ast.unparse(node)
+    except RecursionError:
+        return "a long expression"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _pairs(node: ast.expr | None) -> list[tuple[str, ast.expr]] | None:
@@ -117,34 +135,56 @@ def _pairs(node: ast.expr | None) -> list[tuple[str, ast.expr]] | None:
     return None
 
 
-def _value(node: ast.expr, constants: Mapping[str, ast.expr], through: frozenset[str]) -> Any:
-    """What a literal is, or arithmetic of literals, or a name that the module sets once to such; _Unknown otherwise."""
-    match node:
-        case ast.Constant(value=value):
-            return value
-        case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [_value(item, constants, through) for item in items]
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            value = _value(operand, constants, through)
-            if isinstance(value, int | float):
-                return -value
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            numbers = [_value(side, constants, through) for side in (left, right)]
-            if all(isinstance(n, int | float) and abs(n) < 1e100 for n in numbers):
-                try:
-                    return _BINARY[type(op)](*numbers)
-                except ZeroDivisionError:
-                    raise _Unknown from None
-        case ast.Name(id=name) if name in constants and name not in through:
-            return _value(constants[name], constants, through | {name})
-    raise _Unknown
+class _Literals:
+    """Values of expressions: literals, arithmetic of them, and names that the module sets once to such."""
+
+    def __init__(self, names: Mapping[str, ast.expr]) -> None:
+        self._names = names
+        self._values: dict[str, Any] = {}
+
+    def held(self, name: str) -> ast.expr | None:
+        """What the module sets a name to, None where it sets it to several things, or to nothing."""
+        return self._names.get(name)
+
+    def value(self, node: ast.expr, depth: int = 0) -> Any:
+        """The value of an expression; _Unknown where it has none."""
+        if depth > _DEEPEST:
+            raise _Unknown
+        match node:
+            case ast.Constant(value=value):
+                return value
+            case ast.List(elts=items) | ast.Tuple(elts=items):
+                return [self.value(item, depth + 1) for item in items]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                value = self.value(operand, depth + 1)
+                if isinstance(value, int | float):
+                    return -value
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+                numbers = [self.value(side, depth + 1) for side in (left, right)]
+                if all(isinstance(n, int | float) and abs(n) < 1e100 for n in numbers):
+                    try:
+                        return _BINARY[type(op)](*numbers)
+                    except ZeroDivisionError:
+                        raise _Unknown from None
+            case ast.Name(id=name):
+                return self._named(name, depth)
+        raise _Unknown
+
+    def _named(self, name: str, depth: int) -> Any:
+        if name in self._names and name not in self._values:
+            self._values[name] = _Unknown  # also for a name that comes back to itself
+            self._values[name] = self.value(self._names[name], depth + 1)
+        value = self._values.get(name, _Unknown)
+        if value is _Unknown:
+            raise _Unknown
+        return value
 
 
 def _constants(tree: ast.Module) -> dict[str, ast.expr]:
     """Names that the module sets once, and nothing else in it sets, with what it sets them to."""
-    stores = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-    stores += [arg.arg for node in ast.walk(tree) if isinstance(node, ast.arguments) for arg in ast.walk(node)
-               if isinstance(arg, ast.arg)]  # fmt: skip
+    nodes = list(ast.walk(tree))
+    stores = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    stores.update(node.arg for node in nodes if isinstance(node, ast.arg))
     found = {}
     for statement in tree.body:
         match statement:
@@ -152,7 +192,7 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
                 ast.Assign(targets=[ast.Name(id=name)], value=value)
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ):
-                if stores.count(name) == 1:
+                if stores[name] == 1:
                     found[name] = value
     return found
 

@@ -90,9 +90,10 @@ def _penalties(raw: Raw) -> Iterator[Objection]:
         (in_loss, f"{ACTOR}.kl_loss_coef", "loss"),
         (in_reward, "algorithm.kl_ctrl.kl_coef", "reward"),
     ):
-        if raw.default(switch) and raw.says(coefficient) and raw.get(coefficient):
+        weight = raw.number(coefficient)
+        if raw.default(switch) and raw.says(coefficient) and weight:
             yield Objection(
-                f"{coefficient} is {raw.get(coefficient):g}, and nothing reads it: the KL is in the {where} only with "
+                f"{coefficient} is {weight:g}, and nothing reads it: the KL is in the {where} only with "
                 f"{switch}, which is off by default",
                 f"set {switch}=True, or leave {coefficient} out",
                 (coefficient, switch),

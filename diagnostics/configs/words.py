@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 CONTINUED = "\ue000"  # stands for a line's end that the shell takes away, so that lines can be counted
+
+_PARTS = re.compile(rf"[\n{CONTINUED}]|[^\s{CONTINUED}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +22,12 @@ class Word:
 
     def split(self) -> list[Word]:
         """The words that the shell makes of this one where it is not quoted, each with its line."""
-        found, begin = [], 0
-        for end in range(len(self.text) + 1):
-            if end < len(self.text) and not self.text[end].isspace() and self.text[end] != CONTINUED:
-                continue
-            if end > begin:
-                line = self.line + sum(self.text.count(mark, 0, begin) for mark in ("\n", CONTINUED))
-                part = self.text[begin:end]
+        found, line = [], self.line
+        for part in _PARTS.findall(self.text):
+            if part in ("\n", CONTINUED):
+                line += 1
+            else:
                 found.append(Word(part, line, self.unknown if "$" in part or "`" in part else ""))
-            begin = end + 1
         return found
 
     def whole(self) -> Word:

@@ -193,3 +193,19 @@ def test_files_that_are_none(name: str, data: bytes, says: str, tmp_path: Path) 
     (tmp_path / name).write_bytes(data)
     with pytest.raises(NoConfig, match=says):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join([f"a{i} = a{i - 1} + a{i - 1}" for i in range(60, 0, -1)] + ["a0 = 1"]),  # doubles sixty times
+        "\n".join(f"a{i} = a{i - 1}" for i in range(3_000, 0, -1)),
+        "a60 = a60",
+        f"a60 = {'1 + ' * 900}1",
+        f"a60 = {'[' * 90}{']' * 90}",
+    ],
+)
+def test_what_takes_long_to_work_out_is_not_known(text: str) -> None:
+    (config,) = script.read(f"from trl import GRPOConfig\n{text}\nGRPOConfig(beta=a60, epsilon=0.2)", "train.py")
+    assert config.given["beta"].unknown
+    assert config.given["epsilon"].value == 0.2

@@ -239,3 +239,22 @@ def test_broken_scripts_come_to_an_end(text: str) -> None:
 )  # fmt: skip
 def test_arithmetic(text: str, value: int | None) -> None:
     assert evaluated(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A=xx\nfor i in 1; do\n" + 'A="$A$A"\n' * 40,
+        "A=(x x)\n" + 'A=("${A[@]}" "${A[@]}")\n' * 40,
+        "A=x\n" + "A=$A$A\n" * 40,
+    ],
+)
+def test_variables_that_grow_without_end(text: str) -> None:
+    with pytest.raises(NoConfig):
+        shell.read(text, Path("run.sh"))
+
+
+def test_a_long_script_is_read_in_one_pass() -> None:
+    text = "read -d '' c <<EOF\ntrain_ppo_ray.py \\\n" + "--seed 1 \\\n" * 4_000 + "--top_p 0.5\nEOF\npython $c\n"
+    config = only(text)
+    assert config.given["top_p"].line == 4_003
