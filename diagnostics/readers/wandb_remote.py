@@ -50,7 +50,7 @@ class RemoteReader:
         self._read = 0  # bytes of files that were read at once
         self._objects: dict[str, str] = {}  # of the SDK, such as tables and pictures, by name, and their types
         self._notes: list[str] = []
-        self._state = ""
+        self._state, self._counted = "", 0  # rows, as the server counts them
         self._begun = False
 
     @property
@@ -89,6 +89,8 @@ class RemoteReader:
             kinds = Counter(self._objects.values())
             each = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
             self._notes.append(f"not read, as they are no numbers: {each}")
+        if table.ended and self._counted > table.rows:
+            self._notes.append(f"wandb counts {self._counted:,} rows of the run, of which {table.rows:,} came")
         if not table.ended:
             self._notes.append(f"wandb says that the run goes on ({self._state}): read is what it had by now")
         elif self._state != "finished":
@@ -105,7 +107,7 @@ class RemoteReader:
         about = json.loads(text)
         told, table = about["told"], self.table
         self._notes += about["notes"]
-        self._state = str(told["state"])
+        self._state, self._counted = str(told["state"]), told["historyLineCount"] or 0
         table.ended = self._state not in _GOES_ON
         config = _config(told["config"])
         own = config.pop(_OWN, None)

@@ -18,7 +18,7 @@ from diagnostics.errors import UserError
 from diagnostics.logs import read
 from diagnostics.series import RunHistory
 from diagnostics.sources import Found, find
-from diagnostics.stores import kept, wandb, wandb_run
+from diagnostics.stores import kept, wandb, wandb_client, wandb_run
 from diagnostics.stores.store import EVERYTHING, Wanted
 from diagnostics.stores.wandb_client import TRIES
 
@@ -156,6 +156,7 @@ def test_sparse_steps_cost_few_pages_and_dense_ones_lose_no_row(serve: Serve, tm
     steps = [0, *range(900_000, 900_000 + 3 * wandb_run.PAGE), 1_000_000]
     server = serve(Run("r1", [{"_step": step, "train/grad_norm": float(step)} for step in steps]))
     run = history(fetch("team/project/r1", tmp_path))
+    assert not any("of which" in note for note in run.notes)
     assert run.series["grad_norm"].steps.tolist() == steps
     assert server.count("HistoryPage") < 40
 
@@ -186,6 +187,21 @@ def test_a_run_that_logged_nothing_is_read_from_its_console(serve: Serve, tmp_pa
     run = history(fetch("team/project/r1", tmp_path))
     assert len(run.series["grad_norm"]) == 40
     assert any("output.log" in note for note in run.notes)
+
+
+def test_rows_that_the_server_keeps_back_are_missed(serve: Serve, tmp_path: Path) -> None:
+    server = serve(Run("r1", rows(), CONFIG))
+    answer = server.answer
+
+    def few(operation: str, query: str, given: dict[str, Any]) -> dict[str, Any]:
+        data = answer(operation, query, given)
+        if operation == "HistoryPage":
+            del data["project"]["run"]["history"][50:]
+        return data
+
+    server.answer = few  # type: ignore[method-assign]
+    run = history(fetch("team/project/r1", tmp_path))
+    assert "wandb counts 60 rows of the run, of which 50 came" in run.notes
 
 
 @pytest.mark.parametrize(("state", "note"), [("crashed", "crashed"), ("failed", "failed"), ("killed", "was killed")])
@@ -332,6 +348,15 @@ def test_the_server_says_how_long_to_wait(serve: Serve, tmp_path: Path, monkeypa
     monkeypatch.setattr(time, "sleep", slept.append)
     fetch("team/project/r1", tmp_path)
     assert slept == [7.0]
+
+
+def test_each_wait_is_longer_than_the_one_before(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wandb_client, "FIRST_WAIT", 1.0)
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    serve(Run("r1", rows(), CONFIG)).fail("Run", 500, always=True)
+    refusal("team/project/r1", tmp_path)
+    assert slept == [1.0, 2.0, 4.0, 8.0]
 
 
 @pytest.mark.parametrize("what", ["Run", "RunParquetHistory", "HistoryPage", "RunFiles"])

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from wandb_server import KEY, Run, Server
 
+from autotune.annotating import annotate as written_back
+from autotune.looking import Looked
 from diagnostics.errors import UserError
-from diagnostics.finding import Confidence, Finding, Report, Severity
+from diagnostics.finding import Confidence, Finding, Report, Severity, Skip
 from diagnostics.logs import read
 from diagnostics.report.words import line
-from diagnostics.stores import wandb
+from diagnostics.stores import mlflow, wandb
 from diagnostics.stores.store import EVERYTHING
 
 Serve = Callable[..., Server]
@@ -127,6 +129,14 @@ def test_what_cannot_be_written_is_said(serve: Serve, run: Run, what: str) -> No
     server.fail(what, 403, always=True)
     with pytest.raises(UserError, match="HTTP 403"):
         annotate(KL)
+
+
+def test_what_lies_in_another_store_or_could_not_be_checked_is_said() -> None:
+    unjudged = Report(NAME, "plain", -1, (), (), (Skip("KL002", "why not"),), (), (), rules=1)
+    looked = Looked(reports=[report()], remote=[(mlflow, "mlflow:x", report()), (wandb, NAME, unjudged)])
+    first, second = written_back(looked)
+    assert f"{NAME} was not annotated: MLflow holds no reports" in first
+    assert f"{NAME} was not annotated: nothing could be checked in it" in second
 
 
 @pytest.mark.slow
