@@ -96,7 +96,7 @@ def test_version(capsys):
         (["diagnose"], "the following arguments are required: SOURCE. See autotune diagnose --help."),
         (["diagnose", "x", "--formt=json"], "unknown option --formt. Did you mean --format?"),
         (["diagnose", "x", "--form", "json"], "unknown option --form. Did you mean --format?"),
-        (["diagnose", "x", "--format", "jso"], "unknown --format jso. Did you mean json? Choose from terminal, json."),
+        (["diagnose", "x", "--format", "jso"], "unknown --format jso. Did you mean json? Choose from terminal, json, "),
         (["diagnose", "x", "--fail-on", "eror"], "Did you mean error? Choose from info, warning, error, fatal."),
         (["rules", "NUM01"], "there is no rule NUM01. Did you mean NUM001 non_finite?"),
         (["rules", "a", "b"], "unknown argument b."),
