@@ -38,7 +38,8 @@ def around(knob: str, value: Knob, changes: Sequence[Change], batch: int | None 
     least, most = setting.range
     if setting.kind is Kind.INTEGER:
         return Range(max(least, low // 2), min(most, 2 * max(high, low + 1)), integer=True)
-    return Range(max(least, float(f"{low / 2:.2g}")), min(most, float(f"{1.5 * high:.2g}")))
+    below, above = low / 2 if low > 0 else 1.5 * low, 1.5 * high if high > 0 else high / 2
+    return Range(max(least, float(f"{below:.2g}")), min(most, float(f"{above:.2g}")))
 
 
 def _groups(value: int, targets: Sequence[int], batch: int | None) -> Choices:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import replace
+from typing import Any
 
 from autotune.from_run.recorded import Recorded
 from autotune.from_run.started import FromRun, started
@@ -35,7 +37,8 @@ def told_to_do(run: Recorded) -> TrialSpec | CommandSpec | None:
         for knob, value in own.knobs.items():
             if knob in settings() and not settings()[knob].accepts(value):
                 raise ValueError(f"{knob} is {value!r}, and should be {settings()[knob].expected}")
-        dict(own.trl if isinstance(own, TrialSpec) else {})
+        if isinstance(own, TrialSpec) and not isinstance(own.trl, dict):
+            raise ValueError(f"trl is {own.trl!r}, and should be a table")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} does not say what was trained: {error}", "Is it the file of another tool?") from None
     return own
@@ -45,9 +48,7 @@ def of_ours(run: Recorded, own: TrialSpec, wishes: Wishes) -> FromRun:
     """The study that repairs `run`, which was told to do `own`. UserError as `study_from_run` says."""
     _check(run, own, wishes)
     known = {entry.name: entry.means for entry in vocabulary(FRAMEWORKS[own.algorithm]).settings}
-    # What comes with a log may be anybody's, and TRL's options name files, hubs and code: only numbers and what the
-    # vocabulary knows as a setting of the training are taken.
-    trl = {k: v for k, v in own.trl.items() if k in known or (isinstance(v, int | float) and not isinstance(v, bool))}
+    trl = {name: value for name, value in own.trl.items() if _is_harmless(name, value, known)}
     values = Values(run, {**run.known(), **own.knobs}, wishes)
 
     def usable(knob: str) -> bool:
@@ -67,7 +68,7 @@ def of_ours(run: Recorded, own: TrialSpec, wishes: Wishes) -> FromRun:
         wishes.objective or (preset.objective if preset else "validation_reward"),
         replace(
             own,
-            knobs={knob: values.now[knob] for knob in own.knobs if knob not in space},
+            knobs={knob: value for knob, value in own.knobs.items() if knob not in space},
             trl={name: value for name, value in trl.items() if known.get(name) not in space},
             seed=0,
             test=False,
@@ -85,6 +86,18 @@ def of_ours(run: Recorded, own: TrialSpec, wishes: Wishes) -> FromRun:
         else []
     )
     return started(spec, run, values, comparable=not lost, said=said)
+
+
+def _is_harmless(name: str, value: Any, known: Container[str], depth: int = 3) -> bool:
+    """Whether an option of TRL's can be taken from a log, which may be anybody's.
+
+    Options name files, hubs and code: only numbers are taken, and what the vocabulary knows as a setting of training.
+    """
+    if isinstance(value, dict):
+        return depth > 0 and all(_is_harmless(f"{name}.{k}", v, known, depth - 1) for k, v in value.items())
+    if isinstance(value, bool | str) or value is None:
+        return name in known
+    return isinstance(value, int | float)
 
 
 def _check(run: Recorded, own: TrialSpec, wishes: Wishes) -> None:

@@ -20,7 +20,7 @@ from diagnostics.errors import UserError
 from diagnostics.events import EVENTS_FILE, EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
 from diagnostics.finding import Confidence, Finding, Report, Safety, Severity
 from diagnostics.logs import read
-from diagnostics.metrics import is_metric, knobs
+from diagnostics.metrics import is_metric, knobs, settings
 from diagnostics.series import MetricSeries, RunHistory
 from diagnostics.sources import Found, Source
 from diagnostics.stores.store import EVERYTHING
@@ -71,16 +71,20 @@ class Recorded:
                 return replace(finding, prescriptions=(*(same or [change]), *others))
         return finding
 
-    def value(self, name: str) -> Knob | None:
-        """What a setting was, canonical or as the run's framework calls it; None where the log does not tell.
+    def setting(self, name: str) -> Knob | None:
+        """A setting of the run, canonical or one of its own, None where the log does not tell."""
+        values = self.history.settings if name in settings() else self.history.raw_settings
+        known = values.get(name)
+        return known if isinstance(known, int | float | str) and not isinstance(known, bool) else None
 
-        A knob that is logged while it goes counts with its highest value: of a schedule that is what was asked for.
+    def value(self, name: str) -> Knob | None:
+        """What a knob was: as it was set, else the highest that was logged, which of a schedule is what was asked for.
+
+        None where the log does not tell.
         """
-        known = self.history.settings.get(name, self.history.raw_settings.get(name))
-        if isinstance(known, int | float | str) and not isinstance(known, bool):
+        known = self.setting(name)
+        if known is not None or not is_metric(name):
             return known
-        if not is_metric(name):
-            return None
         values = self.history.get(name).values
         return float(values[np.isfinite(values)].max(initial=0.0)) or None
 

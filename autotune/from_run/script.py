@@ -56,7 +56,7 @@ def of_script(run: Recorded, template: str, wishes: Wishes) -> FromRun:
     lacking = [name for name in used if name not in space and name not in values.told]
     if lacking:
         raise values.unknown(sorted(lacking))
-    trial = replace(bare, knobs={name: values.now[name] for name in used if name not in space})
+    trial = replace(bare, knobs={name: values.told[name] for name in used if name not in space})
     start = values.start(space)
     check(trial, space, "--command")
     check_program(replace(trial, knobs={**trial.knobs, **start}), "--command")
@@ -102,7 +102,7 @@ def _words(values: Values, knobs: Iterable[str]) -> Iterator[str]:
 def _scheduled(run: Recorded, used: Iterable[str]) -> Iterator[str]:
     """Which knobs are known only from what was logged while the run went."""
     for knob in used:
-        if knob not in {**run.history.settings, **run.history.raw_settings} and (value := run.value(knob)) is not None:
+        if run.setting(knob) is None and (value := run.value(knob)) is not None:
             yield f"{run.name} logs {knob} and does not tell what it was set to: {words.number(value)}, its highest"
 
 

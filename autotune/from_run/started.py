@@ -50,19 +50,15 @@ def started(spec: StudySpec, run: Recorded, values: Values, *, comparable: bool,
     notes = [
         f"trial 0 is the recorded run {run.name}, with {run.history.last_step} steps: {codes}",
         *run.notes(),
-        *_fixed(spec, run, values),
+        *_fixed(spec),
         *out_of_reach(first, spec.space),
         *said,
     ]
     return FromRun(replace(spec, notes=tuple(notes)), run, first)
 
 
-def _fixed(spec: StudySpec, run: Recorded, values: Values) -> Iterator[str]:
+def _fixed(spec: StudySpec) -> Iterator[str]:
     """What of the run's knobs is not searched."""
-    fixed = [knob for knob in spec.trial.knobs if knob not in spec.space]
-    kept = {knob: spec.trial.knobs[knob] for knob in fixed if spec.trial.knobs[knob] == values.told.get(knob)}
-    if kept:
-        yield f"as in the run, as no finding wants another: {words.knobs(kept)}; --space KNOB=LOW..HIGH searches one"
-    other = {knob: spec.trial.knobs[knob] for knob in fixed if knob not in kept}
-    if other:
-        yield f"fixed by --start, and another in the run: {words.knobs(other)}"
+    if spec.trial.knobs:
+        kept = words.knobs(spec.trial.knobs)
+        yield f"as in the run, as no finding wants another: {kept}; --space KNOB=LOW..HIGH searches one"

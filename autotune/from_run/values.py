@@ -9,7 +9,7 @@ from autotune.from_run.around import around
 from autotune.from_run.recorded import Recorded
 from diagnostics.errors import UserError
 from diagnostics.finding import Change, Safety
-from diagnostics.metrics import knobs
+from diagnostics.metrics import knobs, settings
 from diagnostics.report.words import spoken
 from diagnostics.vocabulary import frameworks, vocabulary
 from studies import words
@@ -32,7 +32,7 @@ class Wishes:
 
 
 class Values:
-    """The knobs of a run under canonical names: `told` is what they were, `now` where the study is to start.
+    """The knobs of a run under canonical names: `told` is what they were.
 
     What a person gives for a knob that the run does not tell says what it was; for any other one, where to start
     instead. UserError where that cannot be read.
@@ -40,9 +40,9 @@ class Values:
 
     def __init__(self, run: Recorded, known: Mapping[str, Knob], wishes: Wishes) -> None:
         self._run, self._framework = run, run.history.framework
-        given = dict(self._given(text) for text in wishes.start)
-        self.told = {**given, **known}
-        self.now = {**known, **given}
+        self._given = dict(self._typed(text) for text in wishes.start)
+        self._known = known
+        self.told = {**self._given, **known}
         self._asked: dict[str, Space] = {}
         for text in wishes.space:
             word, place = space_from_text(text, "--space")
@@ -75,23 +75,26 @@ class Values:
         return space
 
     def start(self, space: Mapping[str, Space]) -> dict[str, Knob]:
-        """Where the knobs of `space` start. UserError where that is not known, or not in it."""
-        self.were(space)
-        return {knob: check_knob(knob, self._of(knob, self.now), space, "--start") for knob in space}
+        """Where the knobs of `space` start. UserError where that is not in it, or of a knob that stays as it was."""
+        were = self.were(space)
+        for knob in self._given:
+            if knob in self._known and knob not in space:
+                word = self.word(knob)
+                what = f"--start: {word} stays {words.number(self._known[knob])}, as in {self._run.name}"
+                raise UserError(what, f"Give it a space, too: --space {word}=LOW..HIGH.")
+        return {knob: check_knob(knob, self._given.get(knob, were[knob]), space, "--start") for knob in space}
 
     def were(self, space: Mapping[str, Space]) -> dict[str, Knob]:
         """What the knobs of `space` were in the run. UserError where that is not in it."""
-        values = {knob: self._of(knob, self.told) for knob in space}
+        lacking = [knob for knob in space if knob not in self.told]
+        if lacking:
+            raise self.unknown(lacking)
+        values = {knob: self.told[knob] for knob in space}
         for knob, value in values.items():
             if value not in space[knob]:
                 what = f"--space: {self.word(knob)} is {space[knob]}, and was {words.number(value)} in {self._run.name}"
                 raise UserError(what, "Make it so wide that the run has a place in it.")
         return values
-
-    def _of(self, knob: str, values: Mapping[str, Knob]) -> Knob:
-        if knob not in values:
-            raise self.unknown([knob])
-        return values[knob]
 
     def unknown(self, names: Iterable[str]) -> UserError:
         """What to say of knobs that the run does not tell."""
@@ -116,20 +119,23 @@ class Values:
             return UserError(f"no knob is known to repair what was found in {run.name}: {codes}", advice)
         if not self.told.keys() & self.wanted().keys():
             return self.unknown(list(self.wanted())[:1])
-        knobs = " or ".join(self.word(knob) for knob in self.wanted())
-        what = f"what was found in {run.name} ({codes}) calls for a change of {knobs}"
+        change = " or ".join(self.word(knob) for knob in self.wanted())
+        what = f"what was found in {run.name} ({codes}) calls for a change of {change}"
         some = next(iter(self.wanted()))
         return UserError(f"{what}, for which there is no placeholder", f"Write {{{some}}} where its value belongs.")
 
-    def _given(self, text: str) -> tuple[str, Knob]:
+    def _typed(self, text: str) -> tuple[str, Knob]:
         word, equals, written = text.partition("=")
         if not equals or not word or not written:
             raise UserError(f"--start: {text!r} is not knob=value", "Write for example learning_rate=1e-4.")
-        return canonical(word, self._framework), typed(written)
+        knob, value = canonical(word, self._framework), typed(written)
+        if knob in knobs() and not settings()[knob].accepts(value):
+            raise UserError(f"--start: {word} is {written!r}", f"It should be {settings()[knob].expected}.")
+        return knob, value
 
 
 def _is_one_value(place: Space) -> bool:
-    return isinstance(place, Choices) and len(place.values) == 1
+    return len(place.values) == 1 if isinstance(place, Choices) else not place.low < place.high
 
 
 # Usual values, for an example of what to type.

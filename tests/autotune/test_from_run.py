@@ -81,6 +81,7 @@ def study(place: str, **wishes: Any) -> FromRun:
         ("kl_coef", 0, [Set(0.04)], None, Choices((0, 0.004, 0.013, 0.04, 0.13, 0.4))),
         ("temperature", 0.3, [Set(1.0)], None, Range(0.15, 1.5)),
         ("top_p", 0.9, [Set(1.0)], None, Range(0.45, 1)),
+        ("reward_weight", -1.0, [Set(2.0)], None, Range(-1.5, 3.0)),
         ("update_epochs", 4, [Scale(0.25)], None, Range(1, 8, integer=True)),
         ("num_generations", 2, [Set(8)], 128, Choices((2, 4, 8, 16))),
         ("num_generations", 8, [Scale(2)], 48, Choices((4, 8, 16))),
@@ -128,15 +129,14 @@ def test_a_person_widens_the_space_and_starts_elsewhere(tmp_path: Path) -> None:
     made = study(
         ours(tmp_path, "collapse-0"),
         space=["kl_coef=0.01..1:log", "temperature=0.5..1.5"],
-        start=["learning_rate=1e-4", "num_generations=16"],
+        start=["learning_rate=1e-4", "temperature=0.9"],
         objective="reward_mean",
     )
     assert made.spec.space["kl_coef"] == Range(0.01, 1, log=True)
-    assert made.spec.start == {"learning_rate": 1e-4, "kl_coef": 0.04, "temperature": 1.0}
+    assert made.spec.start == {"learning_rate": 1e-4, "kl_coef": 0.04, "temperature": 0.9}
     assert made.first.proposal.knobs == {"learning_rate": 3e-3, "kl_coef": 0.04, "temperature": 1.0}
-    assert made.spec.trial.knobs == {"update_epochs": 1, "num_generations": 16}
+    assert made.spec.trial.knobs == {"update_epochs": 1, "num_generations": 8}
     assert made.change().origin is Origin.START and made.spec.objective == "reward_mean"
-    assert "fixed by --start, and another in the run: num_generations 16" in made.spec.notes
 
 
 def test_a_healthy_run_is_searched_where_a_person_says_what_may_change(tmp_path: Path) -> None:
@@ -156,6 +156,8 @@ def test_a_healthy_run_is_searched_where_a_person_says_what_may_change(tmp_path:
         ),
         ("collapse-0", {"start": ["learning_rate=1"]}, "--start: learning_rate=1 is outside its space"),
         ("collapse-0", {"start": ["learning_rate"]}, "--start: 'learning_rate' is not knob=value"),
+        ("collapse-0", {"start": ["beta=x"]}, "--start: beta is 'x'. It should be a finite number from 0"),
+        ("collapse-0", {"start": ["num_generations=16"]}, "num_generations stays 8, as in {}. Give it a space, too"),
         ("collapse-0", {"space": ["beta=0.01..1", "kl_coef=0.01..1"]}, "--space: kl_coef is given twice"),
         ("collapse-0", {"log": "x.csv"}, "--log goes with --command. {} is a run of ours"),
         ("collapse-0", {"objective": "score"}, "--objective 'score' is no canonical metric"),
@@ -180,7 +182,7 @@ def test_what_only_a_person_may_change_is_left_to_them(tmp_path: Path) -> None:
 
 
 def test_settings_that_contradict_each_other_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
-    made = study(ours(tmp_path, "collapse-0"), start=["num_generations=7"])
+    made = study(ours(tmp_path, "collapse-0", knobs={**PRESET.start, "num_generations": 7}))
     with pytest.raises(UserError, match="study from-collapse-0: CFG001"):
         preflight.check(made.spec)
 
@@ -189,10 +191,11 @@ def test_settings_that_contradict_each_other_are_told_before_anything_is_loaded(
 
 
 def test_options_that_name_files_or_code_are_left_out_and_told(tmp_path: Path) -> None:
-    evil = {"output_dir": "/etc", "model_init_kwargs": {"trust_remote_code": True}, "push_to_hub": True}
-    made = study(ours(tmp_path, "collapse-0", trl={**evil, "weight_decay": 0.1, "loss_type": "grpo", "beta": 0.04}))
+    evil = {"output_dir": "/etc", "model_init_kwargs": {"trust_remote_code": True}, "push_to_hub": [{"a": 1}]}
+    good = {"weight_decay": 0.1, "loss_type": "grpo", "generation_kwargs": {"min_new_tokens": 1}}
+    made = study(ours(tmp_path, "collapse-0", trl={**evil, **good, "beta": 0.04}))
     assert isinstance(made.spec.trial, TrialSpec)
-    assert made.spec.trial.trl == {"weight_decay": 0.1, "loss_type": "grpo"}  # the KL coefficient is searched
+    assert made.spec.trial.trl == good  # the KL coefficient is searched
     assert made.first.state is State.PRUNED
     assert any("model_init_kwargs, output_dir, push_to_hub" in note for note in made.spec.notes)
 
