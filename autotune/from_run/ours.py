@@ -20,6 +20,8 @@ from studies.spec import StudySpec, load, presets
 from studies.trial import CONFIG_FILE, TrialSpec
 from trainers.preflight import FRAMEWORKS, knob_options
 
+OF_TRAINING = {"lr_scheduler_type", "optim", "vllm_mode"}  # words, each one of a few, that no vocabulary has
+
 
 def told_to_do(run: Recorded) -> TrialSpec | CommandSpec | None:
     """What a run of ours was told to do; None where that does not lie beside its events.
@@ -91,12 +93,15 @@ def of_ours(run: Recorded, own: TrialSpec, wishes: Wishes) -> FromRun:
 def _is_harmless(name: str, value: Any, known: Container[str], depth: int = 3) -> bool:
     """Whether an option of TRL's can be taken from a log, which may be anybody's.
 
-    Options name files, hubs and code: only numbers are taken, and what the vocabulary knows as a setting of training.
+    Options name files, hubs and code. Numbers are taken, switches that open none of these, and what is known as a
+    setting of the training.
     """
     if isinstance(value, dict):
         return depth > 0 and all(_is_harmless(f"{name}.{k}", v, known, depth - 1) for k, v in value.items())
+    if isinstance(value, bool) and "." not in name:
+        return not any(part in name for part in ("hub", "trust"))
     if isinstance(value, bool | str) or value is None:
-        return name in known
+        return name in known or name in OF_TRAINING
     return isinstance(value, int | float)
 
 

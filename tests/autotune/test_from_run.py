@@ -191,13 +191,24 @@ def test_settings_that_contradict_each_other_are_told_before_anything_is_loaded(
 
 
 def test_options_that_name_files_or_code_are_left_out_and_told(tmp_path: Path) -> None:
-    evil = {"output_dir": "/etc", "model_init_kwargs": {"trust_remote_code": True}, "push_to_hub": [{"a": 1}]}
-    good = {"weight_decay": 0.1, "loss_type": "grpo", "generation_kwargs": {"min_new_tokens": 1}}
+    evil = {
+        "output_dir": "/etc",
+        "model_init_kwargs": {"trust_remote_code": True},
+        "push_to_hub": True,
+        "callbacks": [{"a": 1}],
+    }
+    good = {
+        "bf16": True,
+        "optim": "sgd",
+        "weight_decay": 0.1,
+        "loss_type": "grpo",
+        "generation_kwargs": {"min_new_tokens": 1},
+    }
     made = study(ours(tmp_path, "collapse-0", trl={**evil, **good, "beta": 0.04}))
     assert isinstance(made.spec.trial, TrialSpec)
     assert made.spec.trial.trl == good  # the KL coefficient is searched
     assert made.first.state is State.PRUNED
-    assert any("model_init_kwargs, output_dir, push_to_hub" in note for note in made.spec.notes)
+    assert any("callbacks, model_init_kwargs, output_dir, push_to_hub" in note for note in made.spec.notes)
 
 
 def test_code_that_a_run_names_is_run_only_where_a_person_names_it_too(tmp_path: Path) -> None:
