@@ -105,6 +105,31 @@ def test_autocorrelated_noise_is_no_difference():
     assert sum(parting.at is not None for (parting,) in pairs) <= 2 * ALPHA * 200
 
 
+def test_noise_that_outlasts_a_stretch_is_no_difference():
+    """Of 100 points a twentieth of a value is new in each."""
+    told = 0
+    for trial in range(60):
+        before, after = (
+            run(*(noise(1000 * trial + 10 * side + m, correlation=0.95) for m in range(8))) for side in (0, 1)
+        )
+        told += any(parting.at is not None for parting in part([before], [after]))
+    assert told <= 2 * ALPHA * 60
+
+
+def test_what_happens_now_and_then_is_no_level():
+    """A share that is 0 but for three steps: most of its stretches have no noise at all."""
+    seldom = np.zeros(100)
+    seldom[[20, 30, 40]] = 1.0
+    assert of_one(seldom, np.zeros(100)).at is None
+
+
+def test_what_was_covered_within_the_first_stretch_counts():
+    """Both leave 0 at once, as a KL does, for levels that lie apart by less than a seed may move them."""
+    levels = [np.concatenate([[0.0], level + 0.01 * noise(seed, 99)]) for seed, level in enumerate((1.0, 1.3))]
+    assert of_one(*levels).at is None
+    assert of_one(*(level[1:] for level in levels)).at == 1.0
+
+
 def test_many_metrics_are_not_many_chances():
     told = 0
     for trial in range(60):
