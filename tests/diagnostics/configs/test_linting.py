@@ -13,7 +13,7 @@ from diagnostics.configs.meaning import understand
 from diagnostics.finding import Severity
 from diagnostics.metrics import settings as canonical
 from diagnostics.rule import Lint, all_lints
-from diagnostics.vocabulary import LAST, vocabulary
+from diagnostics.vocabulary import FIRST, LAST, vocabulary
 
 
 def config(given: Mapping[str, Any], framework: str = "", *, processes: int | None = None, **more: Any) -> Config:
@@ -122,6 +122,11 @@ def test_defaults_are_of_names_that_mean_something(name: str) -> None:
         assert ordered[-1][1] in (LAST, (0, 10, 2))  # OpenRLHF's flags before they had parts
 
 
+def test_defaults_are_of_the_newest_version_alone() -> None:
+    assert {name for name in all_frameworks()["openrlhf"].default((FIRST, LAST)) if "." not in name} == set()
+    assert all_frameworks()["trl-grpo"].default((FIRST, (0, 18)))["beta"].value == 0.04
+
+
 # ---- what is said
 
 
@@ -144,6 +149,75 @@ def test_groups_and_processes() -> None:
     unknown = lint(config(given, "trl-grpo"))
     assert said(unknown, Severity.INFO) == ["CFG017"]
     assert "a multiple of 2" in messages(unknown)
+
+
+GRPO = {"num_generations": 8, "beta": 0.04, "per_device_train_batch_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("given", "processes", "codes"),
+    [
+        ({"sync_ref_model": True}, 1, []),
+        ({"sync_ref_model": True, "beta": 0.0}, 1, ["CFG011"]),
+        ({"sync_ref_model": True, "use_peft": True}, 1, ["CFG011"]),
+        ({"eval_strategy": "steps", "per_device_eval_batch_size": 4}, 1, ["CFG011"]),
+        ({"eval_strategy": "steps", "per_device_eval_batch_size": 4}, 2, []),
+        ({"eval_strategy": "steps", "per_device_eval_batch_size": 4}, None, []),  # with some processes it is right
+        ({"generation_batch_size": 24}, 1, []),
+        ({"generation_batch_size": 24}, 2, ["CFG011"]),
+        ({"warmup_steps": 50, "max_steps": 50}, 1, ["CFG012"]),
+        ({"warmup_steps": 49, "max_steps": 50}, 1, []),
+        ({"lr_scheduler_type": "cosine_with_min_lr"}, 1, ["CFG011"]),
+        ({"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs.min_lr_rate": 0.1}, 1, []),
+        ({"use_vllm": True, "vllm_max_model_length": 512}, 1, ["CFG016"]),
+        ({"use_vllm": False, "vllm_max_model_length": 512}, 1, []),
+    ],
+)
+def test_what_trl_has_against_settings(given: Mapping[str, Any], processes: int | None, codes: list[str]) -> None:
+    assert said(lint(config({**GRPO, **given}, "trl-grpo", processes=processes))) == codes
+
+
+def test_what_a_run_wrote_out_holds_what_it_made_of_its_settings() -> None:
+    both = {**GRPO, "generation_batch_size": 8, "steps_per_generation": 1}
+    assert said(lint(config(both, "trl-grpo", processes=1))) == ["CFG011"]
+    dump = {f"option_{i}": i for i in range(70)} | both
+    assert said(lint(config(dump, "trl-grpo", processes=1, document=True))) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "processes", "advice"),
+    [
+        ({"num_generations": 12}, 4, "Set num_generations to 16, or gradient_accumulation_steps to 3, "),
+        (
+            {"num_generations": 12, "steps_per_generation": 2},
+            1,
+            "Set num_generations to 16, or steps_per_generation to 3, ",
+        ),
+        ({"num_generations": 12, "generation_batch_size": 64}, 4, "Set generation_batch_size to 96, "),
+    ],
+)
+def test_what_makes_groups_whole_keeps_the_batch_whole(given: Mapping[str, Any], processes: int, advice: str) -> None:
+    linted = lint(config({**GRPO, **given}, "trl-grpo", processes=processes))
+    (one,) = (one.finding for one in linted.findings if one.finding.code == "CFG001")
+    assert one.advice[0].startswith(advice)
+    assert one.prescriptions == ()
+
+
+def test_classic_ppo_splits_its_batch() -> None:
+    given = {"batch_size": 100, "mini_batch_size": 8, "ppo_epochs": 4}
+    assert said(lint(config(given, "trl-ppo-classic"))) == ["CFG011"]
+    assert said(lint(config({**given, "batch_size": 104}, "trl-ppo-classic"))) == []
+
+
+def test_verls_kl_is_that_of_the_penalty_that_is_on() -> None:
+    reward = {
+        **VERL,
+        f"{ACTOR}.use_kl_loss": False,
+        "algorithm.use_kl_in_reward": True,
+        "algorithm.kl_ctrl.kl_coef": 0.6,
+    }
+    assert said(lint(config(reward))) == ["CFG005"]
+    assert understand(config({**VERL, f"{ACTOR}.use_kl_loss": False})).settings["kl_coef"].value == 0
 
 
 VERL = {
@@ -219,6 +293,7 @@ def test_what_verl_has_against_settings(changes: Mapping[str, Any], code: str, s
         {f"{ACTOR}.use_kl_loss": OUT, f"{ACTOR}.kl_loss_coef": 0.0},
         {"algorithm.use_kl_in_reward": False, "algorithm.kl_ctrl.kl_coef": 0.01},
         {"trainer.nnodes": 5},
+        {"data.train_batch_size": 256},
     ],
 )  # fmt: skip
 def test_what_verl_has_nothing_against(changes: Mapping[str, Any]) -> None:
@@ -243,6 +318,16 @@ def test_what_openrlhf_has_against_settings(changes: Mapping[str, Any], code: st
     linted = lint(config(changed(OPENRLHF, changes)))
     assert said(linted) == [code], messages(linted)
     assert says in messages(linted)
+
+
+@pytest.mark.parametrize("changes", [{"train_batch_size": 1024}, {"micro_rollout_batch_size": 128}])
+def test_what_openrlhf_has_nothing_against(changes: Mapping[str, Any]) -> None:
+    assert said(lint(config(changed(OPENRLHF, changes)))) == []
+
+
+def test_where_batches_are_cut_by_tokens_verl_does_not_ask_for_a_whole_mini_batch() -> None:
+    changes = {f"{ACTOR}.use_dynamic_bsz": True, "data.train_batch_size": 128}
+    assert said(lint(config(changed(VERL, changes)))) == ["CFG012"]
 
 
 def test_what_a_framework_has_against_settings_is_not_claimed_of_one_whose_source_was_not_read() -> None:
