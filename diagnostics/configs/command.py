@@ -20,6 +20,7 @@ _COUNTED = {  # how launchers are told of processes: names whose values are mult
     "torch.distributed.run": ("nproc_per_node", "nnodes"),
     "torch.distributed.launch": ("nproc_per_node", "nnodes"),
     "accelerate": ("num_processes",),
+    "accelerate.commands.launch": ("num_processes",),
     "trl": ("num_processes",),
     "deepspeed": ("num_gpus", "num_nodes"),
 }
@@ -44,6 +45,8 @@ def read(words: Sequence[Word], source: str, folders: Sequence[Path] = ()) -> Co
         given, more, notes = _overrides(words[at + 1 :])
     else:
         given, more, notes = _options(words[at + 1 :], folders)
+        if framework is None and not given:  # a module of somebody's own that builds on verl
+            given, more, notes = _overrides(words[at + 1 :])
     return Config(
         source,
         f"the command line of {entry.text}",
@@ -179,7 +182,7 @@ def _processes(before: Sequence[Word], given: dict[str, Given], folders: Sequenc
     options = {**own, **(given if launcher == "trl" else {})}
     names = _COUNTED[launcher]
     first = options.get(names[0])
-    if first is None and launcher == "accelerate":
+    if first is None and launcher.startswith("accelerate"):
         file = next((b for a, b in pairwise(before) if a.text == "--config_file"), None)
         first = _file(file, folders)[0].get("num_processes") if file is not None else None
     if first is None or not isinstance(first.value, int) or isinstance(first.value, bool):

@@ -158,6 +158,8 @@ for LR in 1e-6; do python train.py --learning_rate $LR; done
         ("accelerate launch --config_file zero3.yaml train.py", 4),
         ("accelerate launch --config_file none.yaml train.py", None),
         ("accelerate launch train.py", None),
+        ("python -m accelerate.commands.launch --num_processes 3 train.py", 3),
+        ("python -m torch.distributed.run --nproc_per_node 5 train.py", 5),
         ("torchrun --nproc_per_node=4 --nnodes 2 train.py", 8),
         ("torchrun train.py", 1),
         ("torchrun --nproc-per-node gpu train.py", None),
@@ -190,6 +192,12 @@ def test_settings_of_a_file_that_the_command_names(tmp_path: Path) -> None:
 def test_the_script_that_is_started_tells_the_framework(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("from trl import RLOOConfig, TrlParser\nTrlParser(RLOOConfig)\n")
     assert only("python train.py --beta 0.1\n", tmp_path).framework == "trl-rloo"
+
+
+def test_a_module_of_somebodys_own_that_takes_overrides() -> None:
+    config = only("python -m mine.async_main actor_rollout_ref.rollout.n=1 algorithm.adv_estimator=grpo\n")
+    assert values(config) == {"actor_rollout_ref.rollout.n": 1, "algorithm.adv_estimator": "grpo"}
+    assert config.framework == ""
 
 
 def test_verls_own_configurations_bring_their_defaults_and_others_anything() -> None:
