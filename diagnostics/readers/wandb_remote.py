@@ -107,7 +107,7 @@ class RemoteReader:
         about = json.loads(text)
         told, table = about["told"], self.table
         self._notes += about["notes"]
-        self._state, self._counted = str(told["state"]), told["historyLineCount"] or 0
+        self._state, self._counted = str(told["state"]), about["rows"]
         table.ended = self._state not in _GOES_ON
         config = _config(told["config"])
         own = config.pop(_OWN, None)

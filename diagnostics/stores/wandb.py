@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from diagnostics.errors import UserError
 from diagnostics.finding import Json, Report
@@ -15,8 +14,8 @@ from diagnostics.sources import Found, Source
 from diagnostics.stores import wandb_annotate
 from diagnostics.stores.kept import trim
 from diagnostics.stores.store import Tell, Wanted, near_a_path, safe
-from diagnostics.stores.wandb_client import Client
-from diagnostics.stores.wandb_names import PREFIX, Where, key_for, parsed, plain
+from diagnostics.stores.wandb_client import Client, at, nodes, whole
+from diagnostics.stores.wandb_names import PREFIX, Where, host_of, key_for, parsed, plain
 from diagnostics.stores.wandb_run import fetch_run
 
 NAME = "Weights & Biases"
@@ -89,7 +88,7 @@ def connect(where: Where, tell: Tell) -> Client:
     """A client of the server of `where`. UserError where there is no key for it."""
     key = key_for(where.base)
     if not key:
-        host = urlsplit(where.base).netloc
+        host = host_of(where.base)
         login = "wandb login" if host == "api.wandb.ai" else f"wandb login --host={where.base}"
         raise UserError(
             f"there is no API key to ask {host} for {where.shown}",
@@ -101,7 +100,7 @@ def connect(where: Where, tell: Tell) -> Client:
 def described(client: Client, where: Where) -> Json:
     """What the server says of the run `where`. UserError where there is none."""
     data = client.ask(_RUN, entity=where.entity, project=where.project, name=where.run)
-    run = (data.get("project") or {}).get("run")
+    run = at(data, "project", "run")
     if not isinstance(run, dict):
         hint = f"Look at the spelling, or list what you see: autotune diagnose {PREFIX}{where.entity}/{where.project}"
         raise UserError(f"there is no run {where.shown} at {client.host} that your API key may read", hint)
@@ -133,17 +132,17 @@ def _listed(client: Client, where: Where, filters: Sequence[Json], last: int | N
     given = {"filters": json.dumps({"$and": every} if every else {}), "order": "-created_at"}
     given |= {"entity": where.entity, "project": where.project}
     found: list[Json] = []
-    count, page = 0, {"hasNextPage": True}
-    while page.get("hasNextPage") and len(found) < most:
-        data = client.ask(_RUNS, **given, cursor=page.get("endCursor"), perPage=min(PER_PAGE, most - len(found)))
-        project = data.get("project")
-        if not isinstance(project, dict):
+    count, cursor, more = 0, None, True
+    while more and len(found) < most:
+        data = client.ask(_RUNS, **given, cursor=cursor, perPage=min(PER_PAGE, most - len(found)))
+        if data.get("project") is None:
             what = f"there is no project {where.entity}/{where.project} at {client.host} that your API key may read"
             raise UserError(what, "Look at the spelling.")
-        runs = project.get("runs") or {}
-        found += [edge["node"] for edge in runs.get("edges") or ()]
-        count = project.get("runCount") or len(found)
-        page = (runs.get("pageInfo") or {}) if runs.get("edges") else {}
+        runs = at(data, "project", "runs")
+        found += nodes(runs)
+        count = whole(at(data, "project", "runCount"), 0)
+        cursor = at(runs, "pageInfo", "endCursor")
+        more = bool(nodes(runs)) and at(runs, "pageInfo", "hasNextPage") is True
     if count > len(found) and last is None:
         client.tell(f"the last {len(found)} of {count:,} runs of {where.shown}; --last N takes more")
     return found[::-1]
@@ -171,4 +170,4 @@ def _filter(text: str) -> Json:
 
 
 def _folder(folder: Path, where: Where) -> Path:
-    return folder / FOLDER / Path(*map(safe, (urlsplit(where.base).netloc, where.entity, where.project, where.run)))
+    return folder / FOLDER / Path(*map(safe, (host_of(where.base), where.entity, where.project, where.run)))

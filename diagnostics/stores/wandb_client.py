@@ -16,16 +16,16 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from diagnostics.errors import UserError
 from diagnostics.stores.store import Tell
-from diagnostics.stores.wandb_names import CLOUD
+from diagnostics.stores.wandb_names import CLOUD, host_of
 
 Answer = TypeVar("Answer")
 
 TRIES = 5
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before the second try, doubled each time; and the most a server may ask
+NOWHERE = 0  # the status of what was not asked for
 TIMEOUT = 30.0  # seconds without a byte
 LONGEST = 200  # characters of what a server says of an error
 _CHUNK = 1 << 20
@@ -37,7 +37,7 @@ class Refused(Exception):
     """An answer of another status than wanted, with the server's words, and how many seconds it wants us to wait."""
 
     def __init__(self, status: int, words: str, wait: float = 0.0) -> None:
-        super().__init__(status, words)
+        super().__init__(": ".join(filter(None, (f"HTTP {status}" if status else "", words))))
         self.status, self.words, self.wait = status, words, wait
 
 
@@ -46,7 +46,7 @@ class Client:
 
     def __init__(self, base: str, key: str, tell: Tell) -> None:
         self.base, self.tell = base, tell
-        self.host = urlsplit(base).netloc
+        self.host = host_of(base)
         self._key = key
         self._login = base64.b64encode(f"api:{key}".encode()).decode()
 
@@ -65,12 +65,10 @@ class Client:
             raise self.in_words(refused) from None
         except ValueError:
             raise self._no_server("what it answers is no JSON") from None
-        data = answer.get("data") if isinstance(answer, dict) else None
-        errors = answer.get("errors") if isinstance(answer, dict) else None
-        if errors:
-            raise UserError(
-                f"{self.host} answers: {self._words(answer)}", "Look at the name, and at what you may read."
-            )
+        if at(answer, "errors"):
+            hint = "Look at the name, and at what you may read."
+            raise UserError(f"{self.host} answers: {self._words(answer)}", hint)
+        data = at(answer, "data")
         if not isinstance(data, dict):
             raise self._no_server("it answers without data")
         return data
@@ -81,22 +79,24 @@ class Client:
         `told` takes the bytes that are there, and how many there will be. Refused, UserError where it does not come.
         """
         if not url.startswith(("https://", "http://")):  # a server may say anything
-            raise Refused(0, "it is at no address of the web")
+            raise Refused(NOWHERE, "it is at no address of the web")
         part = file.with_name(f"{file.name}.part")
 
         def get() -> None:
             done = part.stat().st_size if part.exists() else 0
-            request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
             try:
+                request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
                 answer = self._open(request, mine=url.startswith(f"{self.base}/"))
             except Refused as refused:
                 if refused.status != 416:
                     raise
                 part.unlink()  # it is longer than what is there: another file by now
                 raise http.client.HTTPException("begun anew") from None
+            except ValueError:
+                raise Refused(NOWHERE, "it is at no address of the web") from None
             with answer, part.open("ab" if answer.status == 206 else "wb") as out:
                 done = out.tell()
-                size = done + int(answer.headers.get("Content-Length") or 0)
+                size = done + (answer.length or 0)
                 while chunk := answer.read(_CHUNK):
                     out.write(chunk)
                     done += len(chunk)
@@ -145,7 +145,7 @@ class Client:
 
     def in_words(self, refused: Refused) -> UserError:
         """What a person is told of it."""
-        status = f"HTTP {refused.status}: {refused.words}" if refused.words else f"HTTP {refused.status}"
+        status = str(refused)
         if refused.status == 429:
             return UserError(f"{self.host} refuses so many requests ({status}), also after {TRIES} tries", LATER)
         if refused.status in _BUSY or refused.status >= 500:
@@ -176,15 +176,34 @@ class Client:
 
     def _words(self, answer: Any) -> str:
         """The first message of the errors in `answer`, short and without the key, should it be in there."""
-        errors = answer.get("errors") if isinstance(answer, dict) else None
-        first = errors[0] if isinstance(errors, list) and errors else None
-        message = first.get("message") if isinstance(first, dict) else first
+        errors = at(answer, "errors")
+        first = errors[0] if isinstance(errors, list) and errors else errors
+        message = at(first, "message") or first
         return self._clean(message if isinstance(message, str) else "")
 
     def _clean(self, text: str) -> str:
         for secret in (self._key, self._login):
             text = text.replace(secret, "***")
         return " ".join(text.split())[:LONGEST]
+
+
+def at(answer: Any, *names: str) -> Any:
+    """What is below these names in an answer, which may be of any shape; None where there is nothing."""
+    for name in names:
+        answer = answer.get(name) if isinstance(answer, dict) else None
+    return answer
+
+
+def whole(value: Any, otherwise: int) -> int:
+    """`value` where it is a whole number."""
+    return value if isinstance(value, int) else otherwise
+
+
+def nodes(connection: Any) -> list[dict[str, Any]]:
+    """The nodes of a list as GraphQL has them, less what is none."""
+    edges = at(connection, "edges")
+    found = [at(edge, "node") for edge in edges] if isinstance(edges, list) else []
+    return [node for node in found if isinstance(node, dict)]
 
 
 def _named(error: BaseException) -> str:

@@ -71,7 +71,7 @@ def configured(environment: Mapping[str, str] = os.environ) -> str:
         except (configparser.Error, OSError, UnicodeDecodeError):
             given = ""
     base = (given or CLOUD).rstrip("/")
-    return CLOUD if urlsplit(base).hostname in _CLOUD_HOSTS else base
+    return CLOUD if host_of(base) in _CLOUD_HOSTS else base
 
 
 def key_for(base: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -84,7 +84,7 @@ def key_for(base: str, environment: Mapping[str, str] = os.environ) -> str:
     home = Path(environment.get("HOME", "/"))
     given = environment.get("NETRC")
     files = [Path(given).expanduser()] if given else [home / ".netrc", home / "_netrc"]
-    hosts = sorted(_CLOUD_HOSTS) if base == CLOUD else [urlsplit(base).netloc]
+    hosts = sorted(_CLOUD_HOSTS) if base == CLOUD else [host_of(base)]
     for file in files:
         try:
             known = netrc.netrc(file)
@@ -97,9 +97,17 @@ def key_for(base: str, environment: Mapping[str, str] = os.environ) -> str:
     return ""
 
 
+def host_of(address: str) -> str:
+    """The host in an address, with its port; "" where there is none."""
+    return address.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+
 def _of_address(name: str) -> Where | None:
     """What the page at an address shows; None for a page that is not wandb's."""
-    address = urlsplit(_URL.sub(lambda match: match[0].rstrip("/") + "//", name))
+    try:
+        address = urlsplit(_URL.sub(lambda match: match[0].rstrip("/") + "//", name))
+    except ValueError:  # brackets around what is no address
+        return None
     if address.hostname in _CLOUD_HOSTS:
         base = CLOUD
     else:

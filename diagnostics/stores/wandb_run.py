@@ -16,7 +16,6 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from diagnostics.errors import UserError
 from diagnostics.readers import wandb_parquet
@@ -24,7 +23,7 @@ from diagnostics.readers.wandb_folder import FILES, OUTPUT, REQUIREMENTS
 from diagnostics.readers.wandb_remote import ROWS, RUN, STEP
 from diagnostics.sources import Source
 from diagnostics.stores.kept import alone
-from diagnostics.stores.wandb_client import Client, Refused
+from diagnostics.stores.wandb_client import Client, Refused, at, nodes, whole
 from diagnostics.stores.wandb_names import Where
 
 TOLD = ("name", "displayName", "state", "config", "createdAt", "heartbeatAt", "historyLineCount")  # what is kept of it
@@ -57,8 +56,7 @@ def fetch_run(client: Client, where: Where, told: Mapping[str, Any], folder: Pat
     with alone(folder, where.shown, client.tell):
         fetch = _Fetch(client, where, told, folder)
         fetch.run()
-    rows = folder / ROWS
-    paths = (folder / RUN, *fetch.exports(), *([rows] if rows.exists() else ()))
+        paths = (folder / RUN, *fetch.exports(), *folder.glob(ROWS))
     return Source("wandb_remote", paths, "", where.shown)
 
 
@@ -70,11 +68,8 @@ class _Fetch:
         self._names = {"entity": where.entity, "project": where.project}
         self._spans: dict[Path, tuple[int, int]] = {}
         self._told_at = time.monotonic()
-        keys = told.get("historyKeys")
-        last = keys.get("lastStep") if isinstance(keys, dict) else None
-        self._last = last if isinstance(last, int) else -1  # the step of the last row
-        lines = told.get("historyLineCount")
-        self._lines = lines if isinstance(lines, int) else 0
+        self._last = whole(at(told, "historyKeys", "lastStep"), -1)  # the step of the last row
+        self._lines = whole(told.get("historyLineCount"), 0)
 
     def run(self) -> None:
         """Fetch what is new, if anything is."""
@@ -85,18 +80,19 @@ class _Fetch:
         notes: list[str] = []
         try:
             kept = self._last_kept()
-        except ValueError:  # somebody was there
+        except (ValueError, KeyError, TypeError):  # somebody was there
             kept = self._last + 1
-        if kept > self._last:  # or the run was rewound
+        many = about and self._lines - about["rows"] > MANY
+        if many or kept > self._last:  # or the run was rewound
             self._forget()
             about, kept = {}, -1
-        if self._lines and (not about or self._lines - (about["told"]["historyLineCount"] or 0) > MANY):
+        if self._lines and not about:
             kept = self._fetch_exports(notes)
         self._fetch_pages(kept + 1)
         for name in (REQUIREMENTS,) if self._lines else (REQUIREMENTS, OUTPUT):
             self._fetch_file(name, notes)
         part = self._folder / f"{RUN}.part"
-        part.write_text(json.dumps({"told": told, "notes": notes}), encoding="utf-8")
+        part.write_text(json.dumps({"told": told, "rows": self._lines, "notes": notes}), encoding="utf-8")
         part.replace(self._folder / RUN)
 
     def exports(self) -> list[Path]:
@@ -123,34 +119,35 @@ class _Fetch:
         return {}
 
     def _forget(self) -> None:
-        for path in (self._folder / ROWS, *self._folder.glob("*.parquet*")):
+        """Begin anew, so that no row is between what was there and what will be."""
+        for path in (self._folder / RUN, self._folder / ROWS, *self._folder.glob("*.parquet*")):
             path.unlink(missing_ok=True)
+        self._spans.clear()
 
     def _fetch_exports(self, notes: list[str]) -> int:
         """Fetch the files that the server has made of the history; the last step that is there then."""
         if importlib.util.find_spec("pyarrow") is None:
             self._client.tell("fetching page by page; pip install 'autotune-rl[wandb]' fetches whole exports, and fast")
             return self._last_kept()
-        run = self._ask(_EXPORTS, runName=self._where.run, liveKeys=["_step"])
-        urls = [str(url) for url in (run.get("parquetHistory") or {}).get("parquetUrls") or []]
+        urls = at(self._ask(_EXPORTS, runName=self._where.run, liveKeys=[STEP]), "parquetHistory", "parquetUrls")
+        listed = urls if isinstance(urls, list) else []
         # An address is another one each time, by its signature; what is before that is the file's.
-        same = [blake2b(urlsplit(url).path.encode(), digest_size=8).hexdigest() for url in urls]
-        files = [self._folder / f"{name}.parquet" for name in same]
+        files = {self._folder / f"{_digest(url.partition('?')[0])}.parquet": url for url in map(str, listed)}
         try:
-            for i, (file, url) in enumerate(zip(files, urls, strict=True)):
+            for i, (file, url) in enumerate(files.items()):
                 if not file.exists():
-                    self._client.download(url, file, partial(self._tell_bytes, f"export {i + 1} of {len(urls)}"))
+                    self._client.download(url, file, partial(self._tell_bytes, f"export {i + 1} of {len(files)}"))
                 self._steps(file)
         except Refused as refused:
-            notes.append(f"wandb's export could not be fetched (HTTP {refused.status}): rows were fetched page by page")
-            files = []
+            notes.append(f"wandb's export could not be fetched ({refused}): rows were fetched page by page")
+            self._forget()
         except ValueError:
             notes.append("wandb's export is damaged: rows were fetched page by page")
-            files = []
-        for file in set(self._folder.glob("*.parquet")) - set(files):
-            file.unlink()
-        rows = _lines(self._folder / ROWS)
-        if rows and files and _step(rows[0]) <= self._steps(self.exports()[-1])[1]:
+            self._forget()
+        exports, rows = self.exports(), _lines(self._folder / ROWS)
+        if set(exports) - files.keys():  # of a fetch that was cut, when there were other ones
+            self._forget()
+        elif rows and exports and _step(rows[0]) <= self._steps(exports[-1])[1]:
             (self._folder / ROWS).unlink()  # they are in the exports by now
         return self._last_kept()
 
@@ -177,32 +174,32 @@ class _Fetch:
     def _page(self, first: int, until: int) -> list[bytes]:
         """The rows of the steps from `first` on, before `until`, as lines."""
         given = {"run": self._where.run, "minStep": first, "maxStep": until, "pageSize": PAGE}
-        rows = self._ask(_PAGE, **given).get("history") or []
+        rows = at(self._ask(_PAGE, **given), "history")
         try:
-            read = [json.loads(row) if isinstance(row, str) else row for row in rows]
-            if all(isinstance(row, dict) and isinstance(row.get(STEP), int) for row in read):
+            read = [json.loads(row) if isinstance(row, str) else row for row in rows or ()]
+            if all(whole(at(row, STEP), -1) >= 0 for row in read):
                 return [json.dumps(row).encode() + b"\n" for row in read]
-        except (ValueError, RecursionError):
+        except (TypeError, ValueError, RecursionError):
             pass
         raise UserError(f"{self._client.host} answers with rows that are none", "Try again later.")
 
     def _fetch_file(self, name: str, notes: list[str]) -> None:
         """Fetch one of the files of the run, if there is one."""
-        found = self._ask(_FILES, name=self._where.run, fileNames=[name]).get("files") or {}
-        nodes = [edge["node"] for edge in found.get("edges", ()) if edge["node"].get("name") == name]
-        if not nodes or int(nodes[0].get("sizeBytes") or 0) > LONGEST_FILE:
+        found = nodes(at(self._ask(_FILES, name=self._where.run, fileNames=[name]), "files"))
+        found = [node for node in found if node.get("name") == name]
+        if not found or whole(found[0].get("sizeBytes"), 0) > LONGEST_FILE:
             return
         file = self._folder / FILES / name
         file.parent.mkdir(exist_ok=True)
         try:
-            self._client.download(str(nodes[0].get("url")), file, lambda *_: None)
+            self._client.download(str(found[0].get("url")), file, partial(self._tell_bytes, name))
         except Refused as refused:
-            notes.append(f"{name} could not be fetched (HTTP {refused.status})")
+            notes.append(f"{name} could not be fetched ({refused})")
 
     def _ask(self, query: str, **given: Any) -> dict[str, Any]:
         """What the server says of the run."""
         data = self._client.ask(query, **self._names, **given)
-        run = (data.get("project") or {}).get("run")
+        run = at(data, "project", "run")
         if not isinstance(run, dict):
             raise UserError(f"{self._where.shown} is gone from {self._client.host}", "Was it deleted?")
         return run
@@ -222,6 +219,10 @@ def _lines(file: Path) -> list[bytes]:
     """The whole lines of `file`, none where there is none."""
     data = file.read_bytes() if file.exists() else b""
     return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _step(line: bytes) -> int:

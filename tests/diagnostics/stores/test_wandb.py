@@ -146,10 +146,47 @@ def test_many_new_rows_are_fetched_as_exports_and_none_is_read_twice(
     run.exported, run.parquet = 80, []
     server.asked.clear()
     grown = history(fetch("team/project/r1", tmp_path))
-    assert server.count("parquet") == 3  # the first of the four is there
+    assert server.count("parquet") == 4
     assert [given["minStep"] for what, given in server.asked if what == "HistoryPage"] == [80]
     assert len(grown.series["grad_norm"]) == 90
     assert not any("again" in note or "superseded" in note for note in grown.notes)
+
+
+def test_exports_that_are_refused_later_on_cost_no_row(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_run, "MANY", 25)
+    run = Run("r1", rows(50), CONFIG, state="running", exported=20, each=20)
+    server = serve(run)
+    fetch("team/project/r1", tmp_path)
+    run.rows += rows(40, 50)
+    run.exported, run.parquet = 80, []
+    server.fail("parquet", *[CUT] * TRIES)
+    refusal("team/project/r1", tmp_path)
+    server.fail("parquet", 403)
+    assert len(history(fetch("team/project/r1", tmp_path)).series["grad_norm"]) == 90
+
+
+def test_exports_that_were_made_anew_after_a_fetch_was_cut(serve: Serve, tmp_path: Path) -> None:
+    run = Run("r1", rows(3 * wandb_run.PAGE), CONFIG, exported=wandb_run.PAGE)
+    server = serve(run)
+    break_off(server, after=1, answer=CUT)
+    refusal("team/project/r1", tmp_path)
+    del server.fault
+    run.exported, run.parquet = 2 * wandb_run.PAGE + 10, []
+    answer = server.answer
+
+    def moved(operation: str, query: str, given: dict[str, Any]) -> dict[str, Any]:
+        data = answer(operation, query, given)
+        if operation == "RunParquetHistory":
+            urls = data["project"]["run"]["parquetHistory"]["parquetUrls"]
+            urls[:] = [url.replace("/parquet/", "//parquet/") for url in urls]
+        return data
+
+    server.answer = moved  # type: ignore[method-assign]
+    run_then = history(fetch("team/project/r1", tmp_path))
+    assert len(run_then.series["grad_norm"]) == 3 * wandb_run.PAGE
+    assert not any("again" in note or "of which" in note for note in run_then.notes)
 
 
 def test_sparse_steps_cost_few_pages_and_dense_ones_lose_no_row(serve: Serve, tmp_path: Path) -> None:
@@ -166,7 +203,7 @@ def test_without_an_export_to_be_had_pages_are_read_and_it_is_said(serve: Serve,
     server.fail("parquet", 403)
     run = history(fetch("team/project/r1", tmp_path))
     assert len(run.series["grad_norm"]) == 60
-    assert any("could not be fetched (HTTP 403)" in note for note in run.notes)
+    assert any("could not be fetched (HTTP 403: something went wrong)" in note for note in run.notes)
     damaged = history(fetch("team/project/r2", tmp_path))
     assert points(damaged) == points(run)
     assert any("damaged" in note for note in damaged.notes)
@@ -321,11 +358,12 @@ def test_what_is_cut_in_the_middle_of_paging_goes_on_where_it_stopped(serve: Ser
     assert "was cut" in str(refusal("team/project/r1", tmp_path))
     (torn,) = tmp_path.rglob("rows.jsonl")
     with torn.open("ab") as file:
-        file.write(b'{"_step": 4000, "train/re')
+        file.write(b'{"_step": 2000, "train/re')
     del server.fault
     server.asked.clear()
     run = history(fetch("team/project/r1", tmp_path))
     assert len(run.series["grad_norm"]) == 3 * wandb_run.PAGE
+    assert not any("could not be read" in note for note in run.notes)
     assert [g["minStep"] for what, g in server.asked if what == "HistoryPage"] == [2 * wandb_run.PAGE]
 
 
@@ -381,7 +419,11 @@ def test_each_refusal_has_its_words(serve: Serve, tmp_path: Path, what: str, sta
 def test_a_server_that_is_down_is_no_bad_login(tmp_path: Path, serve: Serve) -> None:
     server = serve()
     server.__exit__()
-    message = str(refusal("wandb:team/project/r1", tmp_path))
+    said: list[str] = []
+    with pytest.raises(UserError) as caught:
+        fetch("wandb:team/project/r1", tmp_path, said=said)
+    message = str(caught.value)
+    assert len(said) == 1  # nobody waits long who is offline, or misspelt a path
     assert "cannot be reached: Connection refused" in message and "not at fault" in message
     assert "log in" not in message.lower() and "does not accept" not in message
 
@@ -475,7 +517,8 @@ def test_a_key_that_the_server_repeats_is_not_shown(
 # A server that means harm
 
 
-def test_what_a_server_says_stays_below_its_folder_and_opens_no_file(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["../../requirements.txt", "requirements.txt"])
+def test_what_a_server_says_stays_below_its_folder_and_opens_no_file(serve: Serve, tmp_path: Path, name: str) -> None:
     secret = tmp_path / "secret"
     secret.write_text("mine")
     evil = Run("../../../evil", rows(), CONFIG, exported=40, files={"requirements.txt": "x"})
@@ -488,7 +531,7 @@ def test_what_a_server_says_stays_below_its_folder_and_opens_no_file(serve: Serv
             data["project"]["run"]["parquetHistory"]["parquetUrls"] = [secret.as_uri()]
         if operation == "RunFiles":
             node = data["project"]["run"]["files"]["edges"][0]["node"]
-            node["name"], node["url"] = "../../requirements.txt", secret.as_uri()
+            node["name"], node["url"] = name, secret.as_uri()
         return data
 
     server.answer = hostile  # type: ignore[method-assign]
@@ -499,7 +542,8 @@ def test_what_a_server_says_stays_below_its_folder_and_opens_no_file(serve: Serv
     assert not any(path.read_bytes() == b"mine" for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_key_is_told_to_no_other_server(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.parametrize("redirected", [False, True])
+def test_the_key_is_told_to_no_other_server(serve: Serve, tmp_path: Path, redirected: bool) -> None:
     other = Server(Run("r1", rows(), CONFIG, exported=60))
     server = serve(Run("r1", rows(), CONFIG, exported=60))
     answer = server.answer
@@ -507,30 +551,76 @@ def test_the_key_is_told_to_no_other_server(serve: Serve, tmp_path: Path) -> Non
     def elsewhere(operation: str, query: str, given: dict[str, Any]) -> dict[str, Any]:
         data = answer(operation, query, given)
         if operation == "RunParquetHistory":
-            data["project"]["run"]["parquetHistory"]["parquetUrls"] = [f"{other.url}/parquet/r1/0"]
+            data["project"]["run"]["parquetHistory"]["parquetUrls"] = [
+                f"{server.url if redirected else other.url}/parquet/r1/0"
+            ]
         return data
 
     server.answer = elsewhere  # type: ignore[method-assign]
+    if redirected:
+        server.moved["/parquet/r1/0"] = f"{other.url}/parquet/r1/0"
     with other:
         fetch("team/project/r1", tmp_path)
     assert other.keys == {("parquet", "")}
     assert ("Run", KEY) in server.keys
 
 
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """All places in a document of JSON."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*path, key))
+
+
+def test_whatever_a_server_answers_is_no_bug_of_ours(serve: Serve, tmp_path: Path) -> None:
+    """Each place of each answer once as something else."""
+    run = Run("r1", rows(2), {"lr": 1}, exported=1, files={"requirements.txt": "trl==0.16.0\n"})
+    server = serve(run)
+    honest = server.answer
+    answers: dict[str, Any] = {}
+
+    def noting(operation: str, query: str, given: dict[str, Any]) -> dict[str, Any]:
+        answers[operation] = honest(operation, query, given)
+        return answers[operation]
+
+    server.answer = noting  # type: ignore[method-assign]
+    fetch("team/project", tmp_path / "honest")
+    n = refused = 0
+    for operation, known in list(answers.items()):
+        for path in places(known):
+            for junk in (None, "http://[", [3]):
+                told = json.loads(json.dumps({"data": known}))
+                *way, last = ("data", *path)
+                inner = told
+                for key in way:
+                    inner = inner[key]
+                inner[last] = junk
+
+                def strange(
+                    asked: str, query: str, given: dict[str, Any], only: str = operation, told: Any = told["data"]
+                ) -> Any:
+                    return told if asked == only else honest(asked, query, given)
+
+                server.answer = strange  # type: ignore[method-assign]
+                n += 1
+                try:
+                    for source in fetch("team/project", tmp_path / str(n)).sources:
+                        read(source)
+                except UserError:
+                    refused += 1
+    assert n > 200 and 0.1 * n < refused < 0.9 * n
+
+
 @pytest.mark.parametrize(
-    "said",
-    [
-        {"config": "{"}, {"config": None}, {"config": "[]"}, {"historyKeys": None}, {"historyKeys": []},
-        {"historyLineCount": None}, {"state": None}, {"displayName": "\x1b[31m"}, {"config": '{"_wandb": 3}'},
-        {"config": '{"_wandb": {"value": {"m": [3, {"5": 99}, {"5": "x"}], "t": []}}}'},
-    ],
-)  # fmt: skip
-def test_a_strange_answer_is_no_bug(serve: Serve, tmp_path: Path, said: dict[str, Any]) -> None:
+    "config", ["{", "[]", '{"_wandb": 3}', '{"_wandb": {"value": {"m": [3, {"5": 99}, {"5": "x"}], "t": []}}}']
+)
+def test_a_strange_configuration_is_none(serve: Serve, tmp_path: Path, config: str) -> None:
     run = Run("r1", rows(), CONFIG)
     told = run.told
-    run.told = lambda: told() | said  # type: ignore[method-assign]
+    run.told = lambda: told() | {"config": config}  # type: ignore[method-assign]
     serve(run)
-    read(fetch("team/project/r1", tmp_path).sources[0])
+    assert not history(fetch("team/project/r1", tmp_path)).raw_settings
 
 
 @pytest.mark.parametrize("page", [["no json"], [3], ["[]"], ["{}"], ['{"_step": "x"}'], "text"])

@@ -49,6 +49,7 @@ def test_what_a_name_names(name: str, where: Where) -> None:
         "team//project", "team/project/", "a/b/c/d", "a/b/c/d/e", "team/..", "wandb:team/../x", "wandb:team",
         "https://example.org/team/project", "https://wandb.ai/team", "http://127.0.0.1:5000/#/experiments/1/runs/2",
         "logs/events.out.tfevents.1", "", "a b/c", "a\nb/c",
+        "https://[x/team/project/runs/abc",
     ],
 )  # fmt: skip
 def test_what_names_nothing_there(name: str) -> None:

@@ -88,6 +88,7 @@ class Server:
         self.alerts: list[dict[str, Any]] = []
         self.keys: set[tuple[str, str]] = set()  # what was asked for, and with which key
         self.retry_after = "0"
+        self.moved: dict[str, str] = {}  # paths, and the addresses that they are redirected to
         self._failures: dict[str, deque[int | str]] = defaultdict(deque)
         self._always: dict[str, int | str] = {}
         server = self
@@ -249,6 +250,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Parquet files, in ranges where they are asked for, and files of runs."""
+        if self.path in self.server_state.moved:
+            self._send(b"", "", 302, {"Location": self.server_state.moved[self.path]})
+            return
         kind, run_id, name = self.path.lstrip("/").split("/", 2)
         if self._refused(kind, {"run": run_id, "name": name, "range": self.headers.get("Range")}):
             return
