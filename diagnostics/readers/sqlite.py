@@ -145,6 +145,8 @@ def _connected(uri: str) -> Iterator[sqlite3.Connection]:
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
             raise OSError(errno.EIO, os.strerror(errno.EIO)) from None
         raise Damaged from None
+    except UnicodeDecodeError:  # what SQLite says of damage cites it
+        raise Damaged from None
 
 
 def _page_size(head: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import sqlite3
 import subprocess
@@ -141,9 +142,9 @@ def test_reading_beside_a_writer_leaves_nothing_behind(tmp_path, samples):
         copy.mkdir()  # of a run that was killed, or copied to another machine: without the index of the WAL
         for name in (path.name, f"{path.name}-wal"):
             (copy / name).write_bytes((path.parent / name).read_bytes())
-    before = files(copy)
+    before, names = files(copy), sorted(copy.iterdir())
     assert rewards(copy) == [6, 7]
-    assert files(copy) == before
+    assert files(copy) == before and sorted(copy.iterdir()) == names
     before = files(path.parent)
     assert list(before) == [path.name]
     assert rewards(path.parent) == [6, 7]
@@ -161,13 +162,12 @@ def test_a_writer_that_opens_it_while_it_is_read_makes_it_be_read_again(tmp_path
             add(writer, 6)
 
 
-def test_no_report_is_kept_for_rows_that_are_in_the_wal_alone(tmp_path, samples):
+def test_no_report_is_kept_for_rows_that_are_in_the_wal_alone(tmp_path, samples, monkeypatch):
+    monkeypatch.setattr("diagnostics.cache.RACY_SECONDS", -math.inf)  # as if all were written long ago
     path, cache = tmp_path / "p.db", Cache(tmp_path / "cache")
     path.write_bytes(samples.trackio(samples.run(5)))
     with held(path) as database:
         add(database, 6)
-        for file in tmp_path.iterdir():  # so old that a change of the file itself would show
-            os.utime(file, (1e9, 1e9))
         sources = find(path).sources
         key = cache.key(sources[0], UserMap())
         cache.remember(path, sources)
@@ -300,6 +300,41 @@ def test_a_column_that_is_computed_is_not_read(tmp_path, samples):
     )
     with pytest.raises(UserError, match="is no log that autotune reads"):
         find(path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT hex(run_id) FROM metrics", "DELETE FROM metrics", "ATTACH 'x.db' AS x", "PRAGMA writable_schema = ON",
+     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"],
+)  # fmt: skip
+def test_nothing_but_columns_can_be_read(statement, tmp_path, samples):
+    path = tmp_path / "p.db"
+    path.write_bytes(samples.trackio(samples.run(5)))
+    with sqlite.opened(path) as database:
+        assert sqlite.columns(database, "metrics") > {"run_id", "step"}
+        assert len(database.execute("SELECT step FROM metrics").fetchall()) == 5
+    with pytest.raises(sqlite.Damaged), sqlite.opened(path) as database:
+        sqlite.columns(database, "metrics")
+        database.execute(statement).fetchone()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_view_has_no_columns(tmp_path, samples):
+    path = tmp_path / "p.db"
+    path.write_bytes(samples.trackio(samples.run(5)))
+    virtual = "INSERT INTO sqlite_schema VALUES ('table', 'f', 'f', 0, 'CREATE VIRTUAL TABLE f USING none(step)')"
+    tampered(path, "CREATE VIEW v AS SELECT * FROM metrics", "PRAGMA writable_schema = ON", virtual)
+    with sqlite.opened(path) as database:
+        assert [sqlite.columns(database, name) for name in ("v", "f", "none")] == [frozenset()] * 3
+
+
+def test_a_page_that_is_cut_is_damage(tmp_path, samples):
+    path = tmp_path / "p.db"
+    path.write_bytes(samples.trackio(samples.run(40))[:-22])
+    with pytest.raises(sqlite.Damaged), sqlite.opened(path):
+        pass
+    (history,) = read(find(path).sources[0])
+    assert "could not be read: 1 database that is damaged" in history.notes
 
 
 def test_ids_that_are_no_numbers_are_damage(tmp_path, samples):
