@@ -84,7 +84,9 @@ def _overrides(words: Sequence[Word]) -> tuple[dict[str, Given], list[str], list
         name, equals, value = word.text.partition("=")
         name = name.strip()
         if name in ("--config-name", "--config-path", "-cn", "-cp", "--config-dir") or word.text.startswith("--config"):
-            stem = value.strip("'\"").removesuffix(".yaml")
+            stem = value.strip("'\"./").removesuffix(".yaml")
+            if name == "--config-path" and stem == "config":  # verl's own, beside its trainer
+                continue
             if name != "--config-name" or stem not in _OF_VERL:
                 more.append(f"{_line(word)}{word.text} brings settings of its own")
             elif "megatron" in stem:

@@ -30,6 +30,7 @@ class Config:
     does not tell; `line` is where it begins in a source with several. `open` says why there may be more settings than
     are seen: then nothing is at its default for sure. `processes` are those that train together. `adapter` says whether
     the form itself shows that an adapter is trained. A `document` may be a dump of all settings that there are.
+    `lost` is the line of what looks like its arguments, and is cut off from them.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Config:
     processes: Given | None = None
     adapter: bool = False
     document: bool = False
+    lost: int = 0
     notes: tuple[str, ...] = field(default=())
 
 

@@ -112,12 +112,23 @@ def ordered(placed: Iterable[Placed]) -> tuple[Placed, ...]:
 
 def _objected(asked: Iterable[Lint], meant: Understood) -> Iterator[Placed]:
     by_code = {judge.code: judge for judge in asked}
-    for objection in objections(meant.framework, meant.raw):
+    for objection in [*objections(meant.framework, meant.raw), *_lost(meant.config)]:
         judge = by_code.get(REFUSED if objection.refused else OVERLOOKED)
         if judge is not None:
             yield from (
                 Placed(f, _named(objection, meant)) for f in objected_by(judge, objection.what, objection.remedy)
             )
+
+
+def _lost(config: Config) -> Iterator[Objection]:
+    if config.lost:
+        yield Objection(
+            f"what stands from line {config.lost} on is cut off from the command of line {config.line}: the shell "
+            "takes it for a command of its own",
+            f"take out the comment or the empty line above line {config.lost}, or end the line above with a backslash",
+            (),
+            refused=False,
+        )
 
 
 def objected_by(judge: Lint, what: str, remedy: str) -> list[Finding]:

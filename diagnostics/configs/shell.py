@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from diagnostics.configs import command
@@ -19,6 +20,7 @@ _BEGIN = {"if", "for", "while", "until", "case", "{", "select"}
 _END = {"fi", "done", "esac", "}"}
 _BETWEEN = {"then", "else", "elif", "do", "!", "time", "function"}
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=(.*)", re.DOTALL)
+_ARGUMENT = re.compile(r"--[a-z]|\+{0,2}[a-z_]\w*(\.\w+)+=")
 _SETTING = {"export", "declare", "local", "readonly", "typeset"}
 _SHELLS = {"bash", "sh", "zsh"}
 
@@ -30,6 +32,8 @@ def read(text: str, path: Path) -> list[Config]:
         config = command.read(words, str(path), (path.parent,))
         if config is not None and config.given:
             found.append(config)
+        elif found and _ARGUMENT.match(words[0].text) and not found[-1].lost:
+            found[-1] = replace(found[-1], lost=words[0].line)
     if not found:
         raise NoConfig("starts no training that is known: a Python script or module with arguments")
     return found

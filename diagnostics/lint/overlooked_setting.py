@@ -27,7 +27,8 @@ def overlooked_setting(settings: Mapping[str, Any]) -> Iterator[Told]:
     Of verl: a KL coefficient is given, and the switch of that penalty is left at its default, off; both penalties are
     on, so that the KL is counted twice; the KL in the loss is estimated by k1; mini-batches do not divide the batch, or
     micro-batches the mini-batch. Of OpenRLHF: the KL in the loss by k1; a rollout that does not fill a training batch,
-    or leaves a rest of one. Of TRL: a warm-up as long as the run.
+    or leaves a rest of one. Of TRL: a warm-up as long as the run. Of
+    shell scripts: arguments that a comment or an empty line cuts off from their command.
 
     ## Why it matters
     The run goes on and its numbers look usual, but it is not the experiment that was meant: without the penalty, with

@@ -7,6 +7,7 @@ import pytest
 from diagnostics.configs import shell
 from diagnostics.configs.arithmetic import evaluated
 from diagnostics.configs.config import Config, Given, NoConfig
+from diagnostics.configs.linting import lint
 
 
 def only(text: str, folder: Path = Path()) -> Config:
@@ -206,7 +207,7 @@ def test_verls_own_configurations_bring_their_defaults_and_others_anything() -> 
     assert own.open == ()
     other = only("python -m verl.trainer.main_ppo --config-path=./config --config-name=mine data.train_batch_size=8\n")
     assert [reason.partition("brings")[0] for reason in other.open] == [
-        "line 1: --config-path=./config ", "line 1: --config-name=mine ",
+        "line 1: --config-name=mine ",
     ]  # fmt: skip
 
 
@@ -266,3 +267,15 @@ def test_a_long_script_is_read_in_one_pass() -> None:
     text = "read -d '' c <<EOF\ntrain_ppo_ray.py \\\n" + "--seed 1 \\\n" * 4_000 + "--top_p 0.5\nEOF\npython $c\n"
     config = only(text)
     assert config.given["top_p"].line == 4_003
+
+
+@pytest.mark.parametrize("between", ["# a comment \\\n", "\n", "   \n"])
+def test_arguments_that_are_cut_off_from_their_command_are_told(between: str) -> None:
+    config = only(
+        f"python train_ppo_ray.py --rollout_batch_size 8 \\\n{between}  --n_samples_per_prompt 8 \\\n  --seed 1\n"
+    )
+    assert list(config.given) == ["rollout_batch_size"]
+    assert config.lost == 3
+    (told,) = (one.finding for one in lint(config).findings if "cut off" in one.finding.message)
+    assert told.code == "CFG012"
+    assert only("python train_ppo_ray.py --seed 1\nOPTIONS=--x\necho --seed\nx.y --seed 2\n").lost == 0
