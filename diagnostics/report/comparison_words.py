@@ -78,7 +78,7 @@ def grave(finding: FindingChange) -> bool:
 
 def _changed(comparison: Comparison, names: tuple[str, str]) -> str:
     changes, seeds = comparison.changes(), comparison.seeds()
-    more = [f"{len(changes) - SOME} more settings"] if len(changes) > SOME else []
+    more = [count(len(changes) - SOME, "more setting")] if len(changes) > SOME else []
     told = [*map(_change, changes[:SOME]), *more]
     numbers = [c for c in comparison.others if c.before and c.after and not _has_text(c)][: SOME - len(told)]
     told += map(_change, numbers)
@@ -166,7 +166,7 @@ def _moved(parting: Parting, unit: str) -> str:
 
 def _amount(parting: Parting) -> str:
     """`0.72 ± 0.1 higher`."""
-    direction = "higher" if parting.difference > 0 else "lower"
+    direction = "higher" if parting.difference > 0 else "lower" if parting.difference else "apart"
     return f"{number(abs(parting.difference))} ± {parting.error:.2g} {direction}"
 
 

@@ -74,7 +74,7 @@ def test_many_settings_are_counted():
     before = run("0*60", learning_rate=1e-3, kl_coef=0.1, temperature=1.0, top_p=1.0, num_generations=8, seed=0)
     after = run("0*60", learning_rate=1e-4, kl_coef=0.2, temperature=0.5, top_p=0.9, num_generations=4, seed=1)
     words = answer(compare([before], [after]))["Changed"]
-    assert "; 1 more settings; the seed (0 → 1)" in words and words.count("→") == 5
+    assert "; 1 more setting; the seed (0 → 1)" in words and words.count("→") == 5
 
 
 def test_settings_autotune_has_no_name_for_are_named_and_texts_counted():
