@@ -14,7 +14,7 @@ from diagnostics.cause import Cause
 from diagnostics.excerpt import Excerpt
 from diagnostics.finding import Confidence, Evidence, Finding, Prescription, Report, Safety, Severity, Skip
 from diagnostics.report.remedies import Remedies, remedies, shared, without_moot
-from diagnostics.report.words import amounts, change, read_as, spoken, steps, to_log, told, when, where
+from diagnostics.report.words import amounts, change, read_as, rises, spoken, steps, to_log, told, when, where
 from diagnostics.text import count, visible
 
 MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have hundreds
@@ -201,16 +201,10 @@ def _sentence(text: str) -> str:
 
 def _since(onset: str, told_of: ToldFinding, report: Report) -> str:
     """The onset of a finding, and the steps at which it could be known and grew worse."""
-    known, rises = told_of.finding.raised_at, _rises(told_of.finding, report)
-    if len(rises) > 1:
-        return f"since {onset}; {', '.join(f'{r.severity.name.lower()} at step {r.raised_at}' for r in rises)}"
+    known, every = told_of.finding.raised_at, rises(told_of.finding, report)
+    if len(every) > 1:
+        return f"since {onset}; {', '.join(f'{r.severity.name.lower()} at step {r.raised_at}' for r in every)}"
     return f"since {onset}" if known == told_of.onset else f"since {onset}, known at step {known}"
-
-
-def _rises(finding: Finding, report: Report) -> Sequence[Finding]:
-    """Each rise of severity of a finding, itself the last."""
-    earlier = (r for r in report.raised if (r.code, r.segment) == (finding.code, finding.segment))
-    return [*(r for r in earlier if r.severity < finding.severity), finding]
 
 
 def _summary(report: Report) -> str:
@@ -260,7 +254,7 @@ def _finding(finding: Finding, report: Report, of_it: Remedies) -> ToldFinding:
         code=visible(finding.code),
         name=visible(finding.name),
         message=visible(finding.message),
-        onset=min(r.first_step for r in _rises(finding, report)),
+        onset=min(r.first_step for r in rises(finding, report)),
         where=where(finding, report),
         when=when(finding, report) + doubt,
         numbers=tuple(_number(evidence, report) for evidence in finding.evidence),

@@ -78,7 +78,8 @@ def _summary(told: Digest) -> Text:
 
 
 def _cause(cause: ToldCause) -> Iterator[RenderableType]:
-    yield Text.assemble((f" {cause.name} ", "bold reverse"), (f" {cause.title}", "bold"), (f"  {cause.scope}", "dim"))
+    name = Text.assemble((f" {cause.name} ", "bold reverse"), (f" {cause.title}", "bold"), (f"  {cause.scope}", "dim"))
+    yield _Hanging(name, 0)
     yield from (_indented(Text.assemble((lead, "dim"), chain)) for lead, chain in cause.chains)
     yield from (_indented(Text.assemble(("for: ", "dim"), reason)) for reason in cause.speaks_for)
     yield from (_indented(Text.assemble(("against: ", "dim"), reason)) for reason in cause.speaks_against)
@@ -88,7 +89,7 @@ def _cause(cause: ToldCause) -> Iterator[RenderableType]:
 
 
 def _finding(told: ToldFinding) -> Iterator[RenderableType]:
-    yield Text.assemble(*_named(told), (f"  {told.when}", "dim"))
+    yield _Hanging(Text.assemble(*_named(told), (f"  {told.when}", "dim")), 0)
     yield _indented(Text(told.message))
     for i, number in enumerate(told.numbers):
         yield _indented(_number(number))

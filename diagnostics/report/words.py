@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from diagnostics.cause import Cause
 from diagnostics.finding import Add, Finding, Prescription, Report, Scale, Set, Severity
@@ -112,12 +113,15 @@ def where(finding: Finding, report: Report) -> str:
 
 def when(finding: Finding, report: Report) -> str:
     """Segment, onset, end, and the step of each rise of severity."""
-    if finding.raised_at == finding.first_step == finding.last_step:
+    *earlier, _ = all_rises = rises(finding, report)
+    if not earlier and finding.raised_at == finding.first_step == finding.last_step:
         return where(finding, report)
-    earlier = [
-        r
-        for r in report.raised
-        if (r.code, r.segment) == (finding.code, finding.segment) and r.severity < finding.severity
-    ]
-    rises = [f"{r.severity.name.lower()} at {r.raised_at}" for r in earlier] + [f"raised at {finding.raised_at}"]
-    return f"{where(finding, report)}, {', '.join(rises)}"
+    onset = min(rise.first_step for rise in all_rises)
+    known = [f"{r.severity.name.lower()} at {r.raised_at}" for r in earlier] + [f"raised at {finding.raised_at}"]
+    return f"{where(replace(finding, first_step=onset), report)}, {', '.join(known)}"
+
+
+def rises(finding: Finding, report: Report) -> list[Finding]:
+    """Each rise of severity of a finding, itself the last."""
+    mine = (r for r in report.raised if (r.code, r.segment) == (finding.code, finding.segment))
+    return [*(r for r in mine if r.severity < finding.severity), finding]

@@ -17,6 +17,7 @@ from diagnostics.finding import (
 )
 from diagnostics.metrics import settings
 from diagnostics.reasoning import all_theories
+from diagnostics.report.digest import digest
 from diagnostics.report.overview import overview
 from diagnostics.report.terminal import render
 from diagnostics.report.words import METRICS, to_log
@@ -193,6 +194,27 @@ def test_of_a_log_with_segments_each_finding_says_in_which_it_is():
     assert "segment 2, steps 22 to 39, warning at 23, raised at 25" in text
     text = words(shown(replace(report, causes=(replace(CAUSE, segment=2),)), 200))
     assert "CAUSE 1 The learning rate is too high segment 2, medium confidence" in text
+
+
+def test_a_finding_began_when_it_was_less_severe():
+    early = replace(FINDING, severity=Severity.WARNING, first_step=7, raised_at=23)
+    report = replace(REPORT, raised=(early, FINDING))
+    assert "steps 7 to 39, warning at 23, raised at 25" in words(shown(report))
+    assert digest(report).verdict.since == "since step 7; warning at step 23, error at step 25"
+    assert digest(replace(report, raised=(FINDING,))).verdict.since == "since step 22, known at step 25"
+
+
+def test_a_verdict_names_the_cause_of_the_worst_finding_and_else_the_finding():
+    verdict = digest(REPORT).verdict
+    assert (verdict.severity, verdict.what) == (Severity.ERROR, CAUSE.title)
+    assert verdict.remedy.what == "divide learning_rate by 8"
+    worse = replace(FINDING, code="NUM001", severity=Severity.FATAL, message="a gradient is nan")
+    verdict = digest(replace(REPORT, findings=(worse, *REPORT.findings))).verdict
+    assert (verdict.severity, verdict.what) == (Severity.FATAL, "A gradient is nan")
+    assert digest(replace(REPORT, findings=(worse,), causes=())).verdict.remedy.what == "multiply beta by 2"
+    known = replace(FINDING, severity=Severity.INFO)
+    healthy = digest(replace(REPORT, findings=(known,), causes=())).verdict
+    assert (healthy.severity, healthy.checked, healthy.since, healthy.remedy) == (None, True, "", None)
 
 
 def test_of_hundreds_of_names_without_a_meaning_some_are_listed():
