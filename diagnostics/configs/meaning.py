@@ -63,6 +63,7 @@ def understand(config: Config) -> Understood:
     versions = _versions(words, own)
     called = known.called if known is not None else name
     dumped = config.document and len(config.given) >= DUMPED
+    in_part = config.document and known is not None and known.overrides  # what else is set, the command line says
     defaults = known.default(versions) if known is not None and not (config.open or dumped) else {}
     for other in alike:
         its = all_frameworks()[other].default(versions)
@@ -74,7 +75,7 @@ def understand(config: Config) -> Understood:
         called,
         config.processes,
         frozenset(unknown),
-        not (config.open or dumped),
+        not (config.open or dumped or in_part),
         dumped,
     )
     if config.processes is not None and config.processes is config.given.get("num_processes"):

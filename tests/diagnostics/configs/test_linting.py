@@ -325,6 +325,12 @@ def test_what_openrlhf_has_nothing_against(changes: Mapping[str, Any]) -> None:
     assert said(lint(config(changed(OPENRLHF, changes)))) == []
 
 
+def test_a_file_that_a_command_line_completes_lacks_nothing() -> None:
+    changes = {f"{ROLLOUT}.log_prob_micro_batch_size_per_gpu": OUT}
+    assert said(lint(config(changed(VERL, changes)))) == ["CFG011"]
+    assert said(lint(config(changed(VERL, changes), document=True))) == []
+
+
 def test_where_batches_are_cut_by_tokens_verl_does_not_ask_for_a_whole_mini_batch() -> None:
     changes = {f"{ACTOR}.use_dynamic_bsz": True, "data.train_batch_size": 128}
     assert said(lint(config(changed(VERL, changes)))) == ["CFG012"]
