@@ -44,16 +44,15 @@ def read(path: Path, table: Table, objects: dict[str, str]) -> bool:
     import pyarrow.parquet
 
     try:
-        found = pyarrow.parquet.ParquetFile(path).read()
-    except (pyarrow.ArrowException, OSError):
+        add(pyarrow.parquet.ParquetFile(path).read(), table, objects)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, RecursionError):
         return False
-    add(found, table, objects)
     return True
 
 
 def add(found: pyarrow.Table, table: Table, objects: dict[str, str]) -> None:
-    """Add the rows in `found` to `table`, as `read` does."""
-    for name, column in _flat(found, objects):
+    """Add the rows in `found` to `table`, as `read` does. UnicodeDecodeError for a name that is no text."""
+    for name, column in list(_flat(found, objects)):
         _put(table, name, column)
     table.rows += found.num_rows
 
@@ -66,8 +65,8 @@ def _flat(found: pyarrow.Table, objects: dict[str, str]) -> Iterator[tuple[str, 
         if not pyarrow.types.is_struct(field.type):
             yield field.name, column
         elif field.type.get_field_index(TYPE) >= 0:
-            kinds = pyarrow.compute.struct_field(column, TYPE).drop_null()
-            objects.setdefault(field.name, str(kinds[0]) if len(kinds) else "object")
+            kinds = (kind for chunk in column.chunks for kind in _texts(chunk.field(TYPE)) if kind is not None)
+            objects.setdefault(field.name, next(kinds, "object"))
         else:
             yield from _flat(pyarrow.table({field.name: column}).flatten(), objects)
 
@@ -82,12 +81,12 @@ def _put(table: Table, name: str, column: pyarrow.ChunkedArray) -> None:
         column, kind = column.cast(pyarrow.float64()), pyarrow.float64()
     if types.is_integer(kind) or types.is_floating(kind):
         rows, numbers = _numbers(column)
-    elif types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
-        texts = column.to_pylist()
+    elif _is_text(kind):
+        texts = [text for chunk in column.chunks for text in _texts(chunk)]
         spelt = [(row, value) for row, text in enumerate(texts) if (value := number(text)) is not None]
         rows = np.array([row for row, _ in spelt], np.int64)
         numbers = np.array([value for _, value in spelt])
-        first = next((text for text in texts if isinstance(text, str)), None)
+        first = next((text for text in texts if text is not None), None)
         if first is not None and not spelt and name not in table.columns:
             table.texts.setdefault(name, first[:_LONGEST_TEXT])
     else:
@@ -100,6 +99,25 @@ def _put(table: Table, name: str, column: pyarrow.ChunkedArray) -> None:
     table.column(name).extend(rows + table.rows, numbers)
 
 
+def _is_text(kind: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    plain = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(plain) or types.is_large_string(plain))
+
+
+def _texts(chunk: pyarrow.Array) -> list[str | None]:
+    """The texts in a chunk of a column, whatever bytes these are; None where there is none."""
+    import pyarrow
+    from pyarrow import types
+
+    if not _is_text(chunk.type):
+        return [None] * len(chunk)
+    plain = chunk.dictionary_decode() if types.is_dictionary(chunk.type) else chunk
+    data = plain.view(pyarrow.large_binary() if types.is_large_string(plain.type) else pyarrow.binary()).to_pylist()
+    return [None if text is None else text.decode(errors="replace") for text in data]
+
+
 def _numbers(column: pyarrow.ChunkedArray) -> tuple[Rows, Numbers]:
     """The numbers in a column and the rows in which there is one, (n,) each.
 
@@ -107,6 +125,8 @@ def _numbers(column: pyarrow.ChunkedArray) -> tuple[Rows, Numbers]:
     """
     rows, numbers, before = [np.empty(0, np.int64)], [np.empty(0)], 0
     for chunk in column.chunks:
+        if not len(chunk):
+            continue
         valid, data = chunk.buffers()
         here = slice(chunk.offset, chunk.offset + len(chunk))
         values = np.frombuffer(data, column.type.to_pandas_dtype())[here].astype(np.float64)

@@ -104,6 +104,36 @@ def test_a_run_of_the_server_is_the_run_of_its_file(serve: Serve, tmp_path: Path
     assert any("train/global_step" in note for note in remote.notes)
 
 
+@pytest.mark.parametrize("exported", [0, 60])
+@pytest.mark.parametrize(
+    ("metrics", "step"),
+    [
+        ([{"1": "my/clock", "6": [3]}, {"2": "*", "5": 1}], "my/clock"),
+        ([{"1": "my/clock"}, {"1": "train/grad_norm", "5": 1}], "my/clock"),
+        ([{"1": "my\\.clock"}, {"1": "train/grad_norm", "5": 1}], "my.clock"),
+        ([{"1": "my/clock"}, {"1": "my.clock"}, {"1": "a", "5": 1}, {"1": "b", "5": 2}], "_step"),  # each its own
+        ([], "_step"),
+        (None, "_step"),
+    ],
+)
+def test_the_step_is_the_one_that_was_defined(
+    serve: Serve, tmp_path: Path, metrics: Any, step: str, exported: int
+) -> None:
+    logged = [{"train/grad_norm": 1.0, "my/clock": 3 * i, "my.clock": 7 * i} for i in range(60)]
+    serve(Run("r1", logged, {"_wandb": {"m": metrics}}, exported=exported))
+    run = history(fetch("team/project/r1", tmp_path))
+    assert run.last_step == {"my/clock": 177, "my.clock": 413, "_step": 59}[step]
+
+
+@pytest.mark.parametrize("exported", [0, 60])
+def test_what_is_no_number_is_counted(serve: Serve, tmp_path: Path, exported: int) -> None:
+    logged = [row | {"page": {"_type": "histogram", "bins": [1.0]}, "flag": True, "text": "x"} for row in rows()]
+    serve(Run("r1", logged, CONFIG, exported=exported))
+    run = history(fetch("team/project/r1", tmp_path))
+    assert "not read, as they are no numbers: 1 histogram" in run.notes
+    assert not any("page" in name for name in (*run.unmapped, *run.others))
+
+
 def test_an_export_is_fetched_once_and_of_a_finished_run_nothing_again(serve: Serve, tmp_path: Path) -> None:
     server = serve(Run("r1", rows(), CONFIG, exported=40, each=15, files={"requirements.txt": "trl==0.16.0\n"}))
     first = fetch("team/project/r1", tmp_path)
@@ -458,7 +488,7 @@ def test_a_run_or_a_project_that_is_not_there(serve: Serve, tmp_path: Path) -> N
     serve(Run("r1", rows()))
     run = str(refusal("team/project/nope", tmp_path))
     assert run.startswith("there is no team/project/nope here, and there is no run team/project/nope at 127.0.0.1")
-    assert "there is no run team/nope/r1" in str(refusal("wandb:team/nope/r1", tmp_path))
+    assert str(refusal("wandb:team/nope/r1", tmp_path)).startswith("there is no run team/nope/r1 at ")
     assert "there is no project team/nope" in str(refusal("wandb:team/nope", tmp_path))
     assert "there is no run in team/project/sweeps/x" in str(refusal("team/project/sweeps/x", tmp_path))
 

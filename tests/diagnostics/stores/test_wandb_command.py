@@ -104,6 +104,16 @@ def test_runs_and_files_side_by_side(sick: Server, autotune: Autotune) -> None:
     assert sorted(sources) == ["a.jsonl", "team/project/ok", NAME]
 
 
+def test_runs_that_did_not_come_do_not_pass(serve: Serve, autotune: Autotune) -> None:
+    server = serve(*(Run(f"r{i}", rows(bad=-1), exported=60, created=f"2026-01-0{i + 1}") for i in range(3)))
+    server.runs["r2"].exported = 0
+    server.fail("HistoryPage", 403, always=True)
+    done = autotune("diagnose", "team/project", "--format", "json")
+    assert done.returncode == 2
+    assert [run["source"] for run in json.loads(done.stdout)["runs"]] == ["team/project/r0", "team/project/r1"]
+    assert "error: 1 of 3 runs of team/project are missing: " in done.stderr
+
+
 def test_a_path_is_a_path_and_a_misspelt_one_is_told(sick: Server, autotune: Autotune) -> None:
     log = Path("outputs", "run.jsonl")
     log.parent.mkdir()
