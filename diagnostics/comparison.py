@@ -79,6 +79,7 @@ class Comparison:
         return next((p for p in rewards if p.at is not None), rewards[0] if rewards else None)
 
 
+@np.errstate(all="ignore")  # a log may hold any number
 def compare(before: Sequence[Judged], after: Sequence[Judged]) -> Comparison:
     """What differs between two sides; each has one run at least."""
     runs = [one.run for one in before], [one.run for one in after]

@@ -162,7 +162,7 @@ def _apart(metric: str, runs: Sequence[MetricSeries], positions: Sequence[Positi
     low, high = max(x[0] for x, _ in points), min(x[-1] for x, _ in points)
     points = [(x[inside], v[inside]) for x, v in points for inside in [(x >= low) & (x <= high)]]
     count = min(len(x) for x, _ in points)
-    if count < 2 * LEAST:
+    if count < 2 * LEAST or high <= low:
         return None
     width = max(LEAST, count // STRETCHES)
     per = min(FINENESS, width)

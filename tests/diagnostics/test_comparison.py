@@ -205,3 +205,15 @@ def test_runs_without_anything_can_be_compared():
 def test_the_same_run_twice_differs_in_nothing(steps):
     comparison = of(run({"kl_coef": 0.1}, steps), run({"kl_coef": 0.1}, steps))
     assert comparison.apart() == () and comparison.changed == () and comparison.others == ()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values", [np.full(60, 1e300), np.full(60, np.inf), np.arange(60) * -1e305, np.full(60, np.nan)]
+)
+def test_any_number_can_be_compared(values):
+    names = ("reward_mean", "completions_generated", "learning_rate", "grad_norm")
+    odd, plain = run(None, 60, **dict.fromkeys(names, values)), run(None, 60, **dict.fromkeys(names, np.ones(60)))
+    for one, other in ((odd, plain), (plain, odd), (odd, odd)):
+        for parting in of(one, other).partings:
+            assert np.isfinite([parting.difference, parting.error, parting.chance]).all()

@@ -88,8 +88,10 @@ def test_a_page_shows_what_its_commands_print(page, set_ups, tmp_path):
     with set_up.around(tmp_path) if set_up else nullcontext({}) as variables:
         done = run([command.text for command in wanted], tmp_path, variables)
     for command, (printed, status) in zip(wanted, done, strict=True):
-        assert status == command.status, f"$ {command.text}\n{printed}"
-        assert shows(command.shown, printed), f"$ {command.text}\n{printed}\n\nThe page shows:\n{command.shown}"
+        if status != command.status:
+            pytest.fail(f"$ {command.text}\n{printed}\nended with {status}, not {command.status}", pytrace=False)
+        if not shows(command.shown, printed):
+            pytest.fail(f"$ {command.text}\n{printed}\nThe page shows:\n\n{command.shown}", pytrace=False)
 
 
 def test_set_ups_are_of_pages_that_there_are(set_ups):
