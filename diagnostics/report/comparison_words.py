@@ -80,12 +80,12 @@ def _changed(comparison: Comparison, names: tuple[str, str]) -> str:
     changes, seeds = comparison.changes(), comparison.seeds()
     more = [count(len(changes) - SOME, "more setting")] if len(changes) > SOME else []
     told = [*map(_change, changes[:SOME]), *more]
-    numbers = [c for c in comparison.others if c.before and c.after and not _has_text(c)][: SOME - len(told)]
-    told += map(_change, numbers)
-    rest = len(comparison.others) - len(numbers)
+    numbers = [c for c in comparison.others if c.before and c.after and not _has_text(c)]
+    room = SOME - len(told)
+    told += map(_change, numbers[:room])
+    rest = len(numbers[room:]) if told else len(comparison.others)  # texts are mostly names of runs and folders
     if rest:
         told.append(f"{count(rest, 'other setting' if told else 'setting')} that autotune has no name for")
-    seed = [f"the seed ({listed(seeds.before)} → {listed(seeds.after)})"] if seeds else []
     if comparison.one_sided:
         told.append(f"{count(len(comparison.one_sided), 'setting')} that only one side logs")
     silent = _silent(comparison, names)

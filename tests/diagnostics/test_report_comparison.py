@@ -77,14 +77,23 @@ def test_many_settings_are_counted():
     assert "; 1 more setting; the seed (0 → 1)" in words and words.count("→") == 5
 
 
-def test_settings_autotune_has_no_name_for_are_named_and_texts_counted():
+def test_settings_autotune_has_no_name_for_are_named():
     before, after = run("0*60", weight_decay=0.0, run_name="a"), run("0*60", weight_decay=0.1, run_name="b")
     for one, raw in ((before, {"weight_decay": 0.0, "run_name": "a"}), (after, {"weight_decay": 0.1, "run_name": "b"})):
         object.__setattr__(one.run, "settings", {"kl_coef": 0.1})
         object.__setattr__(one.run, "raw_settings", raw)
     words = answer(compare([before], [after]))["Changed"]
-    assert words == "weight_decay 0 → 0.1; 1 other setting that autotune has no name for"
+    assert words == "weight_decay 0 → 0.1"  # and a text, which stands in the table
     assert "run_name" in shown(compare([before], [after]))
+
+
+def test_a_text_alone_is_counted():
+    sides = []
+    for name in ("gpt2", "qwen"):
+        one = run("0*60", kl_coef=0.1)
+        sides.append(Judged(replace(one.run, raw_settings={"model": name}), one.report))
+    words = answer(compare([sides[0]], [sides[1]]))["Changed"]
+    assert words == "1 setting that autotune has no name for"
 
 
 @pytest.mark.parametrize("name", ["hub_token", "WANDB_API_KEY", "db.password"])
