@@ -86,6 +86,7 @@ def _changed(comparison: Comparison, names: tuple[str, str]) -> str:
     rest = len(numbers[room:]) if told else len(comparison.others)  # texts are mostly names of runs and folders
     if rest:
         told.append(f"{count(rest, 'other setting' if told else 'setting')} that autotune has no name for")
+    seed = [f"the seed ({listed(seeds.before)} → {listed(seeds.after)})"] if seeds else []
     if comparison.one_sided:
         told.append(f"{count(len(comparison.one_sided), 'setting')} that only one side logs")
     silent = _silent(comparison, names)
