@@ -112,7 +112,7 @@ open({str(there)!r}, "w").write("run")
 LR, STEPS = 1e-6, 100
 GROUP = 2 * 4
 BATCH = GROUP * 2
-BATCH2: int = 3
+TWICE = 3; TWICE = 4
 for LATER in (1, 2):
     pass
 common = dict(temperature=0.7, top_p=0.9)
@@ -125,6 +125,7 @@ args = Config(
     max_steps=LATER,
     max_grad_norm=float(os.environ["N"]),
     gamma=1 / 0,
+    seed=TWICE,
     generation_kwargs={{"min_new_tokens": 3}},
     **extra,
     **other(),
@@ -138,7 +139,7 @@ trainer = GRPOTrainer(model=model, args=args, peft_config=LoraConfig())
     assert known == {
         "num_generations": (8, 16),
         "generation_batch_size": (16, 17),
-        "generation_kwargs.min_new_tokens": (3, 21),
+        "generation_kwargs.min_new_tokens": (3, 22),
         "beta": (0.04, 12),
         "epsilon": (0.2, 12),
     }
@@ -147,8 +148,9 @@ trainer = GRPOTrainer(model=model, args=args, peft_config=LoraConfig())
         "max_steps": "it is LATER",
         "max_grad_norm": "it is float(os.environ['N'])",
         "gamma": "it is 1 / 0",
+        "seed": "it is TWICE",
     }
-    assert config.open == ("line 14 gives arguments without a name", "line 23 takes in **other()")
+    assert config.open == ("line 14 gives arguments without a name", "line 24 takes in **other()")
 
 
 @pytest.mark.parametrize(

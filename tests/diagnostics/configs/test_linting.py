@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from diagnostics.choice import choice
 from diagnostics.configs.config import Config, Given, NoConfig
 from diagnostics.configs.frameworks import all_frameworks
 from diagnostics.configs.linting import Linted, lint
@@ -329,6 +330,19 @@ def test_a_file_that_a_command_line_completes_lacks_nothing() -> None:
     changes = {f"{ROLLOUT}.log_prob_micro_batch_size_per_gpu": OUT}
     assert said(lint(config(changed(VERL, changes)))) == ["CFG011"]
     assert said(lint(config(changed(VERL, changes), document=True))) == []
+
+
+def test_a_call_without_a_setting_that_is_seen_is_no_configuration() -> None:
+    with pytest.raises(NoConfig, match="gives no setting that is understood"):
+        lint(config({}, "trl-grpo", open=("line 1 takes in **settings",)))
+
+
+def test_what_is_said_before_a_run_is_no_rule_that_is_left_out_of_one() -> None:
+    assert choice([], ["CFG011"]) is None
+    left = choice(["KL002"], ["CFG011"])
+    assert left is not None
+    assert not left.left_out & {"CFG011", "CFG012", "CFG017"}
+    assert "CFG007" in left.left_out
 
 
 def test_where_batches_are_cut_by_tokens_verl_does_not_ask_for_a_whole_mini_batch() -> None:
