@@ -91,6 +91,9 @@ def test_text_of_others_is_no_markup():
     assert page.count("<script") == 2 and "<img" not in page
     assert page.count("\n") == plain.count("\n") and not controls(page)
     assert text(page).count("<img src=x>") >= 14
+    below = [replace(report, source=f"{evil.replace('/', '')}/{name}") for name in "ab"]
+    for other in (render([report], [beside]), render(below, [beside] * 2)):  # its title, and the folder of all
+        assert other.count("<script") == 2 and "<img" not in other and not controls(other)
 
 
 def test_of_very_many_runs_the_sickest_have_sections_and_the_others_are_counted():
