@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ STORES = (
 )  # modules of `diagnostics.stores`, those first whose names cannot be taken for another's
 
 LONGEST = 100  # characters of a name that are kept of it as a file's
+
+_ONE_SLASH = re.compile(r"^(hf|https?):/(?=[^/])")  # what a path makes of an address
 
 Tell = Callable[[str], None]
 
@@ -65,19 +68,28 @@ class Store(Protocol):
 
 def store_of(name: str) -> Store | None:
     """The store that `name` belongs to; None for a path, which is all that exists here or looks like one."""
-    if not name or Path(name).exists():
+    if not name or exists(name):
         return None
     for module in STORES:
         store = cast(Store, importlib.import_module(f"diagnostics.stores.{module}"))
-        if store.owns(name):
+        if store.owns(_ONE_SLASH.sub(r"\1://", name)):
             return store
     return None
+
+
+def exists(name: str) -> bool:
+    """Whether there is something called so here; not for what may not be looked at, or can be no path."""
+    return os.path.exists(name)  # noqa: PTH110, as Path.exists raises there
 
 
 def near_a_path(name: str) -> bool:
     """Whether `name` begins like something in the current folder, so that it is rather a path with a misspelling."""
     first = name.partition("/")[0]
-    return bool(difflib.get_close_matches(first, [path.name for path in Path().iterdir()], n=1, cutoff=0.8))
+    try:
+        here = [path.name for path in Path().iterdir()]
+    except OSError:  # a folder that is gone, or that may not be read
+        here = []
+    return bool(difflib.get_close_matches(first, here, n=1, cutoff=0.8))
 
 
 def safe(part: str) -> str:

@@ -73,6 +73,17 @@ def test_what_exists_is_a_path_and_so_is_what_is_spelt_nearly_like_it(tmp_path: 
     assert store_of("wandb:outputs/grpo-1") is not None
 
 
+def test_what_cannot_be_a_path_is_asked_for_without_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store_of("x" * 5000) is None
+    assert store_of("a\0b") is None
+    assert store_of(f"team/{'x' * 5000}") is not None
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert store_of("team/project") is not None
+
+
 def test_the_server_is_the_one_that_wandb_is_set_up_for(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     assert configured(home) == CLOUD
