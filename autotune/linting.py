@@ -19,7 +19,7 @@ from diagnostics.configs.linting import Linted, lint
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 from diagnostics.rule import Catalogue, Lint
-from diagnostics.text import count, visible
+from diagnostics.text import count
 from studies.spec import presets
 
 COMMAND_LINE, TOML = "the command line", ".toml"
@@ -42,9 +42,9 @@ class Checked:
                 f"{len(self.linted)} configurations, {loud or 'none'} with a finding at warning or above.", "bold"
             )
         if self.passed_over:
-            yield Text(
-                visible(f"{count(len(self.passed_over), 'file')} passed over, which hold no configuration."), "dim"
-            )
+            n = len(self.passed_over)
+            told = f"{count(n, 'file')} passed over: {'it holds' if n == 1 else 'they hold'} no configuration."
+            yield Text(told, "dim")
 
 
 def check(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from autotune.cli import main
 from studies.spec import load, presets, write_trial
@@ -67,7 +68,7 @@ def test_a_folder_is_searched_and_what_is_passed_over_is_counted(tmp_path: Path,
     assert status == 1
     assert out.index("grpo.yaml") < out.index("openrlhf.sh")  # what has something wrong goes first
     assert "3 configurations, 2 with a finding at warning or above." in out
-    assert "2 files passed over, which hold no configuration." in out
+    assert "2 files passed over: they hold no configuration." in out
     _, out, _ = ended(str(tmp_path), "--format", "json", capsys=capsys)
     assert [Path(one["source"]).name for one in json.loads(out)["passed_over"]] == ["broken.json", "ci.yml"]
     empty = tmp_path / "empty"
@@ -197,3 +198,13 @@ def test_lint_needs_no_heavy_package(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_hook_passes_over_what_is_no_configuration(tmp_path: Path, capsys) -> None:
+    (hook,) = yaml.safe_load((CONFIGS.parents[2] / ".pre-commit-hooks.yaml").read_text())
+    assert hook["id"] == "autotune-lint"
+    (tmp_path / "ci.yml").write_text("on: push\n")
+    verb, *options = hook["entry"].split()[1:]
+    assert main([verb, *options, str(tmp_path / "ci.yml")]) == 0
+    assert "1 file passed over" in capsys.readouterr().out
+    assert main([verb, *options, str(tmp_path / "ci.yml"), str(CONFIGS / "grpo.yaml")]) == 1

@@ -218,7 +218,10 @@ def test_verls_kl_is_that_of_the_penalty_that_is_on() -> None:
         "algorithm.kl_ctrl.kl_coef": 0.6,
     }
     assert said(lint(config(reward))) == ["CFG005"]
-    assert understand(config({**VERL, f"{ACTOR}.use_kl_loss": False})).settings["kl_coef"].value == 0
+    off = config({**VERL, f"{ACTOR}.use_kl_loss": False})
+    assert understand(off).settings["kl_coef"].value == 0
+    perhaps = {**off.given, "algorithm.use_kl_in_reward": Given(None, 9, "it is $KL")}
+    assert "kl_coef" not in understand(Config("x.sh", "a command", perhaps)).settings
 
 
 VERL = {
