@@ -82,6 +82,9 @@ def find(path: Path) -> Found:
     if sources is None:
         raise UserError(f"{path} is empty", "Has its writer begun?")
     if not sources:
+        if _module("sqlite").is_damaged(path):
+            what = f"{path} is a database that is damaged"
+            raise UserError(what, f"Copy it anew, with {path.name}-wal where that lies beside it.")
         raise UserError(f"{path} is no log that autotune reads", _reads())
     return Found(tuple(sources))
 

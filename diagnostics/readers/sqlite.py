@@ -65,6 +65,21 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
                 raise Busy  # somebody has opened it, and it was not immutable
 
 
+def is_damaged(path: Path) -> bool:
+    """Whether the file at `path` is a database of which nothing can be read."""
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return False
+    try:
+        with opened(path) as connection:
+            columns(connection, "sqlite_schema")
+    except Busy:
+        return False
+    except Damaged:
+        return True
+    return False
+
+
 def columns(connection: sqlite3.Connection, table: str) -> frozenset[str]:
     """The names of the columns of `table`; none where there is no such table, or it is a view, or computed."""
     connection.set_authorizer(None)

@@ -51,7 +51,7 @@ class Where:
 
 def owns(name: str) -> bool:
     """Whether `name` is a repository on the hub, or the address of its page."""
-    return located(name) is not None
+    return name.startswith(PREFIX) or located(name) is not None
 
 
 def located(name: str, environment: Mapping[str, str] = os.environ) -> Where | None:
@@ -83,7 +83,8 @@ def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:
     UserError where there is none, and for all that may go wrong on the way.
     """
     where = located(name)
-    assert where is not None
+    if where is None:
+        raise UserError(f"{name} names no repository", f"Write {PREFIX}user/repo, or {PREFIX}datasets/user/repo.")
     if wanted.filters or wanted.last:
         raise UserError(f"{where.shown} is one repository", "--filter and --last are for projects and experiments.")
     try:

@@ -337,6 +337,17 @@ def test_a_page_that_is_cut_is_damage(tmp_path, samples):
     assert "could not be read: 1 database that is damaged" in history.notes
 
 
+def test_a_damaged_database_of_anything_is_called_so(tmp_path):
+    path = tmp_path / "p.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE other (a)")
+    with pytest.raises(UserError, match="is no log that autotune reads"):
+        find(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"p\.db is a database that is damaged\. Copy it anew, with p\.db-wal where"):
+        find(path)
+
+
 def test_ids_that_are_no_numbers_are_damage(tmp_path, samples):
     path = tmp_path / "p.db"
     path.write_bytes(samples.trackio(samples.run(5)))

@@ -192,6 +192,8 @@ def test_what_is_not_there(there, tmp_path):
     assert said("hf://some/run", tmp_path).startswith("hf://some/run holds no trainer_state.json, no file of Tensor")
     assert "trackio below x/y. " in said("hf://some/run/x/y", tmp_path)
     assert "is one repository" in said("hf://some/run", tmp_path, Wanted(last=3))
+    assert said("hf://some", tmp_path).startswith("hf://some names no repository. Write hf://user/repo, ")
+    assert store_of("hf://some") is store_of("hf:/some/run") is hub  # a path has one slash
     assert there.files_asked == []
 
 

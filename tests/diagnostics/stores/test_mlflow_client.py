@@ -10,6 +10,7 @@ import pytest
 from loopback import Answer, Loopback, in_json
 from mlflow_server import Mlflow, run_of
 
+from autotune.named import named
 from diagnostics.errors import UserError
 from diagnostics.logs import read
 from diagnostics.stores import mlflow, mlflow_client
@@ -172,3 +173,10 @@ def test_the_login_is_shown_nowhere_and_not_sent_on(there, tmp_path, monkeypatch
     assert kept
     assert LOGIN.encode() not in kept and SECRET.encode() not in kept
     assert SECRET not in json.dumps([str(path) for path in tmp_path.rglob("*")])
+
+
+def test_a_password_in_an_address_is_refused_before_anything_shows_it():
+    with pytest.raises(UserError) as error:
+        named("http://me:secret@localhost:5000", Path())
+    assert "secret" not in str(error.value)
+    assert named("http://localhost:5000", Path()).store is mlflow
