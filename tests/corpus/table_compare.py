@@ -185,9 +185,18 @@ def _sides(group: Group, size: int) -> Iterator[tuple[Group, Group]]:
                 yield [group[i] for i in before], [group[i] for i in after]
 
 
+def coverage(groups: Mapping[str, Group], size: int = 1) -> float:
+    """The share of metrics, over all pairs of sides of `size` seeds, whose difference is within what is said of it."""
+    compared = [_compared(*sides) for group in groups.values() for sides in _sides(group, size)]
+    return float(np.mean([abs(p.difference) <= p.error for comparison in compared for p in comparison.partings]))
+
+
 def _apart(before: Group, after: Group) -> tuple[str, ...]:
-    sides = ([Judged(run, NOT_JUDGED) for run in side] for side in (before, after))
-    return tuple(parting.metric for parting in compare(*sides).apart())
+    return tuple(parting.metric for parting in _compared(before, after).apart())
+
+
+def _compared(before: Group, after: Group) -> Comparison:
+    return compare(*([Judged(run, NOT_JUDGED) for run in side] for side in (before, after)))
 
 
 def simulated(correlation: float, drift: float, random: np.random.Generator, metrics: int = 20) -> Group:
@@ -236,6 +245,7 @@ def main() -> None:
             if told:
                 wrong = [(name, apart) for name, apart in told if apart]
                 print(f"{title}, {size} a side: {len(wrong)} of {len(told)} ({len(wrong) / len(told):.1%})")
+                print(f"    differences within their ±: {coverage(groups, size):.1%}")
                 for name in dict.fromkeys(name for name, _ in wrong):
                     print(f"    {name[:60]}: {sum(n == name for n, _ in wrong)} of {sum(n == name for n, _ in told)}")
     print("\nSimulated pairs of 20 metrics and 100 steps in which any parts\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from table_compare import Twin, by_halves, pair_by_pair, parting_pairs, recorded, simulated, together, twins
+from table_compare import Twin, by_halves, coverage, pair_by_pair, parting_pairs, recorded, simulated, together, twins
 
 from diagnostics.parting import ALPHA
 
@@ -33,6 +33,11 @@ def test_no_metric_of_runs_that_differ_in_their_seed_parts() -> None:
     for pairs in (parting_pairs(chosen_on), parting_pairs(held_out), parting_pairs(held_out, 2)):
         assert len(pairs) >= 80
         assert sum(bool(apart) for _, apart in pairs) <= ALPHA * len(pairs)
+
+
+def test_what_is_said_of_a_difference_covers_what_seeds_do() -> None:
+    _, held_out = by_halves(recorded())
+    assert 0.93 <= coverage(held_out) <= 0.99  # 95 % is what it says
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
