@@ -78,7 +78,7 @@ Series = Mapping[str, MetricSeries]
 
 
 def partings(before: Sequence[Series], after: Sequence[Series], positions: Sequence[Position]) -> list[Parting]:
-    """Each metric that all runs have points enough of, those that part first, the surest before the others.
+    """Each metric that all runs have points enough of, those first of which it is surest that they part.
 
     `positions` are those of the runs before, then of those after. That any metric of like runs parts has a chance of
     `ALPHA` at most, as far as the noise within them is concerned.
@@ -93,7 +93,8 @@ def partings(before: Sequence[Series], after: Sequence[Series], positions: Seque
     told = []
     level = ALPHA
     for rank, one in enumerate(sorted(apart, key=lambda one: one.chance)):
-        level = ALPHA / (len(apart) - rank) if level and one.chance <= ALPHA / (len(apart) - rank) else 0.0
+        own = ALPHA / (len(apart) - rank)
+        level = own if level and one.chance <= own else 0.0  # once one does not part, none behind it does
         told.append(one.parting(level))
     return told
 
