@@ -80,9 +80,9 @@ class Cache:
 
     def logs(self, path: Path) -> tuple[Source, ...] | None:
         """The logs that an earlier look found in the file `path`; None where there was none, or the file is another."""
-        if wal(path).exists():  # of a database with one, the file does not tell whether it has changed
-            return None
         with suppress(OSError):
+            if wal(path).exists():  # of a database with one, the file does not tell whether it has changed
+                return None
             logs = self._known().get(_identity(path.stat()), {}).get(str(path))
             return logs and tuple(Source(format, (path,), part, name) for format, part, name in logs)
         return None

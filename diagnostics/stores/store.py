@@ -85,6 +85,8 @@ def exists(name: str) -> bool:
 def near_a_path(name: str) -> bool:
     """Whether `name` begins like something in the current folder, so that it is rather a path with a misspelling."""
     first = name.partition("/")[0]
+    if exists(first):
+        return True
     try:
         here = [path.name for path in Path().iterdir()]
     except OSError:  # a folder that is gone, or that may not be read

@@ -69,6 +69,16 @@ def test_numbers_of_all_kinds(tmp_path: Path, group: int) -> None:
     assert table.rows == 2 * N
 
 
+def test_a_column_in_several_pieces() -> None:
+    whole = pyarrow.table({"_step": range(N)} | KINDS)
+    pieces = pyarrow.concat_tables([whole.slice(0, 3), whole.slice(3, 0), whole.slice(3, 8), whole.slice(11)])
+    assert pieces.column("int").num_chunks > 2
+    one, several = Table(), Table()
+    wandb_parquet.add(whole, one, {})
+    wandb_parquet.add(pieces, several, {})
+    assert {name: points(several, name) for name in several.columns} == {n: points(one, n) for n in one.columns}
+
+
 def test_what_is_no_number(tmp_path: Path) -> None:
     table, objects = Table(), dict[str, str]()
     assert wandb_parquet.read(written(tmp_path / "a.parquet", NONE, 7), table, objects)
