@@ -42,8 +42,9 @@ def many_update_epochs(settings: Mapping[str, Any], *, limit: int = 16) -> Itera
     Control tasks take ten passes and more; they have no completions, and this rule does not speak of them.
 
     ## References
-    - `limit` = 16: house default, four times the most of published recipes: 4 in Ziegler et al. 2019 (arXiv 1909.08593),
-      Ouyang et al. 2022 (arXiv 2203.02155) and TRL's PPO; 1 in DeepSeekMath (arXiv 2402.03300), verl and OpenRLHF.
+    - `limit` = 16: house default, four times the most of published recipes: 4 in Ziegler et al. 2019 (arXiv
+      1909.08593), Ouyang et al. 2022 (arXiv 2203.02155) and TRL's PPO; 1 in DeepSeekMath (arXiv 2402.03300), verl and
+      OpenRLHF.
     - At 16 passes a run of this project's corpus clips too much. At 8 one does, and PPO on both of its query tasks does
       better than at 4: there the clip fraction of the run itself has to tell.
     """
