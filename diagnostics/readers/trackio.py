@@ -23,6 +23,7 @@ _NEEDED = {"id", "run_name", "step", "metrics"}
 _RUN_ID, _RUN_NAME = "run_id", "run_name"  # versions before 0.24 knew a run by its name alone
 _CHUNK = 10_000  # rows
 STEPS = ("train/global_step", "step")  # Trainer's own goes before trackio's, which counts its calls
+_ADDED = {"_Username", "_Created", "_Group"}
 _KIND = "_type"  # what makes an object one of trackio's own: a table, an image
 
 
@@ -118,8 +119,8 @@ class TrackioReader:
 
 
 def configure(table: Table, settings: dict[str, Any]) -> None:
-    """Take the settings of a run, among which Trainer's callback puts those of the model."""
-    table.settings = settings
+    """Take the settings of a run, without what trackio adds; Trainer's callback puts those of the model among them."""
+    table.settings = {name: value for name, value in settings.items() if name not in _ADDED}
     version = settings.get("transformers_version")
     if isinstance(version, str):
         table.packages["transformers"] = version
