@@ -19,7 +19,7 @@ from diagnostics.engine import diagnose
 from diagnostics.logs import TableLog, read
 from diagnostics.rule import Tuning, shipped
 from diagnostics.series import example
-from diagnostics.sources import find
+from diagnostics.sources import FORMATS, find
 from diagnostics.user_map import from_arguments
 from tui import log_feed
 from tui.app import MonitorApp, MonitorResult
@@ -30,9 +30,6 @@ from tui.screens.logs import LogScreen
 from tui.widgets.curves import Curves
 from tui.widgets.log_about import about
 
-FORMATS = (
-    "wandb", "tensorboard", "trainer_state", "events", "notebook", "jsonl", "json_document", "csv_file", "console",
-)  # fmt: skip
 HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
 
 
