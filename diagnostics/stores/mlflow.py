@@ -1,49 +1,30 @@
-"""Runs on a tracking server of MLflow: one, those of an experiment, or those of all experiments.
-
-They are kept as MLflow keeps them itself, each in a database that the reader of MLflow's databases reads.
-"""
+"""Runs on a tracking server of MLflow: one, those of an experiment, or those of all experiments."""
 
 from __future__ import annotations
 
-import errno
-import json
-import math
 import os
 import re
-import sqlite3
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from diagnostics.errors import UserError
-from diagnostics.events import MOST_STEPS
-from diagnostics.readers.table import number
 from diagnostics.sources import Found, Source
-from diagnostics.stores.mlflow_client import URI, Client, Missing, base
+from diagnostics.stores.mlflow_client import URI, Client, Missing, base, inside, listed
+from diagnostics.stores.mlflow_run import fetch_run
 from diagnostics.stores.store import Tell, Wanted, safe
-from diagnostics.text import count
 
 NAME = "MLflow"
 PREFIX, RUNS = "mlflow:", "runs:/"
 LAST = 10  # runs of an experiment, unless it was said how many
-_PER_PAGE, _POINTS_PER_PAGE = 100, 25_000
+_PER_PAGE = 100
 _ID = re.compile(r"[0-9a-f]{32}")
-_PAGE = re.compile(r"/(?:compare-)?experiments/([^/?]+)(?:/runs/([^/?]+))?")  # behind the # of an address
+_PAGE = re.compile(r"/experiments/([^/?]+)(?:/runs/([^/?]+))?")  # behind the # of an address
 _PAGES = ("", "experiments", "models")  # those of a whole server
 _FILTER = re.compile(r"\s*([\w.@/:` -]+?)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.DOTALL)
 _ATTRIBUTES = {"state": "attributes.status", "status": "attributes.status", "name": "attributes.run_name"}
-_SCHEMA = """
-CREATE TABLE runs (run_uuid TEXT, name TEXT, status TEXT, lifecycle_stage TEXT, told TEXT);
-CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT);
-CREATE TABLE metrics (key TEXT, value FLOAT, step BIGINT, is_nan BOOLEAN, run_uuid TEXT);
-CREATE TEMP TABLE fetched (key TEXT, value FLOAT, step BIGINT, is_nan BOOLEAN, time BIGINT, place BIGINT)
-"""
-# In the order in which they were logged, whichever metric they are of.
-_IN_ORDER = "INSERT INTO metrics SELECT key, value, step, is_nan, ? FROM fetched ORDER BY time, step, place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +72,7 @@ def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:
     sources: list[Source] = []
     for i, run in enumerate(runs):
         try:
-            sources.append(_source(client, run, kept))
+            sources.append(fetch_run(client, run, kept))
         except UserError as error:
             if not sources:
                 raise
@@ -120,7 +101,7 @@ def located(name: str, environment: Mapping[str, str]) -> Where:
 def _described(client: Client, where: Where, wanted: Wanted) -> dict[str, Any]:
     if wanted.filters or wanted.last:
         raise UserError(f"{where.shown} is one run", "--filter and --last are for experiments.")
-    return dict(client.ask("runs/get", run_id=where.run).get("run") or {})
+    return inside(client.ask("runs/get", run_id=where.run), "run")
 
 
 def _listed(client: Client, where: Where, wanted: Wanted) -> list[dict[str, Any]]:
@@ -134,9 +115,9 @@ def _listed(client: Client, where: Where, wanted: Wanted) -> list[dict[str, Any]
     found, token = list[dict[str, Any]](), ""
     while len(found) <= most:  # one more says whether there are more
         page = client.ask("runs/search", max_results=_PER_PAGE, **given, **({"page_token": token} if token else {}))
-        found += page.get("runs") or ()
-        token = page.get("next_page_token") or ""
-        if not token:
+        found += (new := listed(page, "runs"))
+        token = str(page.get("next_page_token") or "")
+        if not token or not new:
             break
     if not found:
         such = f" for which {' and '.join(wanted.filters)}" if wanted.filters else ""
@@ -155,14 +136,15 @@ def _experiments(client: Client, wanted: str) -> Iterator[str]:
             if not wanted.isdecimal():
                 raise
             found = client.ask("experiments/get", experiment_id=wanted)
-        yield str((found.get("experiment") or {}).get("experiment_id"))
+        yield str(inside(found, "experiment").get("experiment_id"))
         return
     token = ""
     while True:
         page = client.ask("experiments/search", max_results=1000, **({"page_token": token} if token else {}))
-        yield from (str(experiment.get("experiment_id")) for experiment in page.get("experiments") or ())
-        token = page.get("next_page_token") or ""
-        if not token:
+        experiments = listed(page, "experiments")
+        yield from (str(experiment.get("experiment_id")) for experiment in experiments)
+        token = str(page.get("next_page_token") or "")
+        if not token or not experiments:
             return
 
 
@@ -183,88 +165,3 @@ def _filter(text: str) -> str:
         name = f"{kind}.`{rest.strip('`')}`"
     quote = "" if kind == "metrics" else "'"
     return f"{name} {operator} {quote}{value}{quote}"
-
-
-# ---- one run
-
-
-def _source(client: Client, told: Mapping[str, Any], folder: Path) -> Source:
-    """The database of a run, of which the server has told all but its history; fetched where it has changed."""
-    info = told.get("info") or {}
-    run = _text(info.get("run_id") or info.get("run_uuid"))
-    name = _text(info.get("run_name"))
-    path = folder / f"{safe(run)}.db"
-    shown = f"{urlsplit(client.base).netloc} {name or run}"
-    text = json.dumps(told, sort_keys=True)
-    if _kept(path) != text:
-        data = told.get("data") or {}
-        names = sorted({_text(metric.get("key")) for metric in data.get("metrics") or ()})
-        client.tell(f"fetching {shown}: {count(len(names), 'metric')}")
-        params = [(_text(param.get("key")), _text(param.get("value"))) for param in data.get("params") or ()]
-        points = (point for metric in names for point in _history(client, run, metric))
-        try:
-            _write(path, (run, name, _text(info.get("status")), text), params, points)
-        except OSError as error:
-            hint = "See that there is room, or set AUTOTUNE_CACHE."
-            raise UserError(f"cannot keep {shown}: {error.strerror}", hint) from None
-    return Source("mlflow", (path,), "", shown)
-
-
-def _kept(path: Path) -> str:
-    """What the server told of a run when it was fetched, "" where it was not."""
-    if not path.is_file():
-        return ""
-    try:
-        with closing(sqlite3.connect(path)) as database:
-            row = database.execute("SELECT told FROM runs").fetchone()
-    except sqlite3.Error:
-        return ""
-    return str(row[0]) if row else ""
-
-
-def _history(client: Client, run: str, name: str) -> Iterator[tuple[Any, ...]]:
-    """All numbers of a metric as rows of the table `fetched`, what is none among them."""
-    token, place = "", 0
-    while True:
-        more = {"page_token": token} if token else {}
-        page = client.ask("metrics/get-history", run_id=run, metric_key=name, max_results=_POINTS_PER_PAGE, **more)
-        for metric in page.get("metrics") or ():
-            value, *whole = (number(metric.get(what, 0)) for what in ("value", "step", "timestamp"))
-            step, time = (int(n) if n is not None and abs(n) < MOST_STEPS else None for n in whole)
-            nan = value is not None and math.isnan(value)
-            # MLflow keeps no NaN, and the largest number for an infinity.
-            kept = 0.0 if nan or value is None else max(-sys.float_info.max, min(sys.float_info.max, value))
-            yield name, kept if value is not None else None, step, nan, time, place
-            place += 1
-        token = page.get("next_page_token") or ""
-        if not token:
-            return
-
-
-def _text(value: Any) -> str:
-    """`value` as a text that can be kept: half a character of JSON's escapes is none."""
-    return "" if value is None else str(value).encode(errors="replace").decode()
-
-
-def _write(
-    path: Path,
-    run: tuple[str, str, str, str],
-    params: Iterable[tuple[str, str]],
-    points: Iterable[tuple[Any, ...]],
-) -> None:
-    """Keep a run (id, name, status, all that the server told of it) at `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    try:
-        with closing(sqlite3.connect(part)) as database, database:
-            database.executescript(_SCHEMA)
-            database.execute("INSERT INTO runs VALUES (?, ?, ?, 'active', ?)", run)
-            database.executemany("INSERT INTO params VALUES (?, ?, ?)", ((*param, run[0]) for param in params))
-            database.executemany("INSERT INTO fetched VALUES (?, ?, ?, ?, ?, ?)", points)
-            database.execute(_IN_ORDER, (run[0],))
-        part.replace(path)
-    except sqlite3.OperationalError as error:
-        raise OSError(errno.EIO, str(error)) from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -134,6 +134,18 @@ class Client:
         return " ".join((text.replace(secret, "***") if secret else text).split())[:LONGEST]
 
 
+def inside(answer: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object under `name` in what a server says, which may be anything."""
+    value = answer.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def listed(answer: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects in the list under `name` in what a server says, which may be anything."""
+    value = answer.get(name)
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
 def base(address: str) -> str:
     """The address of the server without name and password, and without the page that it shows."""
     parts = urlsplit(address)

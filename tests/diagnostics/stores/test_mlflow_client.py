@@ -137,6 +137,20 @@ def test_what_a_server_says_escapes_no_folder_and_runs_nothing(there, tmp_path):
     assert "could not be read: 4 metrics without a number or a step" in history.notes
 
 
+@pytest.mark.parametrize("odd", [5, [5], "x", None, {"a": 5}, [{"info": 5, "data": 5}], {"data": {"metrics": [5]}}])
+@pytest.mark.parametrize("name", ["runs:/abc", "mlflow:x", "mlflow:"])
+def test_answers_of_any_shape_do_no_harm(name, odd, there, tmp_path):
+    for page, known in (("runs/get", "run"), ("runs/search", "runs"), ("experiments/search", "experiments"),
+                        ("experiments/get-by-name", "experiment"), ("metrics/get-history", "metrics")):  # fmt: skip
+        there.fail(page, *[in_json({known: odd, "next_page_token": 7 if known != "experiments" else ""})] * 99)
+    try:
+        found = mlflow.fetch(name, EVERYTHING, tmp_path, lambda _: None)
+    except UserError as error:
+        assert "there is no run in " in str(error)
+    else:
+        assert not any(history.series for source in found.sources for history in read(source))
+
+
 # ---- who is told the login
 
 
