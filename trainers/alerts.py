@@ -36,7 +36,7 @@ def summarise(findings: Iterable[Finding]) -> None:
         found = sorted(findings, key=lambda f: (-f.severity, f.code))
         run.summary["autotune/worst"] = found[0].severity.name.lower() if found else "none"
         run.summary["autotune/findings"] = len(found)
-        for finding in found:
+        for finding in reversed(found):  # of several with one code the worst stays
             run.summary[f"autotune/{finding.code}"] = line(finding)
 
 

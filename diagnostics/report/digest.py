@@ -236,7 +236,7 @@ def _cause(place: int, causes: Sequence[Cause], report: Report) -> ToldCause:
         title=visible(cause.title),
         scope=f"{segment}{cause.confidence.name.lower()} confidence",
         chains=tuple(
-            (f"segment {one.segment}: " if others else "", visible(told(one)))
+            (f"segment {one.segment}: " if others else "", visible(told(one, report)))
             for one in sorted(causes, key=lambda cause: cause.segment)
         ),
         speaks_for=tuple(map(visible, cause.speaks_for)),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from diagnostics.cause import Cause
+from diagnostics.cause import OVERALL, Cause
 from diagnostics.finding import Add, Finding, Prescription, Report, Scale, Set, Severity
 from diagnostics.text import visible
 from diagnostics.vocabulary import vocabulary
@@ -40,7 +40,7 @@ def short(report: Report) -> str:
     """A line on the log, one on its first cause, and one for each finding."""
     found = amounts(f.severity for f in report.findings) or "no findings"
     name = f"{report.source}: " if report.source else ""
-    first = [visible(f"{report.causes[0].title}: {told(report.causes[0])}")] if report.causes else []
+    first = [visible(f"{report.causes[0].title}: {told(report.causes[0], report)}")] if report.causes else []
     return "\n".join([visible(f"{name}{read_as(report)}; {found}"), *first, *map(line, report.findings)])
 
 
@@ -52,9 +52,15 @@ def line(finding: Finding) -> str:
     )
 
 
-def told(cause: Cause) -> str:
-    """What became of a cause, in one line: its findings in the order of their onset."""
-    return " -> ".join(f"{link.code} {link.name} at {link.step}" for link in cause.chain)
+def told(cause: Cause, report: Report) -> str:
+    """What became of a cause, in one line: its findings in the order of their onset, be it of a milder severity."""
+    rising = [(r.code, r.first_step) for r in report.raised if r.segment == cause.segment]
+    onsets = [
+        (link.step if link.code in OVERALL else min([link.step, *(step for code, step in rising if code == link.code)]),
+         link.code, link.name)
+        for link in cause.chain
+    ]  # fmt: skip
+    return " -> ".join(f"{code} {name} at {step}" for step, code, name in sorted(onsets))
 
 
 def to_log(unknown: Sequence[str]) -> str:
