@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from diagnostics.errors import UserError
 from diagnostics.finding import Report
 from diagnostics.sources import Found, find
-from diagnostics.stores.store import Store, exists, store_of
+from diagnostics.stores.store import Store, address, exists, store_of
 from diagnostics.stores.trackio import database
 from diagnostics.stores.wandb_names import PREFIX, parsed
 
@@ -67,7 +66,8 @@ def named(argument: str, stdin: Path) -> Named:
     if local is not None:
         return Named(local, argument if local.suffix else str(local))  # all projects go by their own names
     store = store_of(argument)
-    if store is not None and urlsplit(argument).password is not None:
+    web = address(argument)
+    if store is not None and web is not None and web.password is not None:
         hint = "Leave it out: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD hold it for MLflow."
         raise UserError("an address with a password in it would be shown in reports", hint)
     return Named(Path(argument), str(Path(argument))) if store is None else Named(Path(), argument, store)

@@ -17,7 +17,7 @@ from diagnostics.errors import UserError
 from diagnostics.readers import tensorboard
 from diagnostics.readers.trainer_state import STATE_FILE
 from diagnostics.sources import Found, Source, in_file
-from diagnostics.stores.store import Tell, Wanted
+from diagnostics.stores.store import Tell, Wanted, address
 from diagnostics.text import count
 
 NAME = "the Hugging Face hub"
@@ -59,11 +59,11 @@ def located(name: str, environment: Mapping[str, str] = os.environ) -> Where | N
     if name.startswith(PREFIX):
         parts = name.removeprefix(PREFIX).split("/")
     else:
-        address = urlsplit(name)
+        page = address(name)
         hosts = {*_HOSTS, urlsplit(environment.get("HF_ENDPOINT", "")).netloc}
-        if address.scheme not in ("http", "https") or not address.netloc or address.netloc not in hosts:
+        if page is None or page.netloc not in hosts:
             return None
-        parts = address.path.split("/")
+        parts = page.path.split("/")
     parts = [unquote(part) for part in parts if part]
     type = _TYPES[parts.pop(0)] if parts and parts[0] in _TYPES else "model"
     if len(parts) < 2:

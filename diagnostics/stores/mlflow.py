@@ -14,7 +14,7 @@ from diagnostics.errors import UserError
 from diagnostics.sources import Found, Source
 from diagnostics.stores.mlflow_client import URI, Client, Missing, base, inside, listed
 from diagnostics.stores.mlflow_run import fetch_run
-from diagnostics.stores.store import Tell, Wanted, safe
+from diagnostics.stores.store import Tell, Wanted, address, safe
 
 NAME = "MLflow"
 PREFIX, RUNS = "mlflow:", "runs:/"
@@ -48,12 +48,10 @@ def owns(name: str) -> bool:
     """Whether `name` is a run or an experiment of MLflow, or the address of its server or of a page there."""
     if name.startswith((PREFIX, RUNS)):
         return True
-    address = urlsplit(name)
-    if address.scheme not in ("http", "https") or not address.netloc:
+    shown = address(name)
+    if shown is None:
         return False
-    return bool(_PAGE.match(address.fragment)) or (
-        not address.path.strip("/") and address.fragment.strip("/") in _PAGES
-    )
+    return bool(_PAGE.match(shown.fragment)) or (not shown.path.strip("/") and shown.fragment.strip("/") in _PAGES)
 
 
 def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:

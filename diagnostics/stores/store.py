@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol, cast
+from urllib.parse import SplitResult, urlsplit
 
 from diagnostics.sources import Found
 
@@ -75,6 +76,16 @@ def store_of(name: str) -> Store | None:
         if store.owns(_ONE_SLASH.sub(r"\1://", name)):
             return store
     return None
+
+
+def address(name: str) -> SplitResult | None:
+    """`name` as an address of the web; None for what is none."""
+    try:
+        parts = urlsplit(name)
+        parts.port  # noqa: B018, as what is no number is told only here
+    except ValueError:  # such as brackets around what is no address
+        return None
+    return parts if parts.scheme in ("http", "https") and parts.hostname else None
 
 
 def exists(name: str) -> bool:

@@ -19,6 +19,7 @@ _CLOUD_HOSTS = {
 }  # fmt: skip
 _APP_PATH = "wandb"  # before the entity, in the addresses of Forge
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+_LOGIN = re.compile(r"(?<=://)[^/]*@")  # in an address; wandb takes none, and what is shown must hold none
 _URL = re.compile(r"https?:/+(?=[^/])")  # as a path, an address has one slash
 # What a file is called that is no run: a name that ends so is a misspelt path.
 _FILES = re.compile(
@@ -70,7 +71,7 @@ def configured(environment: Mapping[str, str] = os.environ) -> str:
             given = settings.get("default", "base_url", fallback="")
         except (configparser.Error, OSError, UnicodeDecodeError):
             given = ""
-    base = (given or CLOUD).rstrip("/")
+    base = _LOGIN.sub("", given or CLOUD).rstrip("/")
     return CLOUD if host_of(base) in _CLOUD_HOSTS else base
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from autotune.named import named
+from diagnostics.errors import UserError
 from diagnostics.stores import hub, mlflow, wandb
-from diagnostics.stores.store import safe, store_of
+from diagnostics.stores.store import EVERYTHING, safe, store_of
 from diagnostics.stores.wandb_names import CLOUD, Where, configured, key_for, parsed
 
 
@@ -84,6 +86,23 @@ def test_what_cannot_be_a_path_is_asked_for_without_a_bug(tmp_path: Path, monkey
     assert store_of("team/project") is not None
 
 
+@pytest.mark.parametrize(
+    "name", ["http://[x", "//[x/y", "https://[::1/a/b", "http://a℀b/c", "http://localhost:50o0", "http://:5000"]
+)
+def test_what_is_no_address_is_the_path_that_it_looks_like(name: str) -> None:
+    place = named(name, Path())
+    assert place.store is None
+    with pytest.raises(UserError, match="there is no "):
+        place.find()
+
+
+def test_what_is_no_repository_is_told_without_a_bug(tmp_path: Path) -> None:
+    store = named("hf://[x]/y", Path()).store
+    assert store is hub
+    with pytest.raises(UserError, match=r"hf://\[x\]/y names no repository"):
+        store.fetch("hf://[x]/y", EVERYTHING, tmp_path, print)
+
+
 def test_the_server_is_the_one_that_wandb_is_set_up_for(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     assert configured(home) == CLOUD
@@ -91,6 +110,7 @@ def test_the_server_is_the_one_that_wandb_is_set_up_for(tmp_path: Path) -> None:
     (tmp_path / ".config" / "wandb" / "settings").write_text("[default]\nbase_url = https://lab.org/\n")
     assert configured(home) == "https://lab.org"
     assert configured(home | {"WANDB_BASE_URL": "https://api.forge.coreweave.com"}) == CLOUD
+    assert configured(home | {"WANDB_BASE_URL": "https://me:secret@lab.org:8080/"}) == "https://lab.org:8080"
     (tmp_path / ".config" / "wandb" / "settings").write_text("not a settings file")
     assert configured(home) == CLOUD
 
