@@ -100,7 +100,8 @@ class MlflowFolderReader:
     def _describe(self) -> None:
         configure(self.table, ((name, _text(path).rstrip("\n")) for name, path in _files(self._folder / PARAMS)))
         meta = described(self._folder) or {}
-        self._status = _STATUS.get(meta.get("status", 0), "")
+        status = meta.get("status")
+        self._status = _STATUS.get(status, "") if isinstance(status, int) else ""
         self.table.ended = self._status in ENDED
 
 

@@ -83,7 +83,8 @@ def is_damaged(path: Path) -> bool:
 def columns(connection: sqlite3.Connection, table: str) -> frozenset[str]:
     """The names of the columns of `table`; none where there is no such table, or it is a view, or computed."""
     connection.set_authorizer(None)
-    query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ? AND sql NOT LIKE 'CREATE VIRTUAL%'"
+    # As SQLite writes down each plain table. A virtual one has other words, which somebody may have spaced anew.
+    query = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ? AND sql LIKE 'CREATE TABLE %'"
     there = connection.execute(query, (table,)).fetchone()
     found = connection.execute(f'PRAGMA table_xinfo("{table}")').fetchall() if there else []
     connection.set_authorizer(_only_columns)

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diagnostics.errors import UserError
 from diagnostics.readers.sqlite import labels
@@ -82,19 +82,17 @@ class TrackioParquetReader:
         self._seen, self.position = seen, stat.st_size
         try:
             rows = self._of_run(_read(self._path))
-            settings = self._of_run(_read(configs)).slice(0, 1).to_pylist() if (configs := _configs(self._path)) else []
         except Damaged:
             self._damaged = True
             return True
-        self._damaged = False
         known, self._known = self._known, rows.num_rows
         rows = rows.slice(known) if known <= rows.num_rows else rows
         add(rows.drop_columns([name for name in rows.column_names if name in _OWN]), self.table, self._objects)
-        if settings:
-            told = {
-                name: value for name, value in settings[0].items() if name not in _NO_SETTINGS and value is not None
-            }
-            configure(self.table, told)
+        try:
+            self._configure()
+            self._damaged = False
+        except Damaged:
+            self._damaged = True
         return True
 
     def finish(self) -> None:
@@ -106,6 +104,15 @@ class TrackioParquetReader:
     def close(self) -> None:
         """Nothing is kept open between two polls."""
 
+    def _configure(self) -> None:
+        configs = _configs(self._path)
+        if configs is None:
+            return
+        run = self._of_run(_read(configs)).slice(0, 1)
+        if run.num_rows:
+            told = {name: _values(run.column(name))[0] for name in run.column_names if name not in _NO_SETTINGS}
+            configure(self.table, {name: value for name, value in told.items() if value is not None})
+
     def _of_run(self, rows: pyarrow.Table) -> pyarrow.Table:
         import pyarrow
 
@@ -116,9 +123,18 @@ class TrackioParquetReader:
 
 def _runs(rows: pyarrow.Table) -> tuple[dict[str, str], list[str]]:
     """The ids of the runs by what they are called, and that of each row."""
-    names = [str(name) for name in rows.column("run_name").to_pylist()]
-    ids = [str(id) for id in rows.column("run_id").to_pylist()] if "run_id" in rows.column_names else names
+    names = list(map(str, _values(rows.column("run_name"))))
+    ids = list(map(str, _values(rows.column("run_id")))) if "run_id" in rows.column_names else names
     return labels(dict(zip(ids, names, strict=True)).items()), ids
+
+
+def _values(column: pyarrow.ChunkedArray) -> list[Any]:
+    """The values in a column. Damaged for a text that is none, and for a time that no calendar has."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        raise Damaged from None
+    return values
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
@@ -133,8 +149,9 @@ def _read(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
     with path.open("rb") as opened:
         try:
             file = pyarrow.parquet.ParquetFile(opened)
-            known = set(file.schema_arrow.names)
-            if "run_name" not in known or file.metadata.num_rows * file.metadata.num_columns > _MOST:
+            known = file.schema_arrow.names
+            once = len(set(known)) == len(known)
+            if not once or "run_name" not in known or file.metadata.num_rows * file.metadata.num_columns > _MOST:
                 raise Damaged
             return file.read([name for name in columns if name in known] if columns else None, use_threads=False)
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError):

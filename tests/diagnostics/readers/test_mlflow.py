@@ -35,6 +35,14 @@ def test_what_is_no_number_is_counted(samples, tmp_path):
     assert history.series["reward_mean"].steps.tolist() == [1, 2, 3, 4, 5]
 
 
+def test_a_status_of_a_folder_may_be_anything(tmp_path):
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "reward").write_text("1 0.5 0\n")
+    (tmp_path / "meta.yaml").write_text("lifecycle_stage: active\nrun_id: abc\nstatus:\n- 1\n")
+    (history,) = read(find(tmp_path).sources[0])
+    assert "MLflow has not been told that the run ended: it was killed, or still goes on" in history.notes
+
+
 def test_a_metric_of_a_folder_that_is_still_written(tmp_path):
     folder = tmp_path / "run"
     for name in ("metrics", "params"):

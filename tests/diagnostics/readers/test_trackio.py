@@ -258,6 +258,44 @@ def test_an_export_without_pyarrow_says_what_to_install(tmp_path, samples, monke
         read(source)
 
 
+NO_TEXT = b"\xff\xfe"
+
+
+def of_bytes(texts):
+    import pyarrow
+
+    return pyarrow.array(texts, pyarrow.binary()).view(pyarrow.string())
+
+
+def test_an_export_with_columns_of_one_name_or_names_that_are_no_text_is_damaged(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    names = ["run_name", "timestamp", "step", "loss"]
+    runs = pyarrow.array(["a", "a"])
+    others = [runs, pyarrow.array([0, 1]), pyarrow.array([1.0, 2.0])]
+    for columns in ([of_bytes([NO_TEXT, NO_TEXT]), *others], [runs, *others, runs]):
+        path = tmp_path / "p.parquet"
+        pyarrow.parquet.write_table(pyarrow.table(columns, [*names, "run_name"][: len(columns)]), path)
+        (history,) = read(find(path).sources[0])
+        assert "could not be read: 1 export that is damaged" in history.notes
+
+
+@pytest.mark.parametrize("odd", ["text", "time"])
+def test_settings_of_an_export_that_cannot_be_read_cost_no_numbers(odd, tmp_path, samples):
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "p.parquet"
+    path.write_bytes(samples.trackio_parquet(samples.run(5)))
+    value = of_bytes([NO_TEXT]) if odd == "text" else pyarrow.array([2**62], pyarrow.timestamp("us"))
+    configs = pyarrow.table({"run_id": ["id1"], "run_name": ["run1"], "learning_rate": value})
+    pyarrow.parquet.write_table(configs, tmp_path / "p_configs.parquet")
+    (history,) = read(find(path).sources[0])
+    assert len(history["reward_mean"]) == 5
+    assert "could not be read: 1 export that is damaged" in history.notes
+
+
 # ---- what others could have put into such a file
 
 
@@ -323,9 +361,10 @@ def test_a_view_has_no_columns(tmp_path, samples):
     path = tmp_path / "p.db"
     path.write_bytes(samples.trackio(samples.run(5)))
     virtual = "INSERT INTO sqlite_schema VALUES ('table', 'f', 'f', 0, 'CREATE VIRTUAL TABLE f USING none(step)')"
-    tampered(path, "CREATE VIEW v AS SELECT * FROM metrics", "PRAGMA writable_schema = ON", virtual)
+    spaced = virtual.replace("'f'", "'g'").replace("CREATE VIRTUAL TABLE f", "CREATE/**/VIRTUAL TABLE g")
+    tampered(path, "CREATE VIEW v AS SELECT * FROM metrics", "PRAGMA writable_schema = ON", virtual, spaced)
     with sqlite.opened(path) as database:
-        assert [sqlite.columns(database, name) for name in ("v", "f", "none")] == [frozenset()] * 3
+        assert [sqlite.columns(database, name) for name in ("v", "f", "g", "none")] == [frozenset()] * 4
 
 
 def test_a_page_that_is_cut_is_damage(tmp_path, samples):
