@@ -35,6 +35,14 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
+_BY_SUFFIX = {".html": Format.HTML, ".htm": Format.HTML, ".md": Format.MARKDOWN, ".json": Format.JSON}
+
+
+def format_of(output: Path | None) -> Format:
+    """The format of a report that nobody named one for: what the name of its file says, else that of a terminal."""
+    return Format.TERMINAL if output is None else _BY_SUFFIX.get(output.suffix.lower(), Format.TERMINAL)
+
+
 def checked(output: str) -> Path:
     """The file that a report goes to. UserError for one that cannot be."""
     path = Path(output)

@@ -37,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "sources",
         metavar="SOURCE",
         nargs="+",
-        help="a log of any kind, or a folder of them; -- between the runs of either side, where one side has several "
-        "(without it, those of equal settings are one side)",
+        help="a log of any kind, a folder of them, or a run on a server; -- between the runs of either side, where "
+        "one side has several (without it, those of equal settings are one side)",
     )
     parser.add_argument(
         "--format", choices=list(map(str, Format)), default=str(Format.TERMINAL), help="default: terminal"

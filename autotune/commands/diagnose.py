@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus, fail
-from autotune.reporting import Format, checked, checked_folder, save_plots, write
+from autotune.reporting import Format, checked, checked_folder, format_of, save_plots, write
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 from diagnostics.stores.store import Wanted, store_of
@@ -19,15 +19,22 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "sources", metavar="SOURCE", nargs="+", help="a log of any kind, a folder of them, or - for standard input"
+        "sources",
+        metavar="SOURCE",
+        nargs="+",
+        help="a log of any kind, a folder of them, a run on a server by its name or address (entity/project/run, "
+        "mlflow:EXPERIMENT, hf://user/repo), or - for standard input",
     )
     parser.add_argument(
         "--format",
         choices=list(map(str, Format)),
-        default=str(Format.TERMINAL),
         help="terminal (default), json, markdown, html (a page of its own), or github (annotations of a job)",
     )
-    parser.add_argument("--output", metavar="FILE", help="write the report into this file, not to stdout")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write the report into this file, not to stdout; without --format, .html, .md and .json say which it is",
+    )
     parser.add_argument(
         "--save-plots", metavar="DIR", help="draw the curves that findings rest on into this folder, as PNG and SVG"
     )
@@ -75,8 +82,9 @@ def run(args: argparse.Namespace) -> ExitStatus:
 
     mine = from_options(args.map)
     rules = rules_here(args.rules, args.sources)
-    format, fail_on = Format(args.format), Severity.parse(args.fail_on)
     output = None if args.output is None else checked(args.output)
+    format = format_of(output) if args.format is None else Format(args.format)
+    fail_on = Severity.parse(args.fail_on)
     plots = None if args.save_plots is None else checked_folder(args.save_plots)
     detailed = format is Format.HTML or plots is not None
     asked = Asked(mine, rules, _choice(args.only, args.ignore, rules), _wanted(args), detailed)

@@ -42,6 +42,18 @@ def test_a_report_goes_to_stdout_or_into_a_file(format: str, capsys: pytest.Capt
         assert written == printed
 
 
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("r.html", "html"), ("r.HTM", "html"), ("r.md", "markdown"), ("r.json", "json"), ("r.txt", "terminal")],
+)
+def test_the_name_of_the_file_says_the_format_where_nothing_else_does(name: str, format: str) -> None:
+    assert diagnose(SICK, "--output", name) == 1
+    assert diagnose(SICK, "--format", format, "--output", "named") == 1
+    assert Path(name).read_text(encoding="utf-8") == Path("named").read_text(encoding="utf-8")
+    assert diagnose(SICK, "--format", "terminal", "--output", name) == 1
+    assert MARKS["terminal"] in Path(name).read_text(encoding="utf-8")
+
+
 def test_all_formats_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     said = {}
     for format in MARKS:
