@@ -19,19 +19,29 @@ from diagnostics.text import count, visible
 
 SOME = 4  # that one line names of many
 LONGEST = 60  # characters that are shown of a value
-# Of names of settings that hold what must not be shown; `max_tokens` is a number.
-_SECRET = re.compile(r"key|token|secret|passw|credential", flags=re.IGNORECASE)
+# Of names of settings that hold what must not be shown; `max_tokens` is a number. OpenRLHF's `use_wandb` is an API key.
+_SECRET = re.compile(r"key|token|secret|passw|credential|^(?:.*\.)?use_wandb$", flags=re.IGNORECASE)
+# The same in texts under other names: a login in an address, an object with such a name, what keys begin with.
+_HOLDS_SECRET = re.compile(
+    r"://[^/\s@]+@|(?:key|token|secret|passw|credential)\w*['\"]?\s*[:=]|\b(?:hf_|sk-|gh[opsu]_|wandb_v1_|AKIA)[\w-]{8}",
+    flags=re.IGNORECASE,
+)
 HIDDEN = "(hidden)"
 
 
-def side(runs: Sequence[Judged]) -> str:
+def frameworks(runs: Sequence[Judged]) -> str:
+    """What trained the runs of a side, as far as it is known."""
+    return ", ".join(dict.fromkeys(visible(one.run.framework) for one in runs if one.run.framework))
+
+
+def side(runs: Sequence[Judged], trained_by: str = "") -> str:
     """What the runs of a side are called, how far they go, and how many findings there are of each severity."""
     sources = [visible(one.run.source) + _segment(one) for one in runs]
     last = sorted({one.report.steps for one in runs})
     steps = f"to step {last[0]}" if len(last) == 1 else f"to steps {last[0]} to {last[-1]}"
     worst = amounts(finding.severity for one in runs for finding in one.report.findings) or "no findings"
     more = f" and {len(sources) - SOME} more" if len(sources) > SOME else ""
-    return f"{', '.join(sources[:SOME])}{more}, {steps}: {worst}"
+    return f"{', '.join(sources[:SOME])}{more}{f', {trained_by}' if trained_by else ''}, {steps}: {worst}"
 
 
 def _segment(one: Judged) -> str:
@@ -42,8 +52,10 @@ def _segment(one: Judged) -> str:
 def answer(comparison: Comparison, names: tuple[str, str]) -> Iterator[tuple[str, str]]:
     """What changed and what came of it, each line with its lead."""
     yield "Changed", _changed(comparison, names)
-    for lead, fate in (("Gone", Fate.GONE), ("New", Fate.NEW)):
+    for lead, fate in (("Gone", Fate.GONE), ("New", Fate.NEW), ("Unknown", Fate.UNKNOWN)):
         found = comparison.of_fate(fate)
+        if fate is Fate.UNKNOWN and not any(map(grave, found)):
+            continue
         told = [
             f"{finding.worst.name} {visible(finding.code)} {visible(finding.name)}" for finding in filter(grave, found)
         ]
@@ -139,7 +151,11 @@ def listed(values: Sequence[Any]) -> str:
 
 def shown(change: SettingChange, values: Sequence[Any]) -> list[Any]:
     """The values of a setting, less texts that may be secrets."""
-    return [HIDDEN if isinstance(value, str) and _SECRET.search(change.name) else value for value in values]
+    return [HIDDEN if isinstance(value, str) and _may_be_secret(change.name, value) else value for value in values]
+
+
+def _may_be_secret(name: str, text: str) -> bool:
+    return bool(_SECRET.search(name) or _HOLDS_SECRET.search(text))
 
 
 def _value(value: Any) -> str:

@@ -96,12 +96,26 @@ def test_a_text_alone_is_counted():
     assert words == "1 setting that autotune has no name for"
 
 
-@pytest.mark.parametrize("name", ["hub_token", "WANDB_API_KEY", "db.password"])
-def test_what_may_be_a_secret_is_not_shown(name):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hub_token", "{}"),
+        ("WANDB_API_KEY", "{}"),
+        ("db.password", "{}"),
+        ("use_wandb", "{}"),
+        ("storage", "postgresql://me:{}@host/db"),
+        ("remote", "https://{}@host/x"),
+        ("command", "train.py --api-key={}"),
+        ("env", {"HF_TOKEN": "{}"}),
+        ("auth", "hf_{}{}"),
+    ],
+)
+def test_what_may_be_a_secret_is_not_shown(name, value):
     sides = []
-    for value in ("hunter2", "hunter3"):
+    for text in ("hunter2", "hunter3"):
         one = run("0*60", kl_coef=0.1)
-        sides.append(Judged(replace(one.run, raw_settings={name: value, "max_tokens": 5 + len(sides)}), one.report))
+        secret = {k: v.replace("{}", text) for k, v in value.items()} if name == "env" else value.replace("{}", text)
+        sides.append(Judged(replace(one.run, raw_settings={name: secret, "max_tokens": 5 + len(sides)}), one.report))
     comparison = compare([sides[0]], [sides[1]])
     for text in (
         shown(comparison),
