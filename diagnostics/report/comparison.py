@@ -13,7 +13,17 @@ from diagnostics.comparison import Comparison
 from diagnostics.differences import Fate
 from diagnostics.finding import Severity
 from diagnostics.parting import Parting
-from diagnostics.report.comparison_words import answer, grave, listed, number, ratio, setting_name, shown, side
+from diagnostics.report.comparison_words import (
+    answer,
+    frameworks,
+    grave,
+    listed,
+    number,
+    ratio,
+    setting_name,
+    shown,
+    side,
+)
 from diagnostics.text import visible
 
 MOST = 12  # settings without a canonical name in the table
@@ -40,8 +50,12 @@ class Told:
 
 def told(comparison: Comparison, names: tuple[str, str]) -> Told:
     """The comparison of two sides that are called `names`."""
+    sides = comparison.before, comparison.after
+    trained_by = tuple(map(frameworks, sides))
+    if trained_by[0] == trained_by[1] or not all(trained_by):
+        trained_by = ("", "")  # which tells nothing of what differs
     return Told(
-        sides=((names[0], side(comparison.before)), (names[1], side(comparison.after))),
+        sides=tuple((name, side(runs, by)) for name, runs, by in zip(names, sides, trained_by, strict=True)),
         answer=tuple(answer(comparison, names)),
         tables=tuple(table for table in _tables(comparison, names) if table.rows),
         notes=tuple(_notes(comparison, names)),

@@ -41,7 +41,8 @@ def side(runs: Sequence[Judged], trained_by: str = "") -> str:
     steps = f"to step {last[0]}" if len(last) == 1 else f"to steps {last[0]} to {last[-1]}"
     worst = amounts(finding.severity for one in runs for finding in one.report.findings) or "no findings"
     more = f" and {len(sources) - SOME} more" if len(sources) > SOME else ""
-    return f"{', '.join(sources[:SOME])}{more}{f', {trained_by}' if trained_by else ''}, {steps}: {worst}"
+    by = f" ({trained_by})" if trained_by else ""
+    return f"{', '.join(sources[:SOME])}{more}{by}, {steps}: {worst}"
 
 
 def _segment(one: Judged) -> str:

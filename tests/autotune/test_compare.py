@@ -41,6 +41,15 @@ def test_a_sick_run_and_a_healthy_one(compare):
     assert "validation_reward ends 1.11 ± " in text
 
 
+def test_runs_of_two_trainers_are_told_from_each_other_and_what_is_not_known_is_in_the_answer(compare):
+    lines = compare("collapse-0", "ppo-good").splitlines()
+    assert lines[0].startswith("A  collapse-0 (trl-grpo), to step 100: ")
+    assert lines[1].startswith("B  ppo-good (autotune-ppo), to step 120: ")
+    answer = " ".join(" ".join(lines[: lines.index("Settings that differ")]).split())
+    assert "Unknown FATAL KL002 kl_explosion, WARNING RWD001 zero_reward_std, WARNING RWD004" in answer
+    assert "trl-grpo" not in (alike := compare("collapse-0", "good-0")) and "Unknown" not in alike
+
+
 def test_two_seeds_differ_in_nothing(compare):
     text = compare("good-0", "good-1")
     assert "Changed  nothing but the seed (0 → 1)" in text
