@@ -12,12 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from diagnostics.errors import UserError
 from diagnostics.sources import Found, Source
+from diagnostics.stores.kept import trim
 from diagnostics.stores.mlflow_client import URI, Client, Missing, base, inside, listed
 from diagnostics.stores.mlflow_run import fetch_run
 from diagnostics.stores.store import Tell, Wanted, address, safe
 
 NAME = "MLflow"
 PREFIX, RUNS = "mlflow:", "runs:/"
+FOLDER = "mlflow"
 LAST = 10  # runs of an experiment, unless it was said how many
 _PER_PAGE = 100
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -66,17 +68,18 @@ def fetch(name: str, wanted: Wanted, folder: Path, tell: Tell) -> Found:
     except Missing as missing:
         hint = f"Look at the spelling, or at what is there: autotune diagnose {client.base}"
         raise UserError(f"there is no {where.shown}: {missing.message}", hint) from None
-    kept = folder / "mlflow" / safe(client.host)
     sources: list[Source] = []
+    trouble = ""
     for i, run in enumerate(runs):
         try:
-            sources.append(fetch_run(client, run, kept))
+            sources.append(fetch_run(client, run, folder / FOLDER / safe(client.host)))
         except UserError as error:
             if not sources:
                 raise
-            left = len(runs) - i
-            return Found(tuple(sources), trouble=f"{left} of {len(runs)} runs of {where.shown} are missing: {error}")
-    return Found(tuple(sources))
+            trouble = f"{len(runs) - i} of {len(runs)} runs of {where.shown} are missing: {error}"
+            break
+    trim(folder / FOLDER, {source.paths[0].parent for source in sources})
+    return Found(tuple(sources), trouble=trouble)
 
 
 def located(name: str, environment: Mapping[str, str]) -> Where:

@@ -16,10 +16,12 @@ from diagnostics.errors import UserError
 from diagnostics.events import MOST_STEPS
 from diagnostics.readers.table import number
 from diagnostics.sources import Source
+from diagnostics.stores.kept import alone
 from diagnostics.stores.mlflow_client import Client, inside, listed
 from diagnostics.stores.store import safe
 from diagnostics.text import count
 
+RUN = "run.db"
 _PER_PAGE = 25_000  # points
 _SCHEMA = """
 CREATE TABLE runs (run_uuid TEXT, name TEXT, status TEXT, lifecycle_stage TEXT, told TEXT);
@@ -32,24 +34,28 @@ _IN_ORDER = "INSERT INTO metrics SELECT key, value, step, is_nan, ? FROM fetched
 
 
 def fetch_run(client: Client, told: Mapping[str, Any], folder: Path) -> Source:
-    """The database of a run, of which the server has told all but its history; fetched where it has changed."""
+    """The database of a run, of which the server has told all but its history, in a folder of its own below `folder`.
+
+    It is fetched where it has changed. UserError where it does not come, or cannot be kept.
+    """
     info = inside(told, "info")
     run = _text(info.get("run_id") or info.get("run_uuid"))
     name = _text(info.get("run_name"))
-    path = folder / f"{safe(run)}.db"
+    path = folder / safe(run) / RUN
     shown = f"{client.host} {name or run}"
     text = json.dumps(told, sort_keys=True)
-    if _kept(path) != text:
-        data = inside(told, "data")
-        names = sorted({_text(metric.get("key")) for metric in listed(data, "metrics")})
-        client.tell(f"fetching {shown}: {count(len(names), 'metric')}")
-        params = [(_text(param.get("key")), _text(param.get("value"))) for param in listed(data, "params")]
-        points = (point for metric in names for point in _history(client, run, metric))
-        try:
-            _write(path, (run, name, _text(info.get("status")), text), params, points)
-        except OSError as error:
-            hint = "See that there is room, or set AUTOTUNE_CACHE."
-            raise UserError(f"cannot keep {shown}: {error.strerror}", hint) from None
+    try:
+        with alone(path.parent, shown, client.tell):
+            if _kept(path) != text:
+                data = inside(told, "data")
+                names = sorted({_text(metric.get("key")) for metric in listed(data, "metrics")})
+                client.tell(f"fetching {shown}: {count(len(names), 'metric')}")
+                params = [(_text(param.get("key")), _text(param.get("value"))) for param in listed(data, "params")]
+                points = (point for metric in names for point in _history(client, run, metric))
+                _write(path, (run, name, _text(info.get("status")), text), params, points)
+    except OSError as error:
+        hint = "See that there is room, or set AUTOTUNE_CACHE."
+        raise UserError(f"cannot keep {shown}: {error.strerror}", hint) from None
     return Source("mlflow", (path,), "", shown)
 
 
@@ -97,7 +103,6 @@ def _write(
     points: Iterable[tuple[Any, ...]],
 ) -> None:
     """Keep a run (id, name, status, all that the server told of it) at `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
     try:

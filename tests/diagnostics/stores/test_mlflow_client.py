@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from mlflow_server import Mlflow, run_of
 from autotune.named import named
 from diagnostics.errors import UserError
 from diagnostics.logs import read
-from diagnostics.stores import mlflow, mlflow_client
+from diagnostics.stores import kept, mlflow, mlflow_client
+from diagnostics.stores.kept import LOCK, alone
 from diagnostics.stores.mlflow_client import base, login
 from diagnostics.stores.store import EVERYTHING
 
@@ -41,7 +43,7 @@ def said(folder: Path, name: str = "runs:/abc") -> str:
     text = str(error.value)
     assert "\n" not in text
     assert SECRET not in text and LOGIN not in text
-    assert not [path for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
     return text
 
 
@@ -118,6 +120,32 @@ def test_a_run_that_has_changed_is_fetched_anew(there, tmp_path):
     assert [fetched(), fetched()] == [3, 1]
 
 
+def test_a_run_is_its_readers_own_and_written_by_one_at_a_time(there, tmp_path):
+    (source,) = mlflow.fetch("runs:/abc", EVERYTHING, tmp_path, lambda _: None).sources
+    folder = source.paths[0].parent
+    assert folder.stat().st_mode & 0o077 == 0
+    told: list[str] = []
+    go_on = threading.Event()
+
+    def tell(line: str) -> None:
+        told.append(line)
+        go_on.set()
+
+    with alone(folder, "it", print):
+        other = threading.Thread(target=lambda: mlflow.fetch("runs:/abc", EVERYTHING, tmp_path, tell))
+        other.start()
+        assert go_on.wait(60)
+        assert told == [f"waiting for another autotune, which fetches {source.name}"]
+    other.join()
+
+
+def test_what_is_kept_is_bounded(there, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "MOST_BYTES", 1)
+    there.runs["def"] = run_of("def", {"reward": POINTS})
+    paths = [mlflow.fetch(f"runs:/{run}", EVERYTHING, tmp_path, print).sources[0].paths[0] for run in ("abc", "def")]
+    assert [path.exists() for path in paths] == [False, True]
+
+
 def test_what_a_server_says_escapes_no_folder_and_runs_nothing(there, tmp_path):
     bad = "../../../x'; DROP TABLE metrics; --\ud800\x00"
     there.runs["abc"] = run_of(bad, {}, run_name="\x1b[2J" + bad)
@@ -129,9 +157,9 @@ def test_what_a_server_says_escapes_no_folder_and_runs_nothing(there, tmp_path):
     odd = [{"key": "reward", "value": value, "step": step, "timestamp": 1} for value, step in logged]
     there.fail("metrics/get-history", *(in_json({"metrics": of_metric}) for of_metric in ([], [], odd)))
     (source,) = mlflow.fetch("runs:/abc", EVERYTHING, tmp_path, lambda _: None).sources
-    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file() and path.name != LOCK)
     assert source.paths == (path,)
-    assert path.parent == tmp_path / "mlflow" / path.parent.name
+    assert path.parents[2] == tmp_path / "mlflow"
     (history,) = read(source)
     assert list(map(str, history["reward_mean"].values)) == ["nan", "inf", "-inf"]
     assert "could not be read: 4 metrics without a number or a step" in history.notes
