@@ -14,7 +14,7 @@ from diagnostics.cause import Cause
 from diagnostics.excerpt import Excerpt
 from diagnostics.finding import Confidence, Evidence, Finding, Prescription, Report, Safety, Severity, Skip
 from diagnostics.report.remedies import Remedies, remedies, shared, without_moot
-from diagnostics.report.words import amounts, change, read_as, rises, spoken, steps, to_log, told, when, where
+from diagnostics.report.words import amounts, change, onset, read_as, rises, spoken, steps, to_log, told, when, where
 from diagnostics.text import count, visible
 
 MOST_NAMES, MOST_SUGGESTED = 40, 12  # of those not understood; some logs have hundreds
@@ -254,7 +254,7 @@ def _finding(finding: Finding, report: Report, of_it: Remedies) -> ToldFinding:
         code=visible(finding.code),
         name=visible(finding.name),
         message=visible(finding.message),
-        onset=min(r.first_step for r in rises(finding, report)),
+        onset=onset(finding, report),
         where=where(finding, report),
         when=when(finding, report) + doubt,
         numbers=tuple(_number(evidence, report) for evidence in finding.evidence),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from diagnostics.details import Details, Trace
 from diagnostics.finding import Finding, Report, Severity
+from diagnostics.report.words import onset
 from diagnostics.series import Steps, Values
 from diagnostics.text import visible
 
@@ -24,12 +25,13 @@ class Curves:
     """The curves of one run, which a page's figures call by segment and place."""
 
     details: Details
-    marks: tuple[Finding, ...]
+    marks: tuple[Finding, ...]  # each from its onset on, also as long as it was less severe
 
     @classmethod
     def of(cls, report: Report, details: Details) -> Curves:
         """The curves of a report's run, with what is marked in them."""
-        return cls(details, tuple(f for f in report.findings if f.severity > Severity.INFO))
+        loud = (f for f in report.findings if f.severity > Severity.INFO)
+        return cls(details, tuple(replace(f, first_step=onset(f, report)) for f in loud))
 
     def place(self, metric: str, segment: int) -> int | None:
         """Where the curve of a canonical metric stands among those of a segment (from 1); None where there is none."""

@@ -81,7 +81,7 @@ def _finding(run: int, told: ToldFinding, details: Details, curves: Curves, head
         place = curves.place(evidence.metric, told.finding.segment)
         if place is not None and evidence.metric not in drawn:
             drawn.add(evidence.metric)
-            found = f' data-first="{told.finding.first_step}" data-last="{told.finding.last_step}"'
+            found = f' data-first="{told.onset}" data-last="{told.finding.last_step}"'
             yield _figure(run, told.finding.segment, place, found)
     if told.see:
         yield f"<p class=quiet>see {escape(told.see)}</p>"

@@ -6,6 +6,7 @@ Everything is built from `Text`, never from markup: names and messages come from
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
@@ -94,7 +95,8 @@ def _finding(told: ToldFinding) -> Iterator[RenderableType]:
     for i, number in enumerate(told.numbers):
         yield _indented(_number(number))
         if i == 0 and told.excerpt is not None:
-            yield _indented(ExcerptPlot(told.excerpt, told.finding))
+            first = max(told.onset, told.excerpt.steps[0])
+            yield _indented(ExcerptPlot(told.excerpt, replace(told.finding, first_step=first)))
     if told.see:
         yield _indented(Text(f"see {told.see}", "dim"))
     yield from (_indented(_remedy(remedy)) for remedy in told.remedies)

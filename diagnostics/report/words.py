@@ -119,12 +119,16 @@ def where(finding: Finding, report: Report) -> str:
 
 def when(finding: Finding, report: Report) -> str:
     """Segment, onset, end, and the step of each rise of severity."""
-    *earlier, _ = all_rises = rises(finding, report)
+    *earlier, _ = rises(finding, report)
     if not earlier and finding.raised_at == finding.first_step == finding.last_step:
         return where(finding, report)
-    onset = min(rise.first_step for rise in all_rises)
     known = [f"{r.severity.name.lower()} at {r.raised_at}" for r in earlier] + [f"raised at {finding.raised_at}"]
-    return f"{where(replace(finding, first_step=onset), report)}, {', '.join(known)}"
+    return f"{where(replace(finding, first_step=onset(finding, report)), report)}, {', '.join(known)}"
+
+
+def onset(finding: Finding, report: Report) -> int:
+    """The first step of a finding, also as long as it was less severe."""
+    return min(rise.first_step for rise in rises(finding, report))
 
 
 def rises(finding: Finding, report: Report) -> list[Finding]:

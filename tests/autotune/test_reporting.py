@@ -179,3 +179,14 @@ def test_a_summary_that_cannot_be_written_is_one_line(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/such/summary.md")
     assert diagnose(HEALTHY, "--format", "github") == 2
     assert "cannot write the summary no/such/summary.md: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_curve_is_marked_from_the_step_on_since_which_the_report_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """KL002 warns before it is fatal, and the range of the fatal one alone begins later."""
+    diagnose(SICK, "--only", "KL002")
+    printed = capsys.readouterr().out
+    since = int(printed.partition("kl_explosion  steps ")[2].split()[0])
+    assert ["1", str(since), "100"] in [line.split() for line in printed.splitlines()]  # below the curve
+    diagnose(SICK, "--format", "html")
+    page = capsys.readouterr().out
+    assert f'data-first="{since}"' in page and f'"first":{since},' in page
