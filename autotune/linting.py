@@ -120,7 +120,10 @@ def _files(folder: Path) -> list[Path]:
 def _chosen(rules: Catalogue, only: Iterable[str], ignore: Iterable[str]) -> Catalogue:
     """The rules on settings that are asked for."""
     lints = {code: judge for code, judge in rules.items() if isinstance(judge, Lint)}
-    wanted, unwanted = _codes(only, lints), _codes(ignore, lints)
+    wanted, unwanted = _codes(only, rules), _codes(ignore, rules)
+    if wanted and not wanted & lints.keys():
+        codes = ", ".join(sorted(wanted))
+        raise UserError(f"{codes} cannot be checked in a configuration", "Ask for others, such as CFG001.")
     return {code: judge for code, judge in lints.items() if (not wanted or code in wanted) and code not in unwanted}
 
 

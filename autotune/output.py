@@ -11,4 +11,6 @@ def show(*renderables: RenderableType) -> None:
     with console.capture() as captured:  # rich would turn a broken pipe into exit status 1, which says "findings"
         for renderable in renderables:
             console.print(renderable)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    if lines:
+        print("\n".join(lines))

@@ -110,7 +110,7 @@ def _recognised(config: Config) -> tuple[str, str, list[str]]:
         return config.framework, "", []
     fits = {one: (told, sum(n in own for n in names)) for one, told, own in _candidates(names) if told}
     if not fits:
-        raise NoConfig("has no setting that is understood")
+        raise NoConfig(_untold(names))
     best = max(known for _, known in fits.values())
     first = [one for one, (_, known) in fits.items() if known == best]
     why = f"by {', '.join(fits[first[0]][0][:3])}"
@@ -123,6 +123,18 @@ def _recognised(config: Config) -> tuple[str, str, list[str]]:
     if len(first) > 1:
         raise NoConfig(f"has names that fit {' and '.join(first)} alike")
     return first[0], why, []
+
+
+def _untold(names: list[str]) -> str:
+    """Why no framework is told by `names`: they mean nothing, or trainers of any kind have them."""
+    known = frozenset[str]().union(*(own for _, _, own in _candidates(names)))
+    common = [name for name in names if name in known]
+    tells = [tell for framework in all_frameworks().values() for tell in framework.tells]
+    near = {name: get_close_matches(name, tells, n=1, cutoff=NEARLY) for name in names if name not in known}
+    meant = next((f" ({name}: is {likely[0]} meant?)" for name, likely in near.items() if likely), "")
+    if len(common) < 2 and not meant:  # one may be chance
+        return "has no setting that is understood"
+    return f"has {', '.join(common[:3]) or 'settings'} and no setting that tells which trainer it is for{meant}"
 
 
 def _candidates(names: list[str]) -> Iterator[tuple[str, list[str], frozenset[str]]]:

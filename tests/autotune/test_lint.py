@@ -51,10 +51,32 @@ def test_what_holds_nothing_that_is_understood_is_an_error_and_the_others_are_ch
     status, out, err = ended(*named, capsys=capsys)
     assert status == 2
     assert "No findings" in out
+    assert ended(named[0], named[1], capsys=capsys)[1] == ""
     first, second = err.splitlines()
     assert "ci.yaml has no setting that is understood. Give a YAML" in first
     assert second.endswith("none.yaml. Check the spelling.")
     assert ended(named[0], named[2], "--skip-others", capsys=capsys)[0] == 0
+
+
+def test_settings_of_any_trainer_are_not_called_unknown_and_a_misspelt_one_is_named(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "dpo.yaml"
+    file.write_text("learning_rate: 5.0e-7\nper_device_train_batch_size: 4\n")
+    status, _, err = ended(str(file), capsys=capsys)
+    assert status == 2 and "dpo.yaml has learning_rate, per_device_train_batch_size and no setting that tells" in err
+    assert "meant" not in err
+    file.write_text("learning_rate: 5.0e-7\nnum_generatons: 4\n")
+    assert "(num_generatons: is num_generations meant?)" in ended(str(file), capsys=capsys)[2]
+    file.write_text("learning_rate: 5.0e-7\n")
+    assert "has no setting that is understood" in ended(str(file), capsys=capsys)[2]
+
+
+def test_rules_on_runs_are_known_and_not_asked_of_configurations(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(QUIET)
+    status, _, err = ended(str(file), "--only", "KL002", capsys=capsys)
+    assert status == 2 and "KL002 cannot be checked in a configuration. Ask for others, such as CFG001." in err
+    assert ended(str(file), "--ignore", "KL002", capsys=capsys)[0] == 0
+    assert "there is no rule KL0020" in ended(str(file), "--only", "KL0020", capsys=capsys)[2]
 
 
 def test_a_folder_is_searched_and_what_is_passed_over_is_counted(tmp_path: Path, capsys, monkeypatch) -> None:
