@@ -10,7 +10,6 @@ import base64
 import http.client
 import json
 import os
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
 from diagnostics.errors import UserError
+from diagnostics.stores.patience import Refused, clean, opened, overloaded, patiently
 from diagnostics.stores.store import Tell
 
 URI, USERNAME, PASSWORD, TOKEN = (
@@ -26,26 +26,12 @@ URI, USERNAME, PASSWORD, TOKEN = (
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
 )
-TRIES = 5
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before the second try, doubled each time; and the most a server may ask
-TIMEOUT = 30.0  # seconds without a byte
-LONGEST = 200  # characters of what a server says of an error
 LARGEST = 1 << 28  # bytes of an answer
-LATER = "What was fetched is kept: run it again later."
-_BUSY = {408, 429, 500, 502, 503, 504}  # which may pass
 _NOWHERE = {"RESOURCE_DOES_NOT_EXIST"}  # what MLflow says with HTTP 404, which other servers say of anything
 
 
 class Missing(UserError):
     """The server does not have what it was asked for."""
-
-
-class Refused(Exception):
-    """An answer of another status than wanted, with MLflow's code and words, and how long it wants us to wait."""
-
-    def __init__(self, status: int, code: str, words: str, wait: float) -> None:
-        super().__init__(status, code, words)
-        self.status, self.code, self.words, self.wait = status, code, words, wait
 
 
 class Client:
@@ -68,70 +54,60 @@ class Client:
         elif given:
             url += f"?{urlencode(given)}"
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"} if body else {})
-        if self._login:  # not sent on to where it may be redirected
-            request.add_unredirected_header("Authorization", self._login)
         try:
-            answer = self._patiently(request)
+            answer = patiently(lambda: self._answer(request), self.host, self.tell, self._unreachable)
         except Refused as refused:
             if refused.code in _NOWHERE:
-                raise Missing(f"{self.host} answers: {self._clean(refused.words)}", "Look at the name.") from None
+                raise Missing(f"{self.host} answers: {refused.words}", "Look at the name.") from None
             raise self._in_words(refused) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._no_server("what it answers is no JSON") from None
         if not isinstance(answer, dict):
             raise self._no_server("what it answers is no object")
         return answer
 
-    def _patiently(self, request: urllib.request.Request) -> Any:
-        """The answer to `request`, tried again while what goes wrong may pass."""
-        wait = FIRST_WAIT
-        for left in reversed(range(TRIES)):
-            try:
-                return _answer(request)
-            except Refused as refused:
-                if refused.status not in _BUSY or not left:
-                    raise
-                what, wait = f"answers HTTP {refused.status}", max(wait, refused.wait)
-            except urllib.error.URLError as error:
-                if left < TRIES - 1:  # it is tried once more: who misspelt a name or is offline shall not wait
-                    reason = self._clean(error.reason if isinstance(error.reason, str) else _named(error.reason))
-                    hint = f"Is it running? Look at the network and the address ({URI})."
-                    raise UserError(f"{self.host} cannot be reached: {reason}", hint) from None
-                what = "cannot be reached"
-            except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
-                if not left:
-                    raise UserError(f"the connection to {self.host} was cut ({_named(error)})", LATER) from None
-                what = "broke the connection off"
-            self.tell(f"{self.host} {what}: trying again in {wait:g} s")
-            time.sleep(wait)
-            wait *= 2
-        raise AssertionError("the last try returns or raises")
+    def _answer(self, request: urllib.request.Request) -> Any:
+        with opened(request, self._login, self._said) as answer:
+            text = answer.read(LARGEST)
+            if answer.length:  # bytes that did not come, which `read` of a size does not say
+                raise http.client.IncompleteRead(b"")
+        return json.loads(text)
+
+    def _said(self, error: urllib.error.HTTPError) -> tuple[str, str]:
+        """MLflow's words of an error and its code, where the answer has them."""
+        try:
+            answer = json.loads(error.read(1 << 16))
+        except (ValueError, RecursionError, OSError, http.client.HTTPException):
+            return "", ""
+        told = answer if isinstance(answer, dict) else {}
+        return self._clean(str(told.get("message") or "")), str(told.get("error_code") or "")
+
+    def _unreachable(self, reason: str) -> UserError:
+        hint = f"Is it running? Look at the network and the address ({URI})."
+        return UserError(f"{self.host} cannot be reached: {self._clean(reason)}", hint)
 
     def _in_words(self, refused: Refused) -> UserError:
-        words = self._clean(refused.words)
-        status = f"HTTP {refused.status}: {words}" if words else f"HTTP {refused.status}"
-        if refused.status == 429:
-            return UserError(f"{self.host} refuses so many requests ({status}), also after {TRIES} tries", LATER)
-        if refused.status in _BUSY or refused.status > 500:
-            return UserError(f"{self.host} has trouble of its own ({status})", LATER)
+        busy = overloaded(self.host, refused)
+        if busy is not None:
+            return busy
         if refused.status == 401:
             if self._login:
-                return UserError(f"{self.host} does not accept your login ({status})", "Look at name and password.")
+                return UserError(f"{self.host} does not accept your login ({refused})", "Look at name and password.")
             hint = f"Set {URI}={self.base}, and {USERNAME} and {PASSWORD} or {TOKEN}: no other server is told them."
-            return UserError(f"{self.host} wants a login ({status})", hint)
+            return UserError(f"{self.host} wants a login ({refused})", hint)
         if refused.status == 403:
-            return UserError(f"{self.host} does not let you read it ({status})", "Ask its owner, or log in as another.")
+            return UserError(
+                f"{self.host} does not let you read it ({refused})", "Ask its owner, or log in as another."
+            )
         if refused.code:
-            return UserError(f"{self.host} answers: {words}", "Look at the name, and at --filter.")
-        return self._no_server(status)
+            return UserError(f"{self.host} answers: {refused.words}", "Look at the name, and at --filter.")
+        return self._no_server(str(refused))
 
     def _no_server(self, why: str) -> UserError:
         return UserError(f"{self.base} does not answer as a server of MLflow does: {why}", "Look at the address.")
 
     def _clean(self, text: str) -> str:
-        """What a server says in one line, short, and without the login, should it be in there."""
-        secret = self._login.partition(" ")[2]
-        return " ".join((text.replace(secret, "***") if secret else text).split())[:LONGEST]
+        return clean(text, self._login.partition(" ")[2])
 
 
 def inside(answer: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -169,33 +145,3 @@ def login(address: str, environment: Mapping[str, str]) -> str:
         return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
     token = environment.get(TOKEN, "") if mine else ""
     return f"Bearer {token}" if token else ""
-
-
-def _answer(request: urllib.request.Request) -> Any:
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            text = answer.read(LARGEST)
-            if answer.length:  # bytes that did not come, which `read` of a size does not say
-                raise http.client.IncompleteRead(b"")
-    except urllib.error.HTTPError as error:
-        with error:
-            asked = error.headers.get("Retry-After") or ""
-            wait = min(float(asked), LONGEST_WAIT) if asked.isdecimal() else 0.0
-            raise Refused(error.code, *_said(error), wait) from None
-    return json.loads(text)
-
-
-def _said(error: urllib.error.HTTPError) -> tuple[str, str]:
-    """MLflow's code of an error and its words, where the answer has them."""
-    try:
-        answer = json.loads(error.read(1 << 16))
-    except (ValueError, OSError, http.client.HTTPException):
-        return "", ""
-    told = answer if isinstance(answer, dict) else {}
-    return str(told.get("error_code") or ""), str(told.get("message") or "")
-
-
-def _named(error: BaseException) -> str:
-    """An exception in words; many of these have none of their own."""
-    text = getattr(error, "strerror", None) or str(error)
-    return text if text and not isinstance(error, http.client.IncompleteRead) else "it ended too early"

@@ -23,7 +23,8 @@ from diagnostics.readers.wandb_folder import FILES, OUTPUT, REQUIREMENTS
 from diagnostics.readers.wandb_remote import ROWS, RUN, STEP
 from diagnostics.sources import Source
 from diagnostics.stores.kept import alone
-from diagnostics.stores.wandb_client import Client, Refused, at, nodes, whole
+from diagnostics.stores.patience import Refused
+from diagnostics.stores.wandb_client import Client, at, nodes, whole
 from diagnostics.stores.wandb_names import Where
 
 TOLD = ("name", "displayName", "state", "config", "createdAt", "heartbeatAt", "historyLineCount")  # what is kept of it

@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parent))
 import wandb_server
 from wandb_server import Run, Server
 
-from diagnostics.stores import wandb_client
+from diagnostics.stores import patience
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
     for name in ("NETRC", "WANDB_CONFIG_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(home)
-    monkeypatch.setattr(wandb_client, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.0)
     yield begin
     for server in servers:
         server.__exit__()

@@ -14,7 +14,7 @@ from mlflow_server import Mlflow, run_of
 from autotune.named import named
 from diagnostics.errors import UserError
 from diagnostics.logs import read
-from diagnostics.stores import kept, mlflow, mlflow_client
+from diagnostics.stores import kept, mlflow, mlflow_client, patience
 from diagnostics.stores.kept import LOCK, alone
 from diagnostics.stores.mlflow_client import base, login
 from diagnostics.stores.store import EVERYTHING
@@ -28,8 +28,8 @@ POINTS = [{"key": "reward", "value": 1 - step / 64, "timestamp": step, "step": s
 def there(monkeypatch):
     for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
         monkeypatch.delenv(getattr(mlflow_client, name), raising=False)
-    monkeypatch.setattr(mlflow_client, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(mlflow_client, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.02)
     with Loopback().serving() as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         there = Mlflow(server)
@@ -51,6 +51,7 @@ def code(status: int, code: str, words: str = "its words") -> Answer:
     return in_json({"error_code": code, "message": words}, status)
 
 
+DEEP = b"[" * 100_000
 HTML = Answer(200, b"<html>hello</html>")
 
 
@@ -61,6 +62,8 @@ HTML = Answer(200, b"<html>hello</html>")
         ([code(400, "INVALID_PARAMETER_VALUE")], "HOST answers: its words. Look at the name"),
         ([Answer(404, b"not found")], "http://HOST does not answer as a server of MLflow does: HTTP 404. "),
         ([HTML], "http://HOST does not answer as a server of MLflow does: what it answers is no JSON. "),
+        ([Answer(200, DEEP)], "http://HOST does not answer as a server of MLflow does: what it answers is no JSON. "),
+        ([Answer(400, DEEP)], "http://HOST does not answer as a server of MLflow does: HTTP 400. "),
         ([in_json([1])], "http://HOST does not answer as a server of MLflow does: what it answers is no object. "),
         ([Answer(401)], "HOST wants a login (HTTP 401). Set MLFLOW_TRACKING_URI=http://HOST, and "),
         ([code(403, "PERMISSION_DENIED")], "HOST does not let you read it (HTTP 403: its words). "),
@@ -101,7 +104,7 @@ def test_what_passes_is_tried_again(failures, there, tmp_path):
 
 def test_a_server_that_is_down_is_no_bad_login(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr(mlflow_client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
     told = said(tmp_path)
     assert told.startswith("127.0.0.1:9 cannot be reached: Connection refused. Is it running? ")
 

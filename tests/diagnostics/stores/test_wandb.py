@@ -14,8 +14,8 @@ from diagnostics.logs import read
 from diagnostics.series import RunHistory
 from diagnostics.sources import find
 from diagnostics.stores import kept, wandb, wandb_run
+from diagnostics.stores.patience import TRIES
 from diagnostics.stores.store import EVERYTHING, Wanted
-from diagnostics.stores.wandb_client import TRIES
 
 DATA = Path(__file__).parents[2] / "data" / "wandb"
 

@@ -18,8 +18,8 @@ from wandb_server import CUT, KEY, Run, Server
 from diagnostics.errors import UserError
 from diagnostics.logs import read
 from diagnostics.sources import Found
-from diagnostics.stores import wandb_client, wandb_run
-from diagnostics.stores.wandb_client import TRIES
+from diagnostics.stores import patience, wandb_run
+from diagnostics.stores.patience import TRIES
 
 
 def test_what_is_cut_in_the_middle_of_an_export_goes_on_where_it_stopped(serve: Serve, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_server_says_how_long_to_wait(serve: Serve, tmp_path: Path, monkeypa
 
 
 def test_each_wait_is_longer_than_the_one_before(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wandb_client, "FIRST_WAIT", 1.0)
+    monkeypatch.setattr(patience, "FIRST_WAIT", 1.0)
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     serve(Run("r1", rows(), CONFIG)).fail("Run", 500, always=True)
