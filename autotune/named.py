@@ -13,8 +13,8 @@ from pathlib import Path
 from diagnostics.errors import UserError
 from diagnostics.finding import Report
 from diagnostics.sources import Found, find
+from diagnostics.stores import trackio
 from diagnostics.stores.store import Store, address, exists, store_of
-from diagnostics.stores.trackio import database
 from diagnostics.stores.wandb_names import PREFIX, parsed
 
 STDIN = "-"
@@ -36,15 +36,24 @@ class Named:
     def find(self) -> Found:
         """The logs there, called as they were named. UserError where there is none that can be read."""
         if self.store is not None:
-            what = f"{self.shown} lies in {self.store.NAME} and cannot be followed"
+            what = f"{self.shown} is nothing here, and what lies in {self.store.NAME} cannot be followed"
             raise UserError(what, "Look at it with autotune diagnose: a second look fetches what is new only.")
         try:
             found = find(self.path)
         except UserError as error:
-            could_be = not exists(self.shown) and parsed(self.shown) is not None
-            also = f" A run of wandb would be {PREFIX}{self.shown}." if could_be else ""
-            raise UserError(self._said(error.message), self._said(error.hint) + also) from None
+            also = "" if exists(self.shown) else self._elsewhere()
+            raise UserError(self._said(error.message), f"{self._said(error.hint)} {also}".strip()) from None
         return replace(found, sources=tuple(replace(s, name=self._said(s.name)) for s in found.sources))
+
+    def _elsewhere(self) -> str:
+        """Where else than here the name of something that is not here may have been meant to lead."""
+        if self.shown.startswith(PREFIX):
+            return f"Runs of wandb go by {PREFIX}entity/project/run, or {PREFIX}entity/project."
+        if self.shown.startswith(trackio.PREFIX):
+            return f"Projects of trackio are looked for in {self.path.parent} (TRACKIO_DIR)."
+        if "://" in self.shown:
+            return "Of addresses, those of wandb, of a server of MLflow and of the hub (hf://user/repo) are known."
+        return f"A run of wandb would be {PREFIX}{self.shown}." if parsed(self.shown) is not None else ""
 
     def can_be_read(self) -> bool:
         """Whether there is something that may hold a log, now or later."""
@@ -62,7 +71,7 @@ def named(argument: str, stdin: Path) -> Named:
         raise UserError("the path of a log is empty", "Give a file or a folder; `-` reads standard input.")
     if argument == STDIN:
         return Named(stdin, "standard input")
-    local = database(argument)
+    local = trackio.database(argument)
     if local is not None:
         return Named(local, argument if local.suffix else str(local))  # all projects go by their own names
     store = store_of(argument)
@@ -70,7 +79,9 @@ def named(argument: str, stdin: Path) -> Named:
     if store is not None and web is not None and web.password is not None:
         hint = "Leave it out: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD hold it for MLflow."
         raise UserError("an address with a password in it would be shown in reports", hint)
-    return Named(Path(argument), str(Path(argument))) if store is None else Named(Path(), argument, store)
+    if store is not None:
+        return Named(Path(), argument, store)
+    return Named(Path(argument), argument if "://" in argument else str(Path(argument)))
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
     store = store_of(str(path))
     if store is not None:
         hint = "Look at it with autotune diagnose: a second look fetches what is new only."
-        raise UserError(f"{path} lies in {store.NAME} and cannot be watched", hint)
+        raise UserError(f"{path} is nothing here, and what lies in {store.NAME} cannot be watched", hint)
     mine = from_options(args.map)
     if is_study(path):
         if args.map:

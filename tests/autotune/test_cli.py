@@ -199,6 +199,23 @@ def test_a_reader_that_has_seen_enough_is_no_error(unbuffered):
     autotune.stderr.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("https://example.com/foo", "there is no https://example.com/foo. Check the spelling. Of addresses, those"),
+        ("s3://bucket/x", "there is no s3://bucket/x. Check the spelling. Of addresses, those"),
+        ("wandb:foo", "there is no wandb:foo. Check the spelling. Runs of wandb go by wandb:entity/project/run"),
+        ("trackio:foo", "there is no trackio:foo. Check the spelling. Projects of trackio are looked for in nowhere ("),
+        ("foo", "there is no foo. Check the spelling.\n"),
+    ],
+)
+def test_of_a_name_that_leads_nowhere_it_is_said_what_is_known(name, said, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRACKIO_DIR", "nowhere")
+    assert main(["diagnose", name]) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("package", ["trainers", "diagnostics"])
 def test_a_folder_that_hides_ours_is_named(package, tmp_path):
     (tmp_path / package).mkdir()

@@ -432,6 +432,7 @@ def test_a_project_is_diagnosed_by_its_name(written, tmp_path):
     assert str(path.parent) not in done.stdout
     done = subprocess.run([*command, "trackio:Myprojct"], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"autotune: error: there is no trackio:Myprojct. Did you mean {path}?\n"
+    looked = f"Projects of trackio are looked for in {path.parent} (TRACKIO_DIR)."
+    assert done.stderr == f"autotune: error: there is no trackio:Myprojct. Did you mean {path}? {looked}\n"
     done = subprocess.run([*command, "trackio:"], env=env, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["overview"][0]["source"].startswith(f"{path} [same ")
