@@ -129,7 +129,7 @@ def test_a_path_is_a_path_and_a_misspelt_one_is_told(sick: Server, autotune: Aut
 
 @pytest.mark.parametrize("arguments", [("diagnose", "--follow", NAME), ("monitor", NAME)])
 def test_what_cannot_be_followed_is_told(sick: Server, autotune: Autotune, arguments: tuple[str, ...]) -> None:
-    assert "is nothing here, and what lies in Weights & Biases and cannot be" in one_line(autotune(*arguments))
+    assert "is nothing here, and what lies in Weights & Biases cannot be" in one_line(autotune(*arguments))
 
 
 @pytest.mark.parametrize("option", [("--annotate",), ("--last", "3"), ("--filter", "state=failed")])
