@@ -28,9 +28,9 @@ SETTLES = "0 0.3 0.55 0.75 0 0.2 0.3 0.4 " + "0 0.1 0.25 0.4 " * 2 + "0 0.05 0.2
     lookback=MOST,
     min_points=ROLLOUTS,
     fires=[
-        Case(example({CLIPPED: "0+0.01*45"}), "warning@22 error@42"),
+        Case(example({CLIPPED: "0+0.01*45"}), "warning@22 error@32"),
         Case(example({CLIPPED: "0.3 0.18 0.2 0.16 0.19 0.16*10"}), "warning@3"),
-        Case(example({OF_SOMETHING: "0+0.01*45"}), "warning@22 error@42"),
+        Case(example({OF_SOMETHING: "0+0.01*45"}), "warning@22 error@32"),
         Case(example({OF_ACTIONS: "0+0.01*60"}), "warning@32"),
         Case(example({CLIPPED: SETTLES}, settings=STEPWISE), "warning@15"),  # 24 % of the first four rollouts
         Case(example({CLIPPED: "0 0.5 0.7 0.8 " * 6}, settings=STEPWISE), "error@15"),
@@ -44,7 +44,7 @@ SETTLES = "0 0.3 0.55 0.75 0 0.2 0.3 0.4 " + "0 0.1 0.25 0.4 " * 2 + "0 0.05 0.2
     ],
 )
 def high_clip_fraction(
-    run: RunHistory, *, limit: float = 0.2, severe: float = 0.4, action_limit: float = 0.3
+    run: RunHistory, *, limit: float = 0.2, severe: float = 0.3, action_limit: float = 0.3
 ) -> Iterator[Alarm]:
     """For too many tokens the update wants to leave the trust region.
 
@@ -72,8 +72,8 @@ def high_clip_fraction(
     clip ranges, as in sequence-level methods, clip by design.
 
     ## References
-    - `limit` = 0.2, `severe` = 0.4: the upper two of three levels that rl-doctor uses (0.10, 0.20, 0.40); axolotl calls
-      above 0.3 bad and below 0.1 healthy.
+    - `limit` = 0.2: the middle one of three levels that rl-doctor uses (0.10, 0.20, 0.40). `severe` = 0.3: axolotl calls
+      above 0.3 bad, and below 0.1 healthy.
     - `action_limit` = 0.3: PTT's limit for PPO.
     - Schulman et al. 2017, Proximal policy optimization (arXiv 1707.06347).
     """
