@@ -75,6 +75,8 @@ def check(
                     passed_over[str(file)] = str(why)
                 else:
                     errors.append(f"{file} {why}. {_GIVE}")
+            except UserError as error:  # of a study that is broken, which keeps no other file from being checked
+                errors.append(str(error))
             except FileNotFoundError:
                 near = get_close_matches(source, presets(), n=1)
                 meant = f"Did you mean the preset {near[0]}? " if near else ""

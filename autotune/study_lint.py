@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autotune.preflight import corners
-from diagnostics.configs import command, words
+from diagnostics.configs import command, files, words
 from diagnostics.configs.config import NoConfig
 from diagnostics.configs.known import Known
 from diagnostics.configs.linting import REFUSED, Linted, Placed, lint, objected_by, ordered
@@ -39,14 +39,14 @@ def of_trial(text: str, source: str, rules: Catalogue) -> Linted:
     """What the `config.json` of a trial tells; NoConfig where it is of another version, or broken."""
     try:
         one = trial.from_json(json.loads(text), source)
-    except UserError as why:
-        raise NoConfig(f"is no trial: {why}") from None
+    except UserError as error:
+        raise NoConfig(f"is no trial: {error.message}") from None
     return _linted(source, "the config.json of a trial", one, one.knobs, rules, text)
 
 
 def of_study(source: str, rules: Catalogue) -> Linted:
     """What a preset, or the TOML file of a study, tells; NoConfig where it is none, UserError where it is broken."""
-    text = Path(source).read_text(encoding="utf-8") if source.endswith(".toml") else ""
+    text = files.text_of(Path(source)) if source.endswith(".toml") else ""
     if source.endswith(".toml") and not re.search(r"^\[(space|start)\]", text, re.MULTILINE):
         raise NoConfig("is TOML, and no study")
     study = spec.load(source)

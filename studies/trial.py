@@ -52,6 +52,9 @@ class TrialSpec:
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
             raise UserError(f"there is no algorithm {self.algorithm!r}", f"Choose one of {', '.join(ALGORITHMS)}.")
+        for name in ("knobs", "trl"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise UserError(f"{name} is {getattr(self, name)!r}", "It takes a table of names and values.")
         unknown = set(self.knobs) - set(knobs())
         if unknown:
             raise UserError(f"unknown knob {', '.join(sorted(unknown))}", f"The knobs are {', '.join(knobs())}.")

@@ -39,8 +39,6 @@ def told_to_do(run: Recorded) -> TrialSpec | CommandSpec | None:
         for knob, value in own.knobs.items():
             if knob in settings() and not settings()[knob].accepts(value):
                 raise ValueError(f"{knob} is {value!r}, and should be {settings()[knob].expected}")
-        if isinstance(own, TrialSpec) and not isinstance(own.trl, dict):
-            raise ValueError(f"trl is {own.trl!r}, and should be a table")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} does not say what was trained: {error}", "Is it the file of another tool?") from None
     return own

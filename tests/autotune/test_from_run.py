@@ -233,12 +233,12 @@ def test_the_command_of_a_trial_is_shown_and_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"v": 1, "algorithm": "grpo", "task": "arithmetic", "knobs": 5}', "does not say what was trained"),
+        ('{"v": 1, "algorithm": "grpo", "task": "arithmetic", "knobs": 5}', "knobs is 5"),
         (
             '{"v": 1, "algorithm": "grpo", "task": "arithmetic", "knobs": {"learning_rate": [1]}}',
             "learning_rate is [1]",
         ),
-        ('{"v": 1, "algorithm": "grpo", "task": "arithmetic", "trl": 7}', "does not say what was trained"),
+        ('{"v": 1, "algorithm": "grpo", "task": "arithmetic", "trl": 7}', "trl is 7"),
         ('{"v": 1, "algorithm": "dpo", "task": "arithmetic"}', "there is no algorithm 'dpo'"),
         ('{"algorithm"', "does not say what was trained"),
         ('{"hidden_size": 64}', "was trained by a script"),

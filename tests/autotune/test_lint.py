@@ -182,6 +182,28 @@ def test_the_config_of_a_trial(tmp_path: Path, capsys) -> None:
     assert codes(ended(str(tmp_path / "config.json"), "--format", "json", capsys=capsys)[1]) == [["CFG007"]]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("trial.json", b'{"v": 1, "algorithm": "grpo", "knobs": {}, "trl": 3}', "no trial: trl is 3. Give"),
+        ("trial.json", b'{"v": 1, "algorithm": "grpo", "knobs": [1]}', "no trial: knobs is [1]. Give"),
+        ("trial.json", b'{"v": 1, "algorithm": ["a"], "knobs": {}}', "no trial: there is no algorithm ['a']. Give"),
+        ("trial.json", b'{"v": 1, "algorithm": "grpo", "knobs": {}, "eval_temperature": []}', "no trial:"),
+        ("study.toml", b'[space]\nx = "\xe9"\n', "study.toml is no text in UTF-8."),
+        ("study.toml", b"[space]\nx = 3\n", "study.toml has no name."),
+    ],
+)
+def test_a_broken_file_of_ours_is_one_line_and_the_others_are_checked(
+    name: str, text: bytes, said: str, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "a.yaml").write_text(QUIET)
+    (tmp_path / name).write_bytes(text)
+    status, out, err = ended(str(tmp_path / name), str(tmp_path / "a.yaml"), capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert said in err and "a.yaml" in out
+    assert "a.yaml" in ended(str(tmp_path), capsys=capsys)[1]
+
+
 def test_annotations_stand_at_their_lines(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a,b.yaml").write_text(f"{QUIET}fp16: true\nbf16: true\n")
