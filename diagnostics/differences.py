@@ -13,6 +13,7 @@ import numpy as np
 from diagnostics.finding import Finding, Report, Severity
 from diagnostics.metrics import knobs
 from diagnostics.parting import Position
+from diagnostics.report.remedies import without_moot
 from diagnostics.series import RunHistory, Values
 from diagnostics.vocabulary import frameworks, vocabulary
 
@@ -171,7 +172,7 @@ def findings(
     """What became of each finding, the worst first; `positions` are those of the runs before, then of those after."""
     placed = list(zip((*before, *after), positions, strict=True))
     sides = placed[: len(before)], placed[len(before) :]
-    codes = dict.fromkeys(finding.code for one, _ in placed for finding in one.report.findings)
+    codes = dict.fromkeys(finding.code for one, _ in placed for finding in without_moot(one.report).findings)
     return tuple(sorted((_finding(code, *sides) for code in codes), key=lambda change: (-change.worst, change.code)))
 
 

@@ -14,6 +14,7 @@ from diagnostics.comparison import Comparison
 from diagnostics.differences import Fate, FindingChange, Judged, SettingChange
 from diagnostics.finding import Severity
 from diagnostics.parting import Parting
+from diagnostics.report.remedies import without_moot
 from diagnostics.report.words import amounts
 from diagnostics.text import count, visible
 
@@ -39,7 +40,7 @@ def side(runs: Sequence[Judged], trained_by: str = "") -> str:
     sources = [visible(one.run.source) + _segment(one) for one in runs]
     last = sorted({one.report.steps for one in runs})
     steps = f"to step {last[0]}" if len(last) == 1 else f"to steps {last[0]} to {last[-1]}"
-    worst = amounts(finding.severity for one in runs for finding in one.report.findings) or "no findings"
+    worst = amounts(finding.severity for one in runs for finding in without_moot(one.report).findings) or "no findings"
     more = f" and {len(sources) - SOME} more" if len(sources) > SOME else ""
     by = f" ({trained_by})" if trained_by else ""
     return f"{', '.join(sources[:SOME])}{more}{by}, {steps}: {worst}"

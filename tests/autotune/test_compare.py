@@ -41,6 +41,15 @@ def test_a_sick_run_and_a_healthy_one(compare):
     assert "validation_reward ends 1.11 ± " in text
 
 
+def test_as_many_findings_are_counted_as_diagnose_tells_of(compare, capsys):
+    """A spike of the KL is worth a word in a healthy run, and says nothing beside an explosion of it."""
+    assert compare("collapse-0", "asleep").splitlines()[0] == "A  collapse-0, to step 100: 1 fatal, 2 warning, 1 info"
+    assert "KL006" not in compare("collapse-0", "asleep")
+    assert main(["diagnose", "collapse-0"]) == ExitStatus.FINDINGS
+    assert "1 fatal, 2 warning, 1 info;" in capsys.readouterr().out
+    assert "both  KL006 kl_spike          info     info" in compare("collapse-0", "good-0"), "as it is told of good-0"
+
+
 def test_runs_of_two_trainers_are_told_from_each_other_and_what_is_not_known_is_in_the_answer(compare):
     lines = compare("collapse-0", "ppo-good").splitlines()
     assert lines[0].startswith("A  collapse-0 (trl-grpo), to step 100: ")
