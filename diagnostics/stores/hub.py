@@ -181,7 +181,7 @@ def _fetched(where: Where, tell: Tell) -> dict[str, Path]:
         return _cached(where)
     disable_progress_bars()
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    host = urlsplit(endpoint).netloc
+    host = urlsplit(endpoint).netloc.rpartition("@")[2]
     api = HfApi(endpoint=endpoint)
     try:
         info: Any = api.repo_info(where.repo, repo_type=where.type, revision=where.revision or None)
@@ -191,7 +191,7 @@ def _fetched(where: Where, tell: Tell) -> dict[str, Path]:
         at = {"repo_type": where.type, "revision": info.sha}
         return {name: Path(api.hf_hub_download(where.repo, name, **at)) for name in names}
     except errors.GatedRepoError:
-        hint = f"Ask for access at {endpoint}/{where.repo}, and log in: hf auth login"
+        hint = f"Ask for access at {urlsplit(endpoint).scheme}://{host}/{where.repo}, and log in: hf auth login"
         raise UserError(f"{where.shown} is gated, and you have no access", hint) from None
     except errors.RevisionNotFoundError:
         raise UserError(f"{where.shown} has no such revision", "Look at its branches, or leave it out.") from None
@@ -200,11 +200,15 @@ def _fetched(where: Where, tell: Tell) -> dict[str, Path]:
         raise UserError(f"there is no {where.shown} at {host} that you may read", hint) from None
     except errors.HfHubHTTPError as error:
         raise _in_words(host, error.response.status_code) from None
+    except errors.LocalEntryNotFoundError as error:  # of a file: what went wrong with it stands behind this
+        cause = error.__cause__ or error
+        if isinstance(cause, errors.HfHubHTTPError):
+            raise _in_words(host, cause.response.status_code) from None
+        raise (_no_hub(host) if isinstance(cause, errors.FileMetadataError) else _unreachable(host, cause)) from None
     except errors.HTTPError as error:  # type: ignore[attr-defined]  # of the package that it asks with
-        hint = "Look at the network, or at HF_ENDPOINT; HF_HUB_OFFLINE=1 takes what was fetched before."
-        raise UserError(f"{host} cannot be reached: {_named(error)}", hint) from None
+        raise _unreachable(host, error) from None
     except ValueError:
-        raise UserError(f"{host} does not answer as the hub does", "Look at HF_ENDPOINT.") from None
+        raise _no_hub(host) from None
     except OSError as error:
         raise UserError(f"cannot keep {where.shown}: {_named(error)}", "See that there is room in HF_HOME.") from None
 
@@ -237,6 +241,15 @@ def _in_words(host: str, status: int) -> UserError:
     if status >= 500:
         return UserError(f"{host} has trouble of its own (HTTP {status})", "Try it again later.")
     return UserError(f"{host} answers HTTP {status}", "Look at the name, and at HF_ENDPOINT.")
+
+
+def _no_hub(host: str) -> UserError:
+    return UserError(f"{host} does not answer as the hub does", "Look at HF_ENDPOINT.")
+
+
+def _unreachable(host: str, error: BaseException) -> UserError:
+    hint = "Look at the network, or at HF_ENDPOINT; HF_HUB_OFFLINE=1 takes what was fetched before."
+    return UserError(f"{host} cannot be reached: {_named(error)}", hint)
 
 
 def _named(error: BaseException) -> str:

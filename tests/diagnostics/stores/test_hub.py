@@ -176,6 +176,19 @@ def test_what_goes_wrong(failure, what, there, tmp_path):
     assert said("hf://some/run", tmp_path).startswith(what.replace("HOST", there.server.host))
 
 
+@pytest.mark.parametrize(
+    ("failure", "what"),
+    [
+        (in_json({}, 403), "HOST does not let you read it (HTTP 403). "),
+        (Answer(200, b"x"), "HOST does not answer as the hub does. "),
+    ],
+)
+def test_what_goes_wrong_with_a_file_is_no_matter_of_the_disk(failure, what, there, tmp_path):
+    there.repos["some/run"] = {"trainer_state.json": state(9)}
+    there.fails["/some/run/resolve"] = failure
+    assert said("hf://some/run", tmp_path).startswith(what.replace("HOST", there.server.host))
+
+
 def said(name: str, folder: Path, wanted: Wanted = EVERYTHING) -> str:
     with pytest.raises(UserError) as error:
         fetch(name, folder, wanted)
