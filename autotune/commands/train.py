@@ -65,9 +65,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--plain", action="store_true", help="plain lines instead of the live screen")
     how.add_argument(
         "--fail-on",
+        metavar="SEVERITY",
+        type=str.lower,
         choices=[s.name.lower() for s in Severity],
         default="error",
-        help="exit with 1 for a finding of this severity or above (default error)",
+        help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
     )
 
 

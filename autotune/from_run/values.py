@@ -110,7 +110,7 @@ class Values:
         """Why there is nothing to change."""
         run, asked = self._run, "To search all the same, say what may change: --space learning_rate=1e-6..1e-3:log."
         if not run.loud:
-            return UserError(f"nothing was found in {run.name} at WARNING or above, so nothing is to repair", asked)
+            return UserError(f"nothing was found in {run.name} at WARNING or above: nothing needs repair", asked)
         codes = ", ".join(f"{f.code} {f.name}" for f in run.loud)
         if not self.wanted():
             left = [self.word(p.knob) for f in run.loud for p in f.prescriptions]  # that only a person may act on

@@ -123,5 +123,6 @@ def _summary(reports: Sequence[Report], unread: Mapping[str, str]) -> str:
         f"{len(clean)} none" if clean else "",
         f"{len(silent) - len(clean)} in which nothing could be checked" if len(clean) < len(silent) else "",
     ]
-    runs = f"{count(len(reports), 'run')} by their worst finding: {', '.join(filter(None, told))}." if reports else ""
+    whose = "its" if len(reports) == 1 else "their"
+    runs = f"{count(len(reports), 'run')} by {whose} worst finding: {', '.join(filter(None, told))}." if reports else ""
     return " ".join(part for part in (runs, f"{len(unread)} could not be read." if unread else "") if part)

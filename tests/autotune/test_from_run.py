@@ -148,7 +148,7 @@ def test_a_healthy_run_is_searched_where_a_person_says_what_may_change(tmp_path:
 @pytest.mark.parametrize(
     ("name", "wishes", "said"),
     [
-        ("good-0", {}, "nothing was found in {} at WARNING or above, so nothing is to repair. To search all the same"),
+        ("good-0", {}, "nothing was found in {} at WARNING or above: nothing needs repair. To search all the same"),
         (
             "collapse-0",
             {"space": ["learning_rate=1e-6..1e-3:log"]},

@@ -63,7 +63,7 @@ def test_no_more_than_github_shows_and_the_rest_is_counted():
 
 def test_what_could_not_be_read_or_checked_does_not_pass_in_silence():
     blind = Report("runs/9", "unknown", -1, (), (), (), (), (), rules=20)
-    summary = "1 run by their worst finding: 1 in which nothing could be checked. 1 could not be read."
+    summary = "1 run by its worst finding: 1 in which nothing could be checked. 1 could not be read."
     said = read(render([blind], {"runs/5.csv": "empty"}, ["there is no x. Check the spelling."]))
     assert said == [
         ("error", "not diagnosed", "there is no x. Check the spelling."),
@@ -76,7 +76,7 @@ def test_what_could_not_be_read_or_checked_does_not_pass_in_silence():
 
 def test_a_healthy_run_is_said_to_be_one():
     assert read(render([replace(REPORT, findings=(), causes=())])) == [
-        ("notice", "autotune", "1 run by their worst finding: 1 none.")
+        ("notice", "autotune", "1 run by its worst finding: 1 none.")
     ]
 
 
