@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autotune.looking import Looked
 
 SUMMARY = "GITHUB_STEP_SUMMARY"  # the file that a step of a GitHub job fills with Markdown
+STDOUT = "-"  # as the name of an output
 COLUMNS = 100  # of a terminal's report in a file
 
 

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus, fail
-from autotune.reporting import Format, checked, checked_folder, format_of, save_plots, write
+from autotune.reporting import STDOUT, Format, checked, checked_folder, format_of, save_plots, write
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 from diagnostics.stores.store import Wanted, store_of
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
 
     mine = from_options(args.map)
     rules = rules_here(args.rules, args.sources)
-    output = None if args.output is None else checked(args.output)
+    output = None if args.output in (None, STDOUT) else checked(args.output)
     format = format_of(output) if args.format is None else Format(args.format)
     fail_on = Severity.parse(args.fail_on)
     plots = None if args.save_plots is None else checked_folder(args.save_plots)

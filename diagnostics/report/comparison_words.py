@@ -13,6 +13,7 @@ from typing import Any
 from diagnostics.comparison import Comparison
 from diagnostics.differences import Fate, FindingChange, Judged, SettingChange
 from diagnostics.finding import Severity
+from diagnostics.naming import PLAIN
 from diagnostics.parting import Parting
 from diagnostics.report.remedies import without_moot
 from diagnostics.report.words import amounts
@@ -32,7 +33,8 @@ HIDDEN = "(hidden)"
 
 def frameworks(runs: Sequence[Judged]) -> str:
     """What trained the runs of a side, as far as it is known."""
-    return ", ".join(dict.fromkeys(visible(one.run.framework) for one in runs if one.run.framework))
+    known = (one.run.framework for one in runs if one.run.framework not in ("", PLAIN))
+    return ", ".join(dict.fromkeys(map(visible, known)))
 
 
 def side(runs: Sequence[Judged], trained_by: str = "") -> str:

@@ -50,12 +50,15 @@ def test_as_many_findings_are_counted_as_diagnose_tells_of(compare, capsys):
     assert "both  KL006 kl_spike          info     info" in compare("collapse-0", "good-0"), "as it is told of good-0"
 
 
-def test_runs_of_two_trainers_are_told_from_each_other_and_what_is_not_known_is_in_the_answer(compare):
+def test_runs_of_two_trainers_are_told_from_each_other_and_what_is_not_known_is_in_the_answer(compare, tmp_path):
     lines = compare("collapse-0", "ppo-good").splitlines()
     assert lines[0].startswith("A  collapse-0 (trl-grpo), to step 100: ")
     assert lines[1].startswith("B  ppo-good (autotune-ppo), to step 120: ")
     answer = " ".join(" ".join(lines[: lines.index("Settings that differ")]).split())
     assert "Unknown FATAL KL002 kl_explosion, WARNING RWD001 zero_reward_std, WARNING RWD004" in answer
+    table = tmp_path / "table.csv"
+    table.write_text("step,reward\n" + "".join(f"{step},{step / 60}\n" for step in range(60)))
+    assert " (" not in compare("collapse-0", table).splitlines()[1], "no framework is recognised"
     assert "trl-grpo" not in (alike := compare("collapse-0", "good-0")) and "Unknown" not in alike
 
 

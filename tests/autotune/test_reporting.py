@@ -40,6 +40,8 @@ def test_a_report_goes_to_stdout_or_into_a_file(format: str, capsys: pytest.Capt
     assert MARKS[format] in written and "\x1b" not in written
     if format != "terminal":  # which is as wide as the terminal
         assert written == printed
+    assert diagnose(SICK, "--format", format, "--output", "-") == 1
+    assert capsys.readouterr().out == printed and not Path("-").exists()
 
 
 @pytest.mark.parametrize(
