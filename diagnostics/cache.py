@@ -40,7 +40,7 @@ MOST_ENTRIES, MOST_BYTES, MOST_CONTENTS = 2000, 50 << 20, 4000
 # What readers look at beside a log, where it is there.
 BESIDE = (
     "adapter_config.json", "files/config.yaml", "files/requirements.txt", "files/output.log", "config.yaml",
-    "requirements.txt",
+    "requirements.txt", "{stem}_configs.parquet", "aux/configs.parquet",
 )  # fmt: skip
 RACY_SECONDS = 2.0  # the coarsest clock of a file system in use, that of FAT
 _CHUNK = 1 << 20
@@ -221,7 +221,7 @@ def _files(source: Source) -> tuple[Path, ...]:
     """The files that a report on `source` follows from."""
     logs = [path / EVENTS_FILE if source.format == "events" and path.is_dir() else path for path in source.paths]
     logs = [path for path in logs if not path.is_dir()]  # where checkpoints appear
-    beside = [wal(log) for log in logs] + [log.parent / name for log in logs for name in BESIDE]
+    beside = [wal(log) for log in logs] + [log.parent / name.format(stem=log.stem) for log in logs for name in BESIDE]
     return tuple(logs + [path for path in dict.fromkeys(beside) if path.is_file()])
 
 

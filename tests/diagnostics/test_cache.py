@@ -142,12 +142,15 @@ def test_our_own_code_is_every_rule_reader_and_vocabulary(monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("later")
-@pytest.mark.parametrize("beside", ["config.yaml", "output.log"])
+@pytest.mark.parametrize(
+    "beside", ["files/config.yaml", "files/output.log", "{}_configs.parquet", "aux/configs.parquet"]
+)
 def test_what_is_read_beside_a_log_is_part_of_it(tmp_path: Path, log: Source, beside: str) -> None:
     cache = Cache(tmp_path / "c")
     cache.put(cache.key(log, NOBODY), REPORT)
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files" / beside).write_text("lr: 1\n")
+    file = tmp_path / beside.format(log.paths[0].stem)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("lr: 1\n")
     assert cache.get(cache.key(log, NOBODY)) is None
 
 
