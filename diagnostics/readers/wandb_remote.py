@@ -20,6 +20,7 @@ from diagnostics.readers.table import Table
 from diagnostics.readers.wandb_columns import TYPE
 
 FORMAT = "wandb run of a server"
+GOES_ON = {"running", "pending", "preempting"}  # states of a run that has not ended
 RUN, ROWS, STEP = "run.json", "rows.jsonl", "_step"
 UNREADABLE = "bytes of exports of the history"
 _OWN = "_wandb"  # what the SDK keeps in the configuration for itself
@@ -27,7 +28,6 @@ _VERSIONS = {"cli_version": "wandb", "huggingface_version": "transformers"}
 _TELEMETRY = {"5": "wandb", "6": "transformers"}  # by the number of the field
 _NAME, _PATTERN, _STEP_NUMBER = "1", "2", "5"  # fields of a defined metric; its step is the number of one, from 1 on
 _ALL = "*"
-_GOES_ON = {"running", "pending", "preempting"}
 
 
 def parts(path: Path, head: bytes) -> None:
@@ -108,7 +108,7 @@ class RemoteReader:
         told, table = about["told"], self.table
         self._notes += about["notes"]
         self._state, self._counted = str(told["state"]), about["rows"]
-        table.ended = self._state not in _GOES_ON
+        table.ended = self._state not in GOES_ON
         config = _config(told["config"])
         own = config.pop(_OWN, None)
         table.settings = config

@@ -13,6 +13,7 @@ from typing import Any
 
 from diagnostics.errors import UserError
 from diagnostics.finding import Finding, Report, Severity
+from diagnostics.readers.wandb_remote import GOES_ON
 from diagnostics.report.words import amounts, line, short
 from diagnostics.stores.wandb_client import Client
 from diagnostics.stores.wandb_names import Where
@@ -40,20 +41,24 @@ def annotate(client: Client, where: Where, told: Mapping[str, Any], report: Repo
 
     A run that still goes on is left alone: its own process writes the whole summary again and again.
     """
-    if told.get("state") == "running":
+    if str(told.get("state")) in GOES_ON:
         hint = "While a run goes on AutotuneCallback writes there."
         raise UserError(f"{where.shown} still goes on, and would write over what is written to it", hint)
     summary = _read(told.get("summaryMetrics"))
     fields = _fields(report)
     kept = {name: value for name, value in summary.items() if not _ours(name)}
-    notes = told.get("notes") or ""
+    id, notes = told.get("id"), told.get("notes") or ""
+    if not isinstance(id, str) or not isinstance(notes, str):  # without an id it would be written to a new run
+        raise UserError(
+            f"{client.host} does not say all of {where.shown} that is to be written", "Look at the address."
+        )
     note = _noted(notes, short(report))
     new = [f for f in report.findings if f.severity in _LEVELS and not _known(f, summary)]
     if kept | fields == summary and note == notes:
         return f"{where.shown} says all of it already: nothing was written"
     if new:
         _alert(client, where, report, new)
-    client.ask(_WRITE, id=told["id"], summaryMetrics=json.dumps(kept | fields), notes=note)
+    client.ask(_WRITE, id=id, summaryMetrics=json.dumps(kept | fields), notes=note)
     alert = [f"an alert ({count(len(new), 'new finding')})"] if new else []
     return f"wrote to {where.shown}: {', '.join([*alert, count(len(fields), 'field') + ' of its summary', 'a note'])}"
 

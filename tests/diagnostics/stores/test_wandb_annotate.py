@@ -106,8 +106,9 @@ def test_of_a_code_that_was_found_in_two_segments_the_worst_counts(serve: Serve,
     assert run.summary["autotune/KL002"] == line(KL) and run.summary["autotune/findings"] == 2
 
 
-def test_a_run_that_goes_on_is_left_alone(serve: Serve, run: Run) -> None:
-    run.state = "running"
+@pytest.mark.parametrize("state", ["running", "preempting"])
+def test_a_run_that_goes_on_is_left_alone(serve: Serve, run: Run, state: str) -> None:
+    run.state = state
     server = serve(run)
     with pytest.raises(UserError, match=r"still goes on.*AutotuneCallback"):
         annotate(KL)
@@ -119,6 +120,16 @@ def test_a_summary_that_cannot_be_read_is_not_written_over(serve: Serve, run: Ru
     run.told = lambda: told() | {"summaryMetrics": "{torn"}  # type: ignore[method-assign]
     server = serve(run)
     with pytest.raises(UserError, match="summary"):
+        annotate(KL)
+    assert [what for what, _ in server.asked] == ["Run"]
+
+
+@pytest.mark.parametrize("odd", [{"id": None}, {"id": 5}, {"notes": ["x"]}])
+def test_to_a_run_of_which_too_little_is_said_nothing_is_written(serve: Serve, run: Run, odd: Any) -> None:
+    told = run.told
+    run.told = lambda: told() | odd  # type: ignore[method-assign]
+    server = serve(run)
+    with pytest.raises(UserError, match="does not say all of"):
         annotate(KL)
     assert [what for what, _ in server.asked] == ["Run"]
 
