@@ -210,7 +210,8 @@ def _since(onset: str, told_of: ToldFinding, report: Report) -> str:
 def _summary(report: Report) -> str:
     """How many findings of each severity, out of how many rules that could be checked at all."""
     if not report.judged:
-        return "Nothing could be checked: no rule found what it needs."
+        map = " Say what its names mean with --map NAME=METRIC." if report.unmapped else ""
+        return f"Nothing could be checked: no rule found what it needs.{map}"
     scope = f"{report.rules - len(report.skips)} of {report.rules} rules could be checked"
     return f"{amounts(f.severity for f in report.findings) or 'No findings'}; {scope}."
 

@@ -190,7 +190,8 @@ def _unchecked(told: Digest) -> Iterator[str]:
         yield from (f"<li><b>{escape(codes)}</b> {escape(reason)}" for codes, reason in told.skipped)
         yield "</ul></details>"
     if told.unmapped:
-        yield f"<details class=print><summary>Not understood: {count(told.unmapped, 'name')}</summary><ul>"
+        shown = "" if told.verdict.checked else " open"  # as these are all that there is to act on
+        yield f"<details class=print{shown}><summary>Not understood: {count(told.unmapped, 'name')}</summary><ul>"
         for name in told.suggested:
             yield f"<li><code>{escape(name.name)}</code> {escape(name.perhaps)}: <code>{escape(name.option)}</code>"
         yield f"<li>{escape(told.unknown)}" if told.unknown else ""

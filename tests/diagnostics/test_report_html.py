@@ -11,6 +11,7 @@ import numpy as np
 from sample_report import CAUSE, EVIL, FINDING, REPORT, controls
 
 from diagnostics.details import Details, Sampled, Trace
+from diagnostics.finding import Report, Skip
 from diagnostics.report.html import MOST_RUNS, render
 
 KL = "kl.reference.k3.token"
@@ -56,6 +57,15 @@ def test_what_a_setting_would_be_is_not_said_where_it_changed_or_is_not_known():
     assert "(4e-05" not in text(render([REPORT], [replace(BESIDE, settings={"learning_rate": "4e-05"})]))
     changed = render([REPORT], [replace(BESIDE, changes=((5, "learning_rate", 1e-4),))])
     assert "learning_rate from step 5 on 0.0001" in text(changed)
+
+
+def test_a_run_that_nothing_could_be_checked_in_shows_the_names_that_were_not_understood():
+    skips = tuple(Skip(f"VAL{n:03}", "needs value_loss, which this run did not log") for n in range(20))
+    blind = Report("odd.csv", "plain", -1, (), (), skips, ("avg_score",), (), rules=20)
+    page = render([blind], [Details(((),), {}, {})])
+    assert "Nothing could be checked" in text(page) and "Say what its names mean with --map NAME=METRIC." in text(page)
+    assert "<details class=print open><summary>Not understood: 1 name" in page
+    assert "<details class=print><summary>Not understood" in render([REPORT], [BESIDE])
 
 
 def test_it_needs_nothing_else_and_lets_nothing_else_work():

@@ -276,7 +276,7 @@ def test_the_overview_fits_and_loses_nothing(width: int):
     text = seen(overview([report], {"a/long/path/to/an/empty/file.csv": "empty"}), width)
     assert all(cell_len(line) <= width for line in text.splitlines())
     letters = "".join(text.split())
-    assert all(part in letters for part in ("a/long", "emp", "KL002", "+1", "1runbytheirworstfinding:1error."))
+    assert all(part in letters for part in ("a/long", "emp", "KL002", "+1", "1runbyitsworstfinding:1error."))
 
 
 def test_of_several_formats_each_is_told():
