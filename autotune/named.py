@@ -14,7 +14,7 @@ from diagnostics.errors import UserError
 from diagnostics.finding import Report
 from diagnostics.sources import Found, find
 from diagnostics.stores import trackio
-from diagnostics.stores.store import Store, address, exists, store_of
+from diagnostics.stores.store import Store, exists, store_of
 from diagnostics.stores.wandb_names import PREFIX, parsed
 
 STDIN = "-"
@@ -66,7 +66,10 @@ class Named:
 
 
 def named(argument: str, stdin: Path) -> Named:
-    """What `argument` names; the contents of standard input are in the file `stdin`. UserError for an empty one."""
+    """What `argument` names; the contents of standard input are in the file `stdin`.
+
+    UserError for an empty one, and as of `store_of`.
+    """
     if not argument:  # a variable that is not set, which must not mean the current folder
         raise UserError("the path of a log is empty", "Give a file or a folder; `-` reads standard input.")
     if argument == STDIN:
@@ -75,10 +78,6 @@ def named(argument: str, stdin: Path) -> Named:
     if local is not None:
         return Named(local, argument if local.suffix else str(local))  # all projects go by their own names
     store = store_of(argument)
-    web = address(argument)
-    if store is not None and web is not None and web.password is not None:
-        hint = "Leave it out: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD hold it for MLflow."
-        raise UserError("an address with a password in it would be shown in reports", hint)
     if store is not None:
         return Named(Path(), argument, store)
     return Named(Path(argument), argument if "://" in argument else str(Path(argument)))

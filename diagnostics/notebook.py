@@ -6,7 +6,6 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from diagnostics.readers.table import Table, number
 from diagnostics.series import RunHistory
 from diagnostics.sources import Source, find
 from diagnostics.stores.store import EVERYTHING, Store, store_of
+from diagnostics.text import visible
 from diagnostics.user_map import UserMap, from_arguments, from_file
 
 SOME = 20  # runs that a message lists
@@ -83,7 +83,7 @@ def _one(log: str | Path, run: str | None) -> Source:
 def _fetched(store: Store, name: str) -> tuple[Source, ...]:
     """The logs that `name` names in a store; they are kept as those that `autotune diagnose` fetches."""
     kept = default_folder(FETCHED) or Path(tempfile.mkdtemp(prefix="autotune-"))
-    return store.fetch(name, EVERYTHING, kept, partial(print, file=sys.stderr)).sources
+    return store.fetch(name, EVERYTHING, kept, lambda line: print(visible(line), file=sys.stderr)).sources
 
 
 class _Read:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import SplitResult, urlsplit
 
+from diagnostics.errors import UserError
 from diagnostics.sources import Found
 
 STORES = (
@@ -68,12 +69,20 @@ class Store(Protocol):
 
 
 def store_of(name: str) -> Store | None:
-    """The store that `name` belongs to; None for a path, which is all that exists here or looks like one."""
+    """The store that `name` belongs to; None for a path, which is all that exists here or looks like one.
+
+    UserError for an address with a password in it.
+    """
     if not name or exists(name):
         return None
+    name = _ONE_SLASH.sub(r"\1://", name)
     for module in STORES:
         store = cast(Store, importlib.import_module(f"diagnostics.stores.{module}"))
-        if store.owns(_ONE_SLASH.sub(r"\1://", name)):
+        if store.owns(name):
+            web = address(name)
+            if web is not None and web.password is not None:
+                hint = "Leave it out: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD hold it for MLflow."
+                raise UserError("an address with a password in it would be shown in reports", hint)
             return store
     return None
 

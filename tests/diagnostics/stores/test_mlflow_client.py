@@ -11,13 +11,14 @@ import pytest
 from loopback import Answer, Loopback, in_json
 from mlflow_server import Mlflow, run_of
 
+import diagnostics
 from autotune.named import named
 from diagnostics.errors import UserError
 from diagnostics.logs import read
 from diagnostics.stores import kept, mlflow, mlflow_client, patience
 from diagnostics.stores.kept import LOCK, alone
 from diagnostics.stores.mlflow_client import base, login
-from diagnostics.stores.store import EVERYTHING
+from diagnostics.stores.store import EVERYTHING, store_of
 
 SECRET = "correct horse"
 LOGIN = base64.b64encode(f"me:{SECRET}".encode()).decode()
@@ -201,6 +202,13 @@ def test_the_login_goes_to_the_server_that_it_is_set_for_and_to_no_other():
     assert base("http://me:correct%20horse@mine:5000/x/#/experiments/1") == "http://mine:5000/x"
 
 
+def test_what_python_is_told_of_a_run_moves_no_cursor(there, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AUTOTUNE_CACHE", str(tmp_path))
+    there.runs["abc"] = run_of("abc", {"reward": POINTS}, run_name="\x1b[2Jx")
+    diagnostics.diagnose("runs:/abc")
+    assert "fetching" in (said := capsys.readouterr().err) and "\x1b" not in said
+
+
 def test_the_login_is_shown_nowhere_and_not_sent_on(there, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", there.server.address.replace("//", "//me:correct%20horse@"))
     there.fail("runs/get", code(400, "BAD", f"I know your login: {LOGIN}"))
@@ -221,7 +229,9 @@ def test_the_login_is_shown_nowhere_and_not_sent_on(there, tmp_path, monkeypatch
 
 
 def test_a_password_in_an_address_is_refused_before_anything_shows_it():
-    with pytest.raises(UserError) as error:
-        named("http://me:secret@localhost:5000", Path())
-    assert "secret" not in str(error.value)
+    for ask in (store_of, diagnostics.diagnose, lambda name: named(name, Path())):
+        for slashes in ("/", "//"):
+            with pytest.raises(UserError) as error:
+                ask(f"http:{slashes}me:secret@localhost:5000")
+            assert "secret" not in str(error.value)
     assert named("http://localhost:5000", Path()).store is mlflow
