@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ from diagnostics.configs.linting import Linted, lint
 from diagnostics.errors import UserError
 from diagnostics.finding import Severity
 from diagnostics.rule import Catalogue, Lint
+from diagnostics.sources import NO_FOLDERS
 from diagnostics.text import count
 from studies.spec import presets
 
@@ -113,10 +115,12 @@ def _of_file(source: str, path: Path, rules: Catalogue) -> list[Linted]:
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (
-        path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (*files.SUFFIXES, TOML) and path.is_file()
-    )
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    """The files below `folder` that may hold a configuration, but for hidden ones and what is installed."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in NO_FOLDERS]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in (*files.SUFFIXES, TOML) and path.is_file())
 
 
 def _chosen(rules: Catalogue, only: Iterable[str], ignore: Iterable[str]) -> Catalogue:

@@ -31,7 +31,7 @@ _NO_LOGS = {
     ".safetensors", ".sh", ".so", ".svg", ".toml", ".ts", ".whl", ".yaml", ".yml", ".zip",
 }  # fmt: skip
 _OF_SQLITE = ("-wal", "-shm", "-journal")  # files beside a database, which are read with it
-_NO_FOLDERS = {"node_modules", "site-packages", "__pycache__"}
+NO_FOLDERS = {"node_modules", "site-packages", "__pycache__"}  # what is installed is nobody's run
 _OF_WANDB = {"files", "logs", "tmp"}  # the folders beside a run file, which tell of the same run
 
 
@@ -188,7 +188,7 @@ def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
             folders.clear()
             yield from _trials(here)
             continue
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in _NO_FOLDERS]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in NO_FOLDERS]
         # Of a run that was killed early there may be nothing but what it printed, in one of these folders.
         if any(name.endswith(".wandb") and _has_content(here / name) for name in names):
             folders[:] = [name for name in folders if name not in _OF_WANDB]

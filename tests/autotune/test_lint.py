@@ -82,8 +82,9 @@ def test_rules_on_runs_are_known_and_not_asked_of_configurations(tmp_path: Path,
 def test_a_folder_is_searched_and_what_is_passed_over_is_counted(tmp_path: Path, capsys, monkeypatch) -> None:
     for name in ("grpo.yaml", "verl.sh", "openrlhf.sh"):
         shutil.copyfile(CONFIGS / name, tmp_path / name)
-    (tmp_path / ".hidden").mkdir()
-    (tmp_path / ".hidden" / "a.yaml").write_text(QUIET)
+    for folder in (".hidden", "venv/lib/site-packages/trl"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.yaml").write_text(QUIET)
     (tmp_path / "ci.yml").write_text("on: push\n")
     (tmp_path / "broken.json").write_text("{")
     monkeypatch.chdir(tmp_path)  # a long path would be wrapped
