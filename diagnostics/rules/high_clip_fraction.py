@@ -72,8 +72,8 @@ def high_clip_fraction(
     clip ranges, as in sequence-level methods, clip by design.
 
     ## References
-    - `limit` = 0.2: the middle one of three levels that rl-doctor uses (0.10, 0.20, 0.40). `severe` = 0.3: axolotl calls
-      above 0.3 bad, and below 0.1 healthy.
+    - `limit` = 0.2: the middle one of three levels that rl-doctor uses (0.10, 0.20, 0.40). `severe` = 0.3: axolotl
+      calls above 0.3 bad, and below 0.1 healthy.
     - `action_limit` = 0.3: PTT's limit for PPO.
     - Schulman et al. 2017, Proximal policy optimization (arXiv 1707.06347).
     """
