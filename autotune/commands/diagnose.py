@@ -87,6 +87,11 @@ def run(args: argparse.Namespace) -> ExitStatus:
     fail_on = Severity.parse(args.fail_on)
     plots = None if args.save_plots is None else checked_folder(args.save_plots)
     detailed = format is Format.HTML or plots is not None
+    if args.annotate and (args.only or args.ignore):
+        raise UserError(
+            "--annotate writes the whole of what is found: with --only or --ignore a sick run would be called well",
+            "Leave one of them out.",
+        )
     asked = Asked(mine, rules, _choice(args.only, args.ignore, rules), _wanted(args), detailed)
     if args.follow:
         if format not in (Format.TERMINAL, Format.JSON) or output is not None or plots is not None:

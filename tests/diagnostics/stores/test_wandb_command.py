@@ -158,6 +158,12 @@ def test_annotate_says_what_it_wrote_and_does_not_hurt_the_report(
     assert f"error: {NAME} was not annotated: 127.0.0.1" in failed.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("narrowed", ["--only=ENT001", "--ignore=NUM001"])
+def test_part_of_what_is_found_is_not_written_back(sick: Server, autotune: Autotune, narrowed: str) -> None:
+    assert "would be called well" in one_line(autotune("diagnose", NAME, "--annotate", narrowed))
+    assert "autotune/worst" not in sick.runs["r1"].summary
+
+
 def test_no_key_is_written_anywhere(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
