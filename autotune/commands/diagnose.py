@@ -50,14 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", metavar="CODE", action="append", default=[], help="look for these only: KL002,ENT001")
     parser.add_argument("--ignore", metavar="CODE", action="append", default=[], help="leave these out")
-    parser.add_argument(
-        "--fail-on",
-        metavar="SEVERITY",
-        type=str.lower,
-        choices=[severity.name.lower() for severity in Severity],
-        default=Severity.ERROR.name.lower(),
-        help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
-    )
+    add_fail_on_option(parser)
     add_rules_option(parser)
     parser.add_argument(
         "--filter",
@@ -114,6 +107,18 @@ def run(args: argparse.Namespace) -> ExitStatus:
     for error in looked.errors:
         fail(error)
     return ExitStatus.ERROR if looked.errors else status(looked.reports, fail_on)
+
+
+def add_fail_on_option(parser: argparse._ActionsContainer) -> None:
+    """Add `--fail-on` to a parser or to a group of its options."""
+    parser.add_argument(
+        "--fail-on",
+        metavar="SEVERITY",
+        type=str.lower,
+        choices=[severity.name.lower() for severity in Severity],
+        default=Severity.ERROR.name.lower(),
+        help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
+    )
 
 
 def add_rules_option(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from autotune.cli import ExitStatus, Parser, fail
-from autotune.commands.diagnose import add_rules_option
+from autotune.commands.diagnose import add_fail_on_option, add_rules_option
 from diagnostics.finding import Severity
 
 
@@ -26,14 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", metavar="CODE", action="append", default=[], help="check these only: CFG001,CFG009")
     parser.add_argument("--ignore", metavar="CODE", action="append", default=[], help="leave these out")
-    parser.add_argument(
-        "--fail-on",
-        metavar="SEVERITY",
-        type=str.lower,
-        choices=[severity.name.lower() for severity in Severity],
-        default=Severity.ERROR.name.lower(),
-        help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
-    )
+    add_fail_on_option(parser)
     parser.add_argument(
         "--skip-others",
         action="store_true",

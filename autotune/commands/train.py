@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotune.cli import ExitStatus
+from autotune.commands.diagnose import add_fail_on_option
 from autotune.extras import require
 from autotune.folders import RUNS, latest, new_directory
 from diagnostics.errors import UserError
@@ -63,14 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--test", action="store_true", help="also evaluate the test split, before and after")
     how.add_argument("--dir", type=Path, metavar="D", help=f"folder of the run (default: a new one in {RUNS}/)")
     how.add_argument("--plain", action="store_true", help="plain lines instead of the live screen")
-    how.add_argument(
-        "--fail-on",
-        metavar="SEVERITY",
-        type=str.lower,
-        choices=[s.name.lower() for s in Severity],
-        default="error",
-        help="exit with 1 for a finding of this severity or above: info, warning, error (default) or fatal",
-    )
+    add_fail_on_option(how)
 
 
 def run(args: argparse.Namespace) -> ExitStatus:

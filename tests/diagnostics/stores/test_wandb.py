@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from wandb_runs import CONFIG, DEFINED, Serve, break_off, fetch, history, refusal, rows
-from wandb_server import CUT, Run
+from wandb_server import CUT, Run, Server
 
 from diagnostics.errors import UserError
 from diagnostics.logs import read
@@ -113,15 +113,21 @@ def test_a_run_that_was_rewound_is_fetched_anew(serve: Serve, tmp_path: Path) ->
     assert history(fetch("team/project/r1", tmp_path)).last_step == 190
 
 
-def test_many_new_rows_are_fetched_as_exports_and_none_is_read_twice(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def grown_by_many(serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server with a run of 90 rows, of which 50 were fetched into `folder` and 80 are exported since."""
     monkeypatch.setattr(wandb_run, "MANY", 25)
     run = Run("r1", rows(50), CONFIG, state="running", exported=20, each=20)
     server = serve(run)
-    fetch("team/project/r1", tmp_path)
+    fetch("team/project/r1", folder)
     run.rows += rows(40, 50)
     run.exported, run.parquet = 80, []
+    return server
+
+
+def test_many_new_rows_are_fetched_as_exports_and_none_is_read_twice(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = grown_by_many(serve, tmp_path, monkeypatch)
     server.asked.clear()
     grown = history(fetch("team/project/r1", tmp_path))
     assert server.count("parquet") == 4
@@ -133,12 +139,7 @@ def test_many_new_rows_are_fetched_as_exports_and_none_is_read_twice(
 def test_exports_that_are_refused_later_on_cost_no_row(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wandb_run, "MANY", 25)
-    run = Run("r1", rows(50), CONFIG, state="running", exported=20, each=20)
-    server = serve(run)
-    fetch("team/project/r1", tmp_path)
-    run.rows += rows(40, 50)
-    run.exported, run.parquet = 80, []
+    server = grown_by_many(serve, tmp_path, monkeypatch)
     server.fail("parquet", *[CUT] * TRIES)
     refusal("team/project/r1", tmp_path)
     server.fail("parquet", 403)
