@@ -7,15 +7,24 @@ leaves them at most one step apart, and each gap is closed here, without losing 
 
 from __future__ import annotations
 
+import fcntl
+import time
 from dataclasses import replace
+from pathlib import Path
 
 from autotune.launch.local import LOG_FILE
 from autotune.ledger import DATABASE, PROPOSAL, REASON, Ledger, state
 from autotune.outcome import conclude, has_ended
 from diagnostics.errors import UserError
+from diagnostics.events import EVENTS_FILE
 from studies.log import StudyLog, trial_directory
 from studies.record import State, StudyRecord, TrialRecord
 from studies.trial_log import TrialLog
+
+# How long a trial whose study was killed is waited for. It leaves after its step; one that takes longer has broken off,
+# and its next attempt waits for it (trainers.run).
+ORPHAN_SECONDS = 10.0
+LOCK_SECONDS = 0.1  # between two looks whether it has left
 
 
 def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[TrialRecord], list[TrialRecord]]:
@@ -50,6 +59,7 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
             ended.append(record)
             continue
         if record.state is State.RUNNING:
+            _wait_for_orphan(trial_directory(study.directory, record.number) / EVENTS_FILE)
             concluded = _ended_alone(study, record)
             if concluded is None:
                 broken_off.append(record)
@@ -61,6 +71,23 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
             ledger.tell(record)
         ended.append(record)
     return ended, broken_off
+
+
+def _wait_for_orphan(events: Path) -> None:
+    """Wait until no process holds the lock of a trial's events: one that still writes may be about to finish it."""
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    try:
+        file = events.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(LOCK_SECONDS)
+            else:
+                return
 
 
 def _ended_alone(study: StudyRecord, record: TrialRecord) -> TrialRecord | None:

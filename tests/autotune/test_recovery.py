@@ -4,16 +4,19 @@ What a SIGKILL leaves is what is on the disk at that moment: the folder is copie
 up again.
 """
 
+import fcntl
 import io
 import itertools
 import os
 import random
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -21,7 +24,7 @@ import pytest
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from autotune import ledger, loop
+from autotune import ledger, loop, recovery
 from autotune.launch import Launcher
 from autotune.ledger import FINDINGS, PROPOSAL, VERDICT
 from autotune.views.plain import PlainView
@@ -304,6 +307,38 @@ def test_what_was_stopped_before_the_kill_is_not_run_again(
     study = go_on(stopped_under_way(tmp_path / "study", moments, stepwise(learns)), launcher)
     assert launcher.started == [(1, 1)]
     assert (study.trials[0].state, study.trials[0].reason, study.trials[0].attempt) == (State.PRUNED, reason, 1)
+    check_whole(study)
+
+
+def test_a_trial_that_finishes_after_its_study_was_killed_is_not_run_again(
+    tmp_path: Path, stepwise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process looks for the study once a second, and may end by itself before that."""
+    folder = tmp_path / "study"
+    loop.create(replace(SPEC, start={"learning_rate": 3e-4}, trials=2), Search(), folder)
+
+    class Dying(PlainView):
+        def moved(self, trial: TrialRecord, *rest: Any) -> None:
+            if trial.steps == 60:
+                raise Killed
+
+    with pytest.raises(Killed):
+        loop.run(folder, stepwise(learns), Dying(read(folder), io.StringIO()))
+    events = folder / "trials" / "0" / "events.jsonl"
+    lock = events.open("ab")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def finish(seconds: float) -> None:
+        with closing(EventLog(events)) as log:
+            log.emit(MetricsLogged(100, {"validation_reward": 0.4, "completions_generated": 12800.0}))
+            log.emit(RunEnded(100, Outcome.FINISHED))
+        lock.close()
+
+    monkeypatch.setattr(recovery, "time", SimpleNamespace(monotonic=time.monotonic, sleep=finish))
+    launcher = stepwise(learns)
+    study = go_on(folder, launcher)
+    assert 0 not in [number for number, _ in launcher.started]
+    assert (study.trials[0].state, study.trials[0].value, study.trials[0].attempt) == (State.COMPLETE, 0.4, 1)
     check_whole(study)
 
 
