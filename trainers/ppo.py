@@ -303,7 +303,8 @@ class PPOTrainer(GRPOTrainer):
         whole = self.accelerator.unwrap_model(self.model).state_dict() if state_dict is None else state_dict
         policy, head = split_state(whole)
         super()._save(output_dir, policy)
-        save_file({name: tensor.contiguous().cpu() for name, tensor in head.items()}, folder / VALUE_HEAD_FILE)
+        if self.args.should_save:  # every process comes here, and one writes
+            save_file({name: tensor.contiguous().cpu() for name, tensor in head.items()}, folder / VALUE_HEAD_FILE)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """What PPO has of its own goes in before the trainer's own state, which is what tells a checkpoint is whole."""

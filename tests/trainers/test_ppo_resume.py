@@ -20,7 +20,7 @@ from trainers.models import lora
 from trainers.run import run_trial
 
 from .conftest import envelopes
-from .small_ppo import equal, sharpened, train
+from .small_ppo import equal, ppo, sharpened, train
 
 Trial = Callable[..., Path]
 # 16 prompts, 8 at a time: an epoch over them is two rollouts, of four steps each.
@@ -81,6 +81,16 @@ def test_an_adapter_is_resumed_with_its_value_head(tiny_model: Path, tmp_path: P
     assert resumed.rows == whole.rows[4:]
     for expected, got in zip(whole.tape.parameters[4:], resumed.tape.parameters, strict=True):
         assert equal(expected, got)
+
+
+def test_a_process_that_is_not_to_save_writes_nothing(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several processes all come to where a model is saved, and the first makes the folder."""
+    trainer = ppo(tiny_model, tmp_path / "run", max_steps=1)
+    monkeypatch.setattr(type(trainer.args), "should_save", False)
+    trainer.save_model(str(tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_trials_second_attempt_goes_on_in_a_later_epoch_over_the_prompts(trial: Trial) -> None:
