@@ -17,6 +17,8 @@ from diagnostics.sources import Source
 from diagnostics.user_map import UserMap
 
 UNKNOWN = "unknown"  # the framework of a log that shows none
+# Names under which logs say when a row was logged, in seconds, the best first.
+TIME_NAMES = ("_timestamp", "timestamp", "wall_time", "_runtime", "time/time_elapsed")
 
 
 class Log(Protocol):
@@ -142,6 +144,7 @@ class TableLog:
             },
             segment=number,
             went_back=segment.went_back,
+            times=_times(segment),
         )
 
     def _notes(self) -> list[str]:
@@ -168,6 +171,15 @@ def _series(segment: Segment, name: str, meaning: Meaning) -> MetricSeries | Non
         first = int(np.argmax(values != 0)) if values.any() else len(values)
         steps, values = steps[first:], values[first:]
     return MetricSeries(meaning.metric, steps, meaning.of(values)) if len(steps) else None
+
+
+def _times(segment: Segment) -> MetricSeries | None:
+    """The seconds at which steps were logged; None where no column says it."""
+    for name in TIME_NAMES:
+        points = segment.columns.get(name)
+        if points is not None and np.isfinite(points.since(0)[1]).all():
+            return MetricSeries(name, *points.since(0))
+    return None
 
 
 def lost(table: Table) -> list[str]:

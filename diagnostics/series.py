@@ -61,6 +61,8 @@ class RunHistory:
 
     A log whose steps begin anew holds several runs: this is its `segment`-th (from 1), and `went_back` are the last
     step before it and its first one, None in the first segment.
+
+    `times` are the seconds at which steps were logged, since 1970 or since the run began; None where no log says it.
     """
 
     series: Mapping[str, MetricSeries]
@@ -79,6 +81,7 @@ class RunHistory:
     others: Mapping[str, MetricSeries] = field(default_factory=dict)
     segment: int = 1
     went_back: tuple[int, int] | None = None
+    times: MetricSeries | None = None
     _known: dict[Callable[[RunHistory], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getitem__(self, metric: str) -> MetricSeries:

@@ -129,6 +129,7 @@ class _Reading:
         self._columns: dict[str, _Column] = {}
         self._others: dict[str, _Column] = {}  # of names without a meaning
         self._rows = array("q")  # the step of each row that counts
+        self._times = _Column()  # when it was logged, in seconds since 1970
         self._superseded = 0
         self._attempt: int | None = None
         self._attempts = 0
@@ -152,7 +153,7 @@ class _Reading:
             self._ended = None
         match envelope.event:
             case MetricsLogged() as row:
-                self._log(row)
+                self._log(row, envelope.time)
             case RunStarted() as started:
                 self._started = started
             case KnobChanged(step, knob, _, after):
@@ -160,7 +161,7 @@ class _Reading:
             case RunEnded() as ended:
                 self._ended = ended
 
-    def _log(self, row: MetricsLogged) -> None:
+    def _log(self, row: MetricsLogged, time: float) -> None:
         if self._logged_in == self._stretch and self._rows and row.step < self._rows[-1]:
             self._rewinds += 1
             self._stretch += 1
@@ -168,6 +169,7 @@ class _Reading:
             self._logged_in = self._stretch
             self._supersede(row.step)
         self._rows.append(row.step)
+        self._times.put(row.step, time)
         for values, columns in ((row.metrics, self._columns), (row.unmapped, self._others)):
             for name, value in values.items():
                 column = columns.get(name)
@@ -181,7 +183,7 @@ class _Reading:
             return
         self._superseded += len(self._rows) - n
         del self._rows[n:]
-        for column in (*self._columns.values(), *self._others.values()):
+        for column in (*self._columns.values(), *self._others.values(), self._times):
             column.cut(step)
         self._knobs = [knob for knob in self._knobs if knob[0] == self._stretch or knob[1] < step]
 
@@ -209,6 +211,7 @@ class _Reading:
             (*start.notes, *self._notes(tail), *refused),
             FORMAT,
             others={name: unknown[name].series(name) for name in sorted(unknown) if unknown[name].steps},
+            times=self._times.series("time"),
         )
 
     def _notes(self, tail: Tail) -> list[str]:

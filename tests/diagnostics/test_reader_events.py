@@ -283,3 +283,16 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     (tmp_path / "run" / "events.jsonl").symlink_to(tmp_path / "other" / "events.jsonl")
     with pytest.raises(UserError, match="leads out of its folder"):
         events.read(tmp_path / "run")
+
+
+def test_each_step_has_the_time_of_the_row_that_counts(tmp_path):
+    now = iter([0.0, 10.0, 20.0, 30.0, 100.0, 110.0])
+    for attempt, steps in ((1, (0, 1, 2)), (2, (1,))):
+        log = EventLog(tmp_path / "events.jsonl", attempt=attempt, clock=lambda: next(now))
+        log.emit(STARTED)
+        for step in steps:
+            log.emit(MetricsLogged(step, {"reward_mean": 0.5}))
+        log.close()
+    times = events.read(tmp_path).times
+    assert times.steps.tolist() == [0, 1]
+    assert times.values.tolist() == [10.0, 110.0]
