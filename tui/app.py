@@ -10,7 +10,8 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -25,10 +26,13 @@ from diagnostics.user_map import UserMap
 from tui.feed import Feed, Loop, Snapshot
 from tui.log_feed import LogFeed, Logs
 from tui.screens.logs import LogScreen
-from tui.screens.monitor import MonitorScreen
+from tui.screens.shown import Shown
+from tui.screens.study import StudyScreen
+from tui.watched import RunKey, Watched
 
 if TYPE_CHECKING:
     from diagnostics.rule import Catalogue
+    from tui.screens.run import RunScreen
 
 
 class MonitorResult(Enum):
@@ -72,6 +76,8 @@ class MonitorApp(App[MonitorResult]):
         Binding("ctrl+q", "leave", "Leave", show=False, priority=True),
     ]
 
+    tabs: Mapping[str, str]  # the names of the screens and their labels, in the order of their keys
+
     def __init__(
         self,
         path: Path,
@@ -83,20 +89,24 @@ class MonitorApp(App[MonitorResult]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
-        self.monitor: MonitorScreen | LogScreen | None = None
+        self.path, self.clock = path, clock
+        self.watched = Watched()
         self.feed: Feed | LogFeed
-        self._screen: Callable[[], MonitorScreen | LogScreen]
         if found is None:
             study = self.feed = Feed(path, self._publish, self._broke, loop)
-            self._screen = lambda: MonitorScreen(path, study, clock)
+            self.tabs = {"study": "Study", "run": "Trial"}
+            self.add_mode("study", lambda: StudyScreen(study))
         else:
             self.feed = LogFeed(path, found, self._publish, self._broke, mine=mine, rules=rules, clock=clock)
-            self._screen = lambda: LogScreen(path, clock)
+            self.tabs = {"logs": "Runs", "run": "Run"}
+            self.add_mode("logs", LogScreen)
+        self.add_mode("run", _run_screen)
+        for number, name in enumerate(self.tabs, 1):
+            self.bind(str(number), f"turn('{name}')", show=False)
 
-    def get_default_screen(self) -> MonitorScreen | LogScreen:
-        """The study, or the logs."""
-        self.monitor = self._screen()
-        return self.monitor
+    def on_mount(self) -> None:
+        """The first of the screens."""
+        self.switch_mode(next(iter(self.tabs)))
 
     def on_ready(self) -> None:
         """Begin to read, once there is a screen to show it."""
@@ -121,12 +131,32 @@ class MonitorApp(App[MonitorResult]):
                 raise
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
-        """The only place where what the screen knows is written."""
-        match self.monitor, message.snapshot:
-            case MonitorScreen() as study, Snapshot() as known:
-                study.snapshot = known
-            case LogScreen() as logs, Logs() as read:
-                logs.snapshot = read
+        """The only place where what is known is written."""
+        self._watch(self.watched.updated(message.snapshot))
+
+    def select(self, key: RunKey) -> None:
+        """Look at the run that is known by `key`."""
+        if key != self.watched.selected:
+            self._watch(replace(self.watched, selected=key))
+
+    def _watch(self, watched: Watched) -> None:
+        """Have the screens that are in front show `watched`."""
+        self.watched = watched
+        for screen in self.screen_stack:
+            if isinstance(screen, Shown):
+                screen.show(watched)
+
+    async def action_turn(self, name: str) -> None:
+        """Bring the screen called `name` to the front."""
+        await self.switch_mode(name)
+
+    def action_next_run(self, step: int) -> None:
+        """Look at a neighbour of the selected run."""
+        keys = [run.key for run in self.watched.runs]
+        if self.watched.selected in keys:
+            there = keys.index(self.watched.selected) + step
+            if 0 <= there < len(keys):
+                self.select(keys[there])
 
     def on_feed_failed(self, message: FeedFailed) -> None:
         """A bug shows its traceback."""
@@ -148,6 +178,12 @@ class MonitorApp(App[MonitorResult]):
         loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.action_leave)
+
+
+def _run_screen() -> RunScreen:
+    from tui.screens.run import RunScreen
+
+    return RunScreen()
 
 
 SWITCH = 0.001  # seconds after which the thread that reads lets a key through; Python's own are 0.005

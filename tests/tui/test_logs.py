@@ -26,7 +26,6 @@ from tui.app import MonitorApp, MonitorResult
 from tui.log_feed import Logs, LogView
 from tui.log_status import Run
 from tui.screens.confirm import Confirm
-from tui.screens.logs import LogScreen
 from tui.widgets.curves import Curves
 from tui.widgets.log_about import about
 
@@ -64,13 +63,8 @@ def watching(path: str, **options: object) -> MonitorApp:
     return MonitorApp(Path(path), found=find(Path(path)), **options)
 
 
-def screen(app: MonitorApp) -> LogScreen:
-    assert isinstance(app.monitor, LogScreen)
-    return app.monitor
-
-
 def watched(app: MonitorApp) -> Logs:
-    known = app.monitor.snapshot if app.monitor else None
+    known = app.watched.source
     assert known is None or isinstance(known, Logs)
     return known or Logs()
 
@@ -81,7 +75,7 @@ def was_read(app: MonitorApp) -> bool:
 
 
 def names(app: MonitorApp) -> list[str]:
-    return [plot.metric for plot in screen(app).query_one(Curves).plots]
+    return [plot.metric for plot in app.screen.query_one(Curves).plots]
 
 
 def row(step: int, *, sick_from: int = 10**9, **more: float) -> dict[str, float]:
@@ -114,14 +108,14 @@ def test_any_format_is_opened_and_judged_as_diagnose_does(format: str, samples: 
         app = watching(name, clock=lambda: Path(name).stat().st_mtime + 1000)  # long over: read to its end
         async with app.run_test(size=(160, 60)) as pilot:
             await until(pilot, lambda: was_read(app))
-            assert screen(app).run.log.report.findings == wanted.findings
+            assert app.watched.run.of.log.report.findings == wanted.findings
             text = " ".join(text_of(app).split())
             assert f"{wanted.findings[0].severity.name} {wanted.findings[0].code}" in text
             assert "reward_mean" in names(app)
             assert "my_own_score" in names(app)  # without a meaning, and shown all the same
             assert names(app).index("my_own_score") > names(app).index("reward_mean")
             assert f"step {wanted.steps}" in text
-            assert {(p.first, p.last) for p in screen(app).query_one(Curves).plots} == {(1, 40)}
+            assert {(p.first, p.last) for p in app.screen.query_one(Curves).plots} == {(1, 40)}
 
     run(go())
 
@@ -134,7 +128,7 @@ def test_a_log_is_judged_by_the_rules_it_is_given(run) -> None:
         app = watching("log.jsonl", rules={"KL002": lower})
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda: was_read(app))
-            report = screen(app).run.log.report
+            report = app.watched.run.of.log.report
             assert report.rules == 1
             assert report.notes[-1].startswith("KL002 is changed by autotune.toml: token_limit = 0.001 instead of 0.5")
 
@@ -151,10 +145,10 @@ def test_a_log_that_grows_is_followed_until_something_is_found(run, text_of) -> 
             assert "RUNNING  step 29, data up to" in text_of(app)
             assert "No findings" in text_of(app)
             write("log.jsonl", [row(step, sick_from=35) for step in range(30, 70)], mode="a")
-            await until(pilot, lambda: "RWD002" in [f.code for f in screen(app).run.findings])
+            await until(pilot, lambda: "RWD002" in [f.code for f in app.watched.run.of.findings])
             await until(pilot, lambda: "step 69" in text_of(app))
-            assert [plot.curve.steps[-1] for plot in screen(app).query_one(Curves).plots] == [69, 69, 69]
-            raised = {f.code: f.raised_at for f in screen(app).run.findings}
+            assert [plot.curve.steps[-1] for plot in app.screen.query_one(Curves).plots] == [69, 69, 69]
+            raised = {f.code: f.raised_at for f in app.watched.run.of.findings}
             await pilot.press("tab", "enter")
             await until(pilot, lambda: f"known at step {raised['RWD002']}" in " ".join(text_of(app).split()))
             await pilot.press("escape", "q")
@@ -176,17 +170,17 @@ def test_a_folder_lists_its_logs_the_newest_selected_and_takes_in_new_ones(run, 
         async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: was_read(app))
             assert "2 logs, 1 other file" in text_of(app)
-            assert screen(app).selected == ("runs/new/log.jsonl", 1)
+            assert app.watched.selected == ("runs/new/log.jsonl", 1)
             (line,) = [line for line in text_of(app).split("\n") if line.startswith("old/log.jsonl")]
             assert line.split("│")[0].split()[1:4] == ["69", "E", "RWD002"]
             await pilot.press("down")
-            assert screen(app).selected == ("runs/old/log.jsonl", 1)
+            assert app.watched.selected == ("runs/old/log.jsonl", 1)
             await until(pilot, lambda: "ERROR  RWD002" in text_of(app))
             Path("runs/another").mkdir()
             write("runs/another/log.jsonl", [row(step) for step in range(1, 10)])
             await until(pilot, lambda: "3 logs" in text_of(app) and was_read(app))
-            assert screen(app).selected == ("runs/old/log.jsonl", 1)  # nobody is taken away from what they look at
-            assert screen(app).query_one("#logs").cursor_row == 2
+            assert app.watched.selected == ("runs/old/log.jsonl", 1)  # nobody is taken away from what they look at
+            assert app.screen.query_one("#logs").cursor_row == 2
 
     run(go())
 
@@ -199,18 +193,18 @@ def test_runs_of_one_log_are_listed_and_the_selection_follows_the_one_that_goes_
         app = watching("log.jsonl")
         async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: was_read(app))
-            assert not screen(app).query_one("#logs").display  # one run needs no table
+            assert not app.screen.query_one("#logs").display  # one run needs no table
             write("log.jsonl", [row(step) for step in range(1, 40)], mode="a")
             await until(pilot, lambda: "↳ segment 2" in text_of(app))
-            assert screen(app).selected == ("log.jsonl", 2)
-            assert [f.code for f in screen(app).run.findings] == ["LOG001"]
-            assert all(f.code == "LOG001" for plot in screen(app).query_one(Curves).plots for f in plot.findings)
+            assert app.watched.selected == ("log.jsonl", 2)
+            assert [f.code for f in app.watched.run.of.findings] == ["LOG001"]
+            assert all(f.code == "LOG001" for plot in app.screen.query_one(Curves).plots for f in plot.findings)
             await pilot.press("shift+tab", "up")
-            assert screen(app).selected == ("log.jsonl", 1)
+            assert app.watched.selected == ("log.jsonl", 1)
             assert "began anew" in text_of(app)
-            assert "LOG001" not in [f.code for f in screen(app).run.findings]
+            assert "LOG001" not in [f.code for f in app.watched.run.of.findings]
             assert {"RWD002"} <= {
-                f.code for p in screen(app).query_one(Curves).plots for f in p.findings if p.metric == "reward_mean"
+                f.code for p in app.screen.query_one(Curves).plots for f in p.findings if p.metric == "reward_mean"
             }
 
     run(go())
@@ -285,7 +279,7 @@ def test_how_far_reading_is_can_be_seen(run, text_of, monkeypatch: pytest.Monkey
         async with app.run_test(size=(80, 24)) as pilot:
             gate.release()
             await until(pilot, lambda: "READING" in text_of(app) and " % of " in text_of(app).replace("%", " %"))
-            share = screen(app).run.log.share
+            share = app.watched.run.of.log.share
             assert 0 < share < 1
             assert f"{share:.0%} of 2 MB" in text_of(app)
             gate.release(100)
@@ -315,7 +309,7 @@ def test_a_log_that_goes_away_is_said_and_what_is_known_stays(run, text_of) -> N
 
 def lost(app: MonitorApp) -> list[str]:
     """What the report says could not be read."""
-    return [note for note in screen(app).run.log.report.notes if "could not be read" in note]
+    return [note for note in app.watched.run.of.log.report.notes if "could not be read" in note]
 
 
 def test_a_log_at_rest_is_read_to_its_end_and_goes_on_where_it_grows_after_all(run, text_of) -> None:
@@ -337,7 +331,7 @@ def test_a_log_at_rest_is_read_to_its_end_and_goes_on_where_it_grows_after_all(r
             with Path("log.jsonl").open("a") as file:
                 file.write(rest + "\n")
             await until(pilot, lambda: "RUNNING  step 31" in text_of(app))
-            assert list(screen(app).query_one(Curves).plots[0].curve.steps) == list(range(1, 32))
+            assert list(app.screen.query_one(Curves).plots[0].curve.steps) == list(range(1, 32))
             assert not lost(app)  # it was no loss, only too early
 
     run(go())
@@ -465,9 +459,9 @@ def test_a_run_that_goes_on_in_another_file_is_one_log(samples: ModuleType, run)
         app = watching("tb")
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda: was_read(app))
-            assert screen(app).run.segment.last == 30
+            assert app.watched.run.of.segment.last == 30
             Path("tb/events.out.tfevents.1700000999.host.2.0").write_bytes(samples.tensorboard(rows[30:]))
-            await until(pilot, lambda: was_read(app) and screen(app).run.segment.last == 60)
+            await until(pilot, lambda: was_read(app) and app.watched.run.of.segment.last == 60)
             assert len(watched(app).logs) == 1
 
     run(go())
@@ -484,7 +478,7 @@ def test_what_cannot_be_read_in_a_folder_is_listed(run, text_of) -> None:
             await until(pilot, lambda: was_read(app))
             (line,) = [line for line in text_of(app).split("\n") if line.startswith("empty.jsonl")]
             assert "not read" in line
-            assert screen(app).selected == ("runs/log.jsonl", 1)
+            assert app.watched.selected == ("runs/log.jsonl", 1)
             await pilot.press("down")
             assert "TROUBLE  not read: empty" in text_of(app)
             assert "Curves of empty.jsonl" in text_of(app)

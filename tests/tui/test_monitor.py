@@ -39,7 +39,7 @@ async def until(pilot, condition: Callable[[], object]) -> None:
 
 
 def watched(app: MonitorApp):
-    return app.monitor.snapshot if app.monitor else None
+    return app.watched.source
 
 
 def test_a_study_that_grows_is_followed_and_the_newest_trial_stays_selected(stage, run, text_of) -> None:
@@ -51,17 +51,17 @@ def test_a_study_that_grows_is_followed_and_the_newest_trial_stays_selected(stag
             await until(pilot, lambda: "EMPTY" in text_of(app))
             stage.sick_trial()
             await until(pilot, lambda: "KL002" in text_of(app))
-            assert app.monitor.selected == 0
+            assert app.watched.selected == 0
             events = stage.propose(1, stage.cure())
             await until(pilot, lambda: "trial 1 at step 0" in text_of(app))
-            assert app.monitor.selected == 1
+            assert app.watched.selected == 1
             stage.steps(events, 0, 33, sick=False)
             await until(pilot, lambda: "step 33/100" in text_of(app))
             await pilot.press("up")  # a person who looks at another trial is not taken away from it
-            assert app.monitor.selected == 0
+            assert app.watched.selected == 0
             stage.running_trial()
             await until(pilot, lambda: "trial 2 at step 42" in text_of(app))
-            assert app.monitor.selected == 0
+            assert app.watched.selected == 0
 
     run(go())
 
@@ -86,7 +86,7 @@ def test_keys_are_answered_while_reading_hangs(stage, run, text_of, monkeypatch:
             await until(pilot, lambda: watched(app))
             assert inside.is_set()  # from here on the thread waits for a disk that does not answer
             await pilot.press("up", "up")
-            assert app.monitor.selected == 0
+            assert app.watched.selected == 0
             assert "since step 20, known at step 49" in " ".join(text_of(app).split())
             await pilot.press("question_mark")
             assert "select a trial" in text_of(app)
@@ -271,11 +271,11 @@ def test_the_mouse_selects_trials_and_zooms(stage, run, text_of) -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
         async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: watched(app))
-            assert app.monitor.selected == 1
+            assert app.watched.selected == 1
             await pilot.click(Trials, offset=(8, 2))
-            assert app.monitor.selected == 0
+            assert app.watched.selected == 0
             await pilot.click(Curves, offset=(45, 3))
-            assert app.monitor.query_one(Curves).chosen == 1
+            assert app.screen.query_one(Curves).chosen == 1
             await pilot.click(Curves, offset=(5, 3), times=2)
             assert "Mean reward on held-out prompts" in text_of(app)
 

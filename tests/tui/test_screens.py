@@ -54,7 +54,7 @@ STATES: list[Callable] = [running, finished, interrupted, empty, killed, stale, 
 async def screens(app: MonitorApp, text_of: Callable, *keys: str) -> tuple[str, str]:
     """The screen after `keys` at the two sizes; the terminal grows while it is watched."""
     async with app.run_test(size=SMALL) as pilot:
-        while app.monitor is None or app.monitor.snapshot is None:
+        while app.watched.source is None:
             await pilot.pause(0.01)
         await pilot.pause()
         await pilot.press(*keys)

@@ -7,14 +7,16 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from diagnostics.metrics import metrics
+from diagnostics.text import visible
+from tui.screens.shown import Shown
+from tui.watched import Watched
 from tui.widgets.about import finding
-from tui.widgets.curves import Plot, draw
+from tui.widgets.curves import Plot, draw, plots
 
 
 class LargePlot(Widget):
@@ -42,7 +44,7 @@ class LargePlot(Widget):
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
 
 
-class Zoom(Screen[None]):
+class Zoom(Shown):
     """The plot of `metric`; left and right turn to the others."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,9 +53,10 @@ class Zoom(Screen[None]):
         Binding("left,up,h,k", "turn(-1)", "Metric before", key_display="←"),
     ]
 
-    def __init__(self, metric: str, plots: tuple[Plot, ...], title: Text) -> None:
+    def __init__(self, metric: str) -> None:
         super().__init__()
-        self.metric, self._plots, self._title = metric, plots, title
+        self.metric = metric
+        self._plots: tuple[Plot, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Plot, words, keys."""
@@ -61,15 +64,12 @@ class Zoom(Screen[None]):
         yield Static(id="words", markup=False)
         yield Footer(compact=True)
 
-    def on_mount(self) -> None:
-        """Draw what there is."""
-        self.show(self._plots, self._title)
-
-    def show(self, plots: tuple[Plot, ...], title: Text) -> None:
-        """Take the newest plots of the trial, which `title` names."""
-        self._plots, self._title = plots, title
-        self.query_one(LargePlot).border_title = title
-        plot = next((plot for plot in plots if plot.metric == self.metric), None)
+    def show(self, watched: Watched) -> None:
+        """Draw the newest of the selected run."""
+        run, beneath = watched.run, watched.beneath
+        self._plots = plots(run, beneath) if run else ()
+        self.query_one(LargePlot).border_title = Text(visible(run.name)) if run else ""
+        plot = next((plot for plot in self._plots if plot.metric == self.metric), None)
         self.query_one(LargePlot).show(plot)
         known = metrics().get(self.metric.partition("[")[0])
         meaning = f"{known.definition} Unit: {known.unit}." if known else "A name without a meaning: no rule reads it."
@@ -82,4 +82,4 @@ class Zoom(Screen[None]):
         names = [plot.metric for plot in self._plots]
         if self.metric in names:
             self.metric = names[(names.index(self.metric) + step) % len(names)]
-            self.show(self._plots, self._title)
+            self.show(self.monitor.watched)

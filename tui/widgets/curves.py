@@ -5,7 +5,7 @@ Only the lines on the screen are drawn, and each plot once for each change, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
@@ -25,8 +25,7 @@ from diagnostics.finding import Finding, Severity
 from diagnostics.plot import BLANK, NONE, Curve, braille, frame, gaps
 from diagnostics.text import NOT_FINITE, visible
 from studies import words
-from studies.record import TrialRecord
-from tui.feed import Snapshot, TrialFeed
+from tui.watched import RunView
 
 # What a person looks at first, by quantity; the others follow by name.
 FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_loss", "loss")
@@ -46,7 +45,7 @@ MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One metric of a run; `before` is the same metric of the trial it was changed from."""
+    """One metric of a run; `before` is the same metric of the run beneath it."""
 
     metric: str
     curve: Curve
@@ -57,17 +56,18 @@ class Plot:
     logged: str = ""  # the metric's name in the log, where it is another
 
 
-def plots(snapshot: Snapshot, trial: TrialRecord, *, before: bool = True) -> tuple[Plot, ...]:
-    """The plots of `trial` in the order in which a person needs them."""
-    study = snapshot.study
-    curves = snapshot.trials.get(trial.number, TrialFeed()).curves
-    parent = snapshot.trials.get(trial.proposal.parent, TrialFeed()) if trial.proposal.parent is not None else None
-    earlier: Mapping[str, Curve] = parent.curves if parent and before else {}
-    found = {m: tuple(f for f in trial.findings if any(e.metric == m for e in f.evidence)) for m in curves}
-    return tuple(
-        Plot(metric, curves[metric], earlier.get(metric, NONE), found[metric], trial.max_steps)
-        for metric in sorted(curves, key=lambda m: rank(m, trial.findings, study.spec.objective if study else ""))
-    )
+def plots(run: RunView, beneath: RunView | None = None) -> tuple[Plot, ...]:
+    """The plots of `run` in the order in which a person needs them, names without a meaning last."""
+    found = {m: tuple(f for f in run.findings if any(e.metric == m for e in f.evidence)) for m in run.metrics}
+    earlier = beneath.metrics if beneath else {}
+    known = sorted(run.metrics, key=lambda m: rank(m, run.findings, run.objective))
+    understood = [
+        Plot(m, run.metrics[m], earlier.get(m, NONE), found[m], run.last, run.first, run.names.get(m, ""))
+        for m in known
+    ]
+    earlier = beneath.others if beneath else {}
+    others = [Plot(n, c, earlier.get(n, NONE), last=run.last, first=run.first) for n, c in run.others.items()]
+    return (*understood, *others)
 
 
 def rank(metric: str, findings: Sequence[Finding], objective: str = "") -> tuple[int, int, str]:

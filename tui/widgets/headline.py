@@ -1,4 +1,4 @@
-"""The top of the screen: which study it is, how far, and how it stands."""
+"""The top of the screen: what is watched, how far it is, and how it stands."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from pathlib import Path
 from rich.text import Text
 from textual.widgets import Static
 
-from diagnostics.text import visible
+from diagnostics.report.styles import STYLES as SEVERITIES
+from diagnostics.text import count, visible
 from studies import words
 from tui.feed import Snapshot
+from tui.log_feed import Logs
+from tui.log_status import Run
+from tui.log_status import status as log_status
 from tui.status import Phase, progress, status
+from tui.watched import Watched
 from tui.widgets.decisions import asked_at
+from tui.widgets.logs import middle
 
 STYLES = {
     Phase.READING: "bold white on blue",
@@ -28,7 +34,7 @@ STYLES = {
 }
 
 
-def headline(directory: Path, snapshot: Snapshot | None, now: float, width: int) -> Text:
+def study_headline(directory: Path, snapshot: Snapshot | None, now: float, width: int) -> Text:
     """A line of `width` cells, and what there is to say, which may take more than one."""
     study = snapshot.study if snapshot else None
     right = Text(progress(snapshot, now) if snapshot else "")
@@ -54,13 +60,34 @@ def _extra(snapshot: Snapshot, now: float) -> Text:
     return extra
 
 
+def log_headline(path: Path, logs: Logs, run: Run | None, now: float, width: int) -> Text:
+    """A line of `width` cells, and what there is to say, which may take more than one."""
+    stands = log_status(run, logs, now)
+    worst = run.findings[0] if run and run.findings else None
+    right = Text(f"{worst.severity.name} {visible(worst.code)}", style=SEVERITIES[worst.severity]) if worst else Text()
+    if len(logs.logs) > 1:
+        right = Text(count(len(logs.logs), "log"))
+        if logs.others:
+            right.append(f", {count(len(logs.others), 'other file')}", style="dim")
+    left = Text(middle(visible(str(path)), max(0, width - right.cell_len - 1)), style="bold")
+    first = Text.assemble(left, " " * max(1, width - left.cell_len - right.cell_len), right)
+    second = Text.assemble((f" {stands.phase.upper()} ", STYLES[stands.phase]), " ", visible(stands.text))
+    return Text("\n").join([first, second])
+
+
 class Headline(Static):
     """The top of the screen."""
 
-    def __init__(self, directory: Path, *, id: str) -> None:
+    def __init__(self, path: Path, *, id: str) -> None:
         super().__init__(id=id, markup=False)
-        self._directory = directory
+        self._path = path
 
-    def show(self, snapshot: Snapshot | None, now: float) -> None:
+    def show(self, watched: Watched, now: float) -> None:
         """Say how it stands at `now`."""
-        self.update(headline(self._directory, snapshot, now, self.size.width))
+        width = self.size.width
+        match watched.source:
+            case Logs() as logs:
+                run = watched.run.of if watched.run and isinstance(watched.run.of, Run) else None
+                self.update(log_headline(self._path, logs, run, now, width))
+            case snapshot:
+                self.update(study_headline(self._path, snapshot, now, width))

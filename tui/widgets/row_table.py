@@ -47,8 +47,9 @@ class RowTable(DataTable[Text]):
     def choose(self, row: int) -> None:
         """Highlight the row of that index, now or as soon as it is there."""
         self._chosen = row
-        with self.prevent(DataTable.RowHighlighted):
-            self.move_cursor(row=row)
+        if self.cursor_row != row:
+            with self.prevent(DataTable.RowHighlighted):
+                self.move_cursor(row=row)
 
     @on(DataTable.RowHighlighted)
     def _highlighted(self, event: DataTable.RowHighlighted) -> None:
