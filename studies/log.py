@@ -73,9 +73,22 @@ class StudyLog:
         """The study goes on, with a budget that may have changed."""
         self._write("study_resumed", {"spec": spec_to_json(spec), "search": asdict(search)})
 
-    def proposed(self, number: int, seed: int, proposal: Proposal) -> None:
-        """A trial is about to begin, for this reason."""
-        self._write("trial_proposed", {"trial": number, "attempt": 1, "seed": seed, **proposal_to_json(proposal)})
+    def proposed(self, number: int, seed: int, proposal: Proposal, *, waits: bool = False) -> None:
+        """A trial is about to begin, for this reason; one that `waits` once a person accepts it."""
+        about = {"trial": number, "attempt": 1, "seed": seed, "waits": waits}
+        self._write("trial_proposed", {**about, **proposal_to_json(proposal)})
+
+    def accepted(self, number: int) -> None:
+        """A trial that waited is about to begin."""
+        self._write("trial_accepted", {"trial": number})
+
+    def paused(self, number: int) -> None:
+        """A trial stands still once its step is over."""
+        self._write("trial_paused", {"trial": number})
+
+    def continued(self, number: int, seconds: float) -> None:
+        """A trial goes on that has stood still for `seconds`."""
+        self._write("trial_continued", {"trial": number, "seconds": round(seconds, 3)})
 
     def retried(self, number: int, attempt: int, reason: str) -> None:
         """A trial that broke off is about to begin again, or to go on from its last checkpoint."""
@@ -97,13 +110,36 @@ class StudyLog:
         """What a trial says of its hypothesis; a later line, with more seeds, takes the place of an earlier one."""
         self._write("trial_judged", {"trial": number, **verdict_to_json(verdict)})
 
-    def answered(self, request: str, action: str, answer: str, *, trial: int | None = None) -> None:
-        """What became of a request of a person's."""
-        self._write("request_answered", {"request": request, "action": action, "answer": answer, "trial": trial})
+    def reviewed(self, *, on: bool) -> None:
+        """From now on proposals wait for a person, or no more."""
+        self._write("review_set", {"on": on})
 
-    def noted(self, text: str, *, trial: int | None = None) -> None:
-        """Something a person should know of this study."""
-        self._write("noted", {"text": text, "trial": trial})
+    def ending(self) -> None:
+        """No new trial begins, and the study ends with those that run."""
+        self._write("study_ending", {})
+
+    def answered(
+        self,
+        request: str,
+        action: str,
+        answer: str,
+        *,
+        trial: int | None = None,
+        by: str = "",
+        done: bool = True,
+        proposal: Proposal | None = None,
+    ) -> None:
+        """What became of a request of a person's, and whether it was done.
+
+        `proposal` is what a person's own settings come to: they are tried next.
+        """
+        about = {"request": request, "action": action, "answer": answer, "done": done, "by": by, "trial": trial}
+        self._write("request_answered", about | ({"proposal": proposal_to_json(proposal)} if proposal else {}))
+
+    def noted(self, text: str, *, trial: int | None = None, by: str | None = None, request: str = "") -> None:
+        """Something a person should know of this study; `by` is the person who says it, None where the study does."""
+        told = {} if by is None else {"by": by, "request": request}
+        self._write("noted", {"text": text, "trial": trial, **told})
 
     def finished(self, outcome: str) -> None:
         """The last line of a study that was not killed."""
@@ -214,21 +250,41 @@ class StudyFollower:
         elif self._record is None:
             return  # the first line is damaged, which is said once all is read
         elif kind == "trial_proposed":
-            proposal = proposal_from_json(data)
-            self._trials[data["trial"]] = TrialRecord(data["trial"], data["attempt"], data["seed"], proposal)
+            proposal, state = proposal_from_json(data), State.WAITING if data.get("waits") else State.RUNNING
+            self._trials[data["trial"]] = TrialRecord(data["trial"], data["attempt"], data["seed"], proposal, state)
         elif kind == "study_ended":
             self._record = replace(self._record, ended=data["outcome"])
+        elif kind == "study_ending":
+            self._record = replace(self._record, ending=True)
+        elif kind == "review_set":
+            self._record = replace(self._record, search=replace(self._record.search, review=bool(data["on"])))
         elif kind in _OF_A_TRIAL:
             self._trials[data["trial"]] = _OF_A_TRIAL[kind](self._trials[data["trial"]], data)
         self._decisions.append(Decision(data["time"], kind, data.get("trial"), data))
 
 
+def _accepted(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
+    return replace(trial, state=State.RUNNING)
+
+
 def _retried(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
-    return replace(trial, attempt=data["attempt"], state=State.RUNNING, reason="", seconds=0.0)
+    return replace(trial, attempt=data["attempt"], state=State.RUNNING, reason="", seconds=0.0, paused=False)
+
+
+def _paused(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
+    return replace(trial, paused=True)
+
+
+def _continued(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
+    return replace(trial, paused=False, paused_seconds=trial.paused_seconds + data["seconds"])
+
+
+def _stopped(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
+    return replace(trial, paused=False)
 
 
 def _ended(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
-    return replace(trial, state=State(data["state"]), reason=data["reason"], seconds=data["seconds"])
+    return replace(trial, state=State(data["state"]), reason=data["reason"], seconds=data["seconds"], paused=False)
 
 
 def _judged(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
@@ -236,7 +292,11 @@ def _judged(trial: TrialRecord, data: Mapping[str, Any]) -> TrialRecord:
 
 
 _OF_A_TRIAL: Mapping[str, Callable[[TrialRecord, Mapping[str, Any]], TrialRecord]] = {
+    "trial_accepted": _accepted,
     "trial_retried": _retried,
+    "trial_paused": _paused,
+    "trial_continued": _continued,
+    "trial_stopped": _stopped,
     "trial_ended": _ended,
     "trial_judged": _judged,
 }

@@ -32,10 +32,12 @@ class Origin(StrEnum):
 class State(StrEnum):
     """What became of a trial, as told to Optuna."""
 
+    WAITING = "waiting"  # proposed, and waits for a person to accept or refuse it
     RUNNING = "running"
     COMPLETE = "complete"
     PRUNED = "pruned"  # stopped by a finding or a pruner; its evaluations count
     FAILED = "failed"  # a fault of ours or of the machine; its settings are not judged
+    REFUSED = "refused"  # by a person: it never ran, and nothing is learned of its settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """One trial: what was proposed, what happened, what was found. `findings` holds the worst per code."""
+    """One trial: what was proposed, what happened, what was found. `findings` holds the worst per code.
+
+    One that is `paused` is RUNNING and stands still; `paused_seconds` is how long it did before, which `seconds` do not
+    count.
+    """
 
     number: int
     attempt: int
@@ -105,6 +111,8 @@ class TrialRecord:
     completions: int = 0
     seconds: float = 0.0
     verdict: Verdict | None = None
+    paused: bool = False
+    paused_seconds: float = 0.0
 
     @property
     def value(self) -> float | None:
@@ -130,13 +138,18 @@ class TrialRecord:
             steps=log.step,
             max_steps=log.max_steps,
             completions=log.completions,
-            seconds=max(0.0, log.last_time - log.first_time) if self.state is State.RUNNING else self.seconds,
+            seconds=max(0.0, log.last_time - log.first_time - self.paused_seconds)
+            if self.state is State.RUNNING
+            else self.seconds,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How a study looks for settings. `storage` is a URL of Optuna's, empty for `study.db` in the study's folder."""
+    """How a study looks for settings. `storage` is a URL of Optuna's, empty for `study.db` in the study's folder.
+
+    With `review` every proposal waits for a person to accept or refuse it.
+    """
 
     sampler: str = "autotune"
     pruner: str = "autotune"
@@ -144,6 +157,7 @@ class Search:
     name: str = ""  # of the study in that storage
     parallel: int = 1
     timeout: float | None = None  # seconds
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +172,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """A study as its files tell it; `ended` is empty while it runs, or after a kill."""
+    """A study as its files tell it; `ended` is empty while it runs, or after a kill.
+
+    One that is `ending` begins no new trial, as a person asked.
+    """
 
     directory: Path
     spec: StudySpec
@@ -166,12 +183,23 @@ class StudyRecord:
     search: Search = field(default_factory=Search)
     started: float = 0.0
     ended: str = ""
+    ending: bool = False
     unreadable: int = 0
     decisions: tuple[Decision, ...] = ()
 
     def trial(self, number: int | None) -> TrialRecord | None:
         """The trial of that number, None where there is none."""
         return next((t for t in self.trials if t.number == number), None)
+
+    @property
+    def begun(self) -> int:
+        """How many of its trials are spent: all but those that failed or were refused, which cost none."""
+        return sum(t.state not in (State.FAILED, State.REFUSED) for t in self.trials)
+
+    @property
+    def waiting(self) -> tuple[TrialRecord, ...]:
+        """The trials that wait for a person to accept or refuse them."""
+        return tuple(t for t in self.trials if t.state is State.WAITING)
 
     @property
     def recorded(self) -> TrialRecord | None:

@@ -43,14 +43,18 @@ def outcome(trial: TrialRecord) -> str:
     if trial.proposal.origin is Origin.RUN:
         return f"recorded {share}"
     match trial.state:
+        case State.WAITING:
+            return "waits for an answer"
         case State.RUNNING:
-            return f"step {share}"
+            return f"{'paused at step' if trial.paused else 'step'} {share}"
         case State.COMPLETE:
             return "complete"
         case State.PRUNED:
             return f"stopped {share}"
         case State.FAILED:
             return "failed"
+        case State.REFUSED:
+            return "refused"
 
 
 def result(study: StudyRecord, trial: TrialRecord) -> str:
@@ -105,11 +109,20 @@ def decision(study: StudyRecord, taken: Decision) -> str:
         case "study_resumed":
             return f"the study goes on: {study.spec.trials} trials in all"
         case "trial_proposed" if trial is not None:
-            return f"{about} proposed{_ORIGINS[trial.proposal.origin]}: {change(study, trial)}"
+            waits = ", and waits for a person to accept or refuse it" if data.get("waits") else ""
+            return f"{about} proposed{_ORIGINS[trial.proposal.origin]}: {change(study, trial)}{waits}"
+        case "trial_accepted":
+            return f"{about} is accepted and begins"
         case "trial_retried":
             return f"{about} begins again, attempt {data.get('attempt')}: {data.get('reason')}"
+        case "trial_paused":
+            return f"{about} is paused after its step"
+        case "trial_continued":
+            return f"{about} goes on after a pause of {duration(data.get('seconds', 0.0))}"
         case "trial_stopped":
             return f"{about} is stopped: {data.get('reason')}"
+        case "trial_ended" if data.get("state") == State.REFUSED:
+            return f"{about} never runs: {data.get('reason')}"
         case "trial_ended":
             value = data.get("value")
             objective = study.spec.objective
@@ -117,22 +130,57 @@ def decision(study: StudyRecord, taken: Decision) -> str:
         case "trial_judged":
             return f"{about} {data.get('judgement')}: {data.get('why')}"
         case "request_answered":
-            return f"{asked(data.get('action'), taken.trial)}: {data.get('answer')}"
+            return answered(taken)
         case "noted":
-            return f"{f'{about}: ' if taken.trial is not None else ''}{data.get('text')}"
+            return f"{f'{about}: ' if taken.trial is not None else ''}{note(taken)}"
+        case "review_set":
+            return "every proposal waits for a person now" if data.get("on") else "proposals wait for nobody any more"
+        case "study_ending":
+            return "no new trial begins: the study ends with those that run"
         case "study_ended":
             return f"the study ended: {data.get('outcome')}"
         case _:
             return taken.kind
 
 
+def note(taken: Decision) -> str:
+    """What was noted; of a person's note also whose it is."""
+    text = str(taken.data.get("text"))
+    return f"{taken.data['by'] or 'a person'} notes: {text}" if "by" in taken.data else text
+
+
+def answered(taken: Decision) -> str:
+    """What a person asked of a study, and the answer."""
+    by = taken.data.get("by")
+    return f"{f'{by} ' if by else ''}{asked(taken.data.get('action'), taken.trial)}: {taken.data.get('answer')}"
+
+
 def asked(action: object, trial: int | None) -> str:
     """What a person asked of a study."""
+    one = f"trial {trial}" if trial is not None else ""
     match action:
         case Action.STOP_STUDY:
             return "asked to stop the study"
+        case Action.STOP_AFTER:
+            return "asked to stop the study after the trials that run"
         case Action.STOP_TRIAL:
-            return f"asked to stop trial {trial}"
+            return f"asked to stop {one or 'a trial'}"
+        case Action.PAUSE:
+            return f"asked to pause {one or 'what runs'}"
+        case Action.CONTINUE:
+            return f"asked to go on with {one or 'what is paused'}"
+        case Action.REVIEW_ON:
+            return "asked to let proposals wait"
+        case Action.REVIEW_OFF:
+            return "asked to let proposals wait no more"
+        case Action.ACCEPT:
+            return f"asked to accept {one or 'the proposal'}"
+        case Action.REFUSE:
+            return f"asked to refuse {one or 'the proposal'}"
+        case Action.TRY:
+            return f"asked to try other settings{f' than those of {one}' if one else ''}"
+        case Action.NOTE:
+            return f"asked to note something{f' of {one}' if one else ''}"
         case _:
             return f"asked: {action}"
 

@@ -16,7 +16,14 @@ from studies import words
 from studies.record import State, StudyRecord
 from studies.trial_log import TrialLog
 
-STATES = {State.RUNNING: "bold cyan", State.COMPLETE: "green", State.PRUNED: "yellow", State.FAILED: "red"}
+STATES = {
+    State.WAITING: "bold magenta",
+    State.RUNNING: "bold cyan",
+    State.COMPLETE: "green",
+    State.PRUNED: "yellow",
+    State.FAILED: "red",
+    State.REFUSED: "dim",
+}
 # What a person looks at first, in this order; those that a run does not log are left out.
 CURVES = (
     "validation_reward", "reward_mean", "kl.reference.k3.token", "entropy.token", "zero_std_share", "grad_norm",

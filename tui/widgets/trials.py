@@ -16,7 +16,14 @@ from studies.record import Judgement, State, TrialRecord
 from tui.feed import Snapshot
 from tui.widgets.row_table import Row, RowTable
 
-STATES = {State.RUNNING: "bold cyan", State.COMPLETE: "green", State.PRUNED: "yellow", State.FAILED: "red"}
+STATES = {
+    State.WAITING: "bold magenta",
+    State.RUNNING: "bold cyan",
+    State.COMPLETE: "green",
+    State.PRUNED: "yellow",
+    State.FAILED: "red",
+    State.REFUSED: "dim",
+}
 JUDGEMENTS = {Judgement.CONFIRMED: "bold green", Judgement.REFUTED: "bold red", Judgement.UNDECIDED: "yellow"}
 CURVE, CURVE_STYLE = 12, "#5fafff"  # cells
 ROOMY = 84  # cells from which on the table has room for the curve
