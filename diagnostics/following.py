@@ -12,6 +12,8 @@ from diagnostics.rule import Catalogue
 from diagnostics.series import MetricSeries, RunHistory
 from diagnostics.watch import Watch
 
+AT_ONCE = 200  # steps; one by one they cost what 20,000 cost that are taken in all at once
+
 Known = tuple[str, int, int, Severity]  # what makes a finding the same one
 
 
@@ -62,7 +64,7 @@ class Following:
             self._watched = []
         raised: list[Finding] = []
         for i, run in enumerate(runs):
-            if i == len(self._watched) or not self._watched[i].goes_on_in(run):
+            if i == len(self._watched) or self._watched[i].is_behind(run) or not self._watched[i].goes_on_in(run):
                 raised += self._begin(i, run)
             else:
                 raised += self._watched[i].take(run)
@@ -135,6 +137,11 @@ class _Watched:
             if len(series) > taken.points and int(series.steps[taken.points]) < self._step:
                 return False
         return self._step >= 0
+
+    def is_behind(self, run: RunHistory) -> bool:
+        """Whether so much is new that all of it is better taken in at once."""
+        points = max(map(len, run.series.values()), default=0)
+        return points - max((taken.points for taken in self._taken.values()), default=0) > AT_ONCE + points // 100
 
     def take(self, run: RunHistory) -> Sequence[Finding]:
         """Add what is new, step by step."""

@@ -25,6 +25,8 @@ from diagnostics.sources import Found
 from diagnostics.user_map import UserMap
 from tui.feed import Feed, Loop, Snapshot
 from tui.log_feed import LogFeed, Logs
+from tui.replay import Playback
+from tui.screens.frame import Frame
 from tui.screens.logs import LogScreen
 from tui.screens.shown import Shown
 from tui.screens.study import StudyScreen
@@ -33,6 +35,15 @@ from tui.watched import RunKey, Watched
 if TYPE_CHECKING:
     from diagnostics.rule import Catalogue
     from tui.screens.run import RunScreen
+
+
+# Of a replay: the key, what it does, its label, and how the key is shown.
+REPLAY_KEYS = (
+    ("space", "pause", "Pause", "space"),
+    ("plus", "faster", "Faster", "+"),
+    ("minus", "slower", "Slower", "-"),
+    ("end", "finish", "To the end", "end"),
+)
 
 
 class MonitorResult(Enum):
@@ -87,22 +98,53 @@ class MonitorApp(App[MonitorResult]):
         mine: UserMap | None = None,
         rules: Catalogue | None = None,
         clock: Callable[[], float] = time.time,
+        playback: Playback | None = None,
     ) -> None:
         super().__init__()
-        self.path, self.clock = path, clock
+        self.path, self.clock, self.playback = path, playback or clock, playback
         self.watched = Watched()
         self.feed: Feed | LogFeed
-        if found is None:
-            study = self.feed = Feed(path, self._publish, self._broke, loop)
+        if playback is not None:
+            self.feed = self._replay(playback, found, mine, rules)
+        elif found is None:
+            self.feed = Feed(path, self._publish, self._broke, loop)
+        else:
+            self.feed = LogFeed(path, found, self._publish, self._broke, mine=mine, rules=rules, clock=clock)
+        if isinstance(self.feed, Feed):
+            study = self.feed
             self.tabs = {"study": "Study", "run": "Trial"}
             self.add_mode("study", lambda: StudyScreen(study))
         else:
-            self.feed = LogFeed(path, found, self._publish, self._broke, mine=mine, rules=rules, clock=clock)
             self.tabs = {"logs": "Runs", "run": "Run"}
             self.add_mode("logs", LogScreen)
         self.add_mode("run", _run_screen)
         for number, name in enumerate(self.tabs, 1):
             self.bind(str(number), f"turn('{name}')", show=False)
+
+    def _replay(
+        self, playback: Playback, found: Found | None, mine: UserMap | None, rules: Catalogue | None
+    ) -> Feed | LogFeed:
+        from tui.replay_feed import LogReplay, StudyReplay
+
+        for key, action, label, shown in REPLAY_KEYS:
+            self.bind(key, f"replay('{action}')", description=label, key_display=shown)
+        if found is None:
+            return StudyReplay(self.path, self._publish, self._broke, playback)
+        return LogReplay(self.path, found, self._publish, self._broke, playback, mine=mine, rules=rules)
+
+    def action_replay(self, change: str) -> None:
+        """Pause a replay, change its speed, or play all that is left."""
+        assert self.playback is not None
+        {
+            "pause": self.playback.pause,
+            "faster": self.playback.faster,
+            "slower": self.playback.slower,
+            "finish": self.playback.finish,
+        }[change]()
+        self.feed.look()
+        for screen in self.screen_stack:
+            if isinstance(screen, Frame):
+                screen.tick()
 
     def on_mount(self) -> None:
         """The first of the screens."""
@@ -197,8 +239,11 @@ def run_monitor(
     found: Found | None = None,
     mine: UserMap | None = None,
     rules: Catalogue | None = None,
+    playback: Playback | None = None,
 ) -> MonitorResult:
     """Show the study in the folder `path`, or the logs that were `found` there, until a person leaves; returns how.
+
+    With `playback` it is played once more as it went on.
 
     With `loop` the study may not have written its first line yet, and when that process dies without an end its last
     words are shown. UserError where there is no terminal.
@@ -207,7 +252,7 @@ def run_monitor(
         elsewhere = "study show" if found is None else "diagnose"
         raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
     sys.setswitchinterval(SWITCH)
-    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules)
+    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules, playback=playback)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     async def run() -> MonitorResult | None:
@@ -217,5 +262,6 @@ def run_monitor(
     try:
         return asyncio.run(run()) or MonitorResult.LEFT
     finally:
+        app.feed.clear_away()
         for number, handler in handlers.items():  # asyncio leaves the system's own behind
             signal.signal(number, handler)

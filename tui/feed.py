@@ -39,7 +39,7 @@ class Snapshot:
     """A study at one moment; `study` is None before its first line.
 
     `running` says whether some process writes it. `requests` are those without an answer. `trouble` is what keeps us
-    from reading or asking. `last_words` are the last lines of a loop that died.
+    from reading or asking. `last_words` are the last lines of a loop that died. `replayed` says that all of it is past.
     """
 
     study: StudyRecord | None = None
@@ -48,6 +48,7 @@ class Snapshot:
     requests: tuple[Request, ...] = ()
     trouble: str = ""
     last_words: tuple[str, ...] = ()
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class LogFeed(ReadingThread[Logs]):
         self._mine, self._rules, self._clock = mine or UserMap(), rules, clock
         self._found = found
         self._trouble = ""
-        self._followed: dict[Source, _Followed] = {}
+        self._followed: dict[Source, Followed] = {}
         self._awake = threading.Event()
         self._busy = 0.0  # seconds that the last look took
         self._search_after = time.monotonic() + SEARCH_INTERVAL
@@ -143,9 +143,15 @@ class LogFeed(ReadingThread[Logs]):
             except (UserError, OSError) as error:
                 self._trouble = str(error)
             self._search_after = time.monotonic() + max(SEARCH_INTERVAL, (time.thread_time() - began) / SHARE)
+        self._follow_found()
+
+    def _follow_found(self) -> None:
         for source in self._found.sources:
             if source not in self._followed:
-                self._followed[source] = _Followed(source, self._mine, self._rules)
+                self._followed[source] = self._follow(source)
+
+    def _follow(self, source: Source) -> Followed:
+        return Followed(source, self._mine, self._rules)
 
     def _with_known(self, found: Found) -> Found:
         """`found`, and the logs that are known and no longer there; one that has another file now is the same log."""
@@ -157,6 +163,7 @@ class LogFeed(ReadingThread[Logs]):
 
     def _wait(self) -> None:
         self._awake.wait(max(INTERVAL, self._busy / SHARE))
+        self._awake.clear()
 
     def _wake(self) -> None:
         self._awake.set()
@@ -171,7 +178,7 @@ class _Open:
 
 
 @dataclass(slots=True)
-class _Followed:
+class Followed:
     """One log, and the newest view of it."""
 
     source: Source
@@ -185,7 +192,7 @@ class _Followed:
     def __post_init__(self) -> None:
         self.view = LogView(self.source.name)
         with suppress(OSError):  # who reads it will be told
-            self.view = replace(self.view, written=_written(_version(self.source)))
+            self.view = replace(self.view, written=_written(self._written_to()))
 
     def look(self, now: float, progress: Callable[[], bool]) -> None:
         """Read what is new; `progress` is asked between two parts of a long log whether to go on."""
@@ -204,9 +211,9 @@ class _Followed:
             self._open = None
 
     def _look(self, now: float, progress: Callable[[], bool]) -> None:
-        version = _version(self.source)
+        version = self._written_to()
         size, written = sum(size for _, size, _ in version), _written(version)
-        over = now - written > QUIET or self.view.ended
+        over = self._is_over(now, written)
         if version == self._version and (self._finished or not over):
             return
         if self._finished:  # what was read to its end has grown after all
@@ -237,15 +244,26 @@ class _Followed:
     def _opened(self) -> _Open:
         if self._open is None:
             from diagnostics.following import Following
-            from diagnostics.logs import open_log
 
-            log = open_log(self.source, self.mine)
+            log = self._log()
             self._open = _Open(log, Following(log, self.rules))
         return self._open
 
+    def _log(self) -> Log:
+        from diagnostics.logs import open_log
+
+        return open_log(self.source, self.mine)
+
+    def _written_to(self) -> Version:
+        """What tells that the log has grown. OSError where none of its files is there any more."""
+        return _version(self.source)
+
+    def _is_over(self, now: float, written: float) -> bool:
+        """Whether nobody writes to it any more, as far as can be told."""
+        return now - written > QUIET or self.view.ended
+
 
 def _version(source: Source) -> Version:
-    """What tells that a log has grown. OSError where none of its files is there any more."""
     stats = [file.stat() for file in _files(source)]
     return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
 

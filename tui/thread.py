@@ -34,6 +34,13 @@ class ReadingThread(ABC, Generic[Snapshot]):
         self.over = True
         self._wake()
 
+    def look(self) -> None:
+        """Read now rather than after the usual wait."""
+        self._wake()
+
+    def clear_away(self) -> None:
+        """Take away what was written for this thread alone; nothing is read after."""
+
     def tell(self, snapshot: Snapshot) -> None:
         """Publish `snapshot` where it is news."""
         if snapshot != self._last and not self.over:

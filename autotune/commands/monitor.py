@@ -26,6 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="what a name in a log means, or a TOML file that says it; may be repeated",
     )
+    parser.add_argument(
+        "--replay",
+        metavar="SPEED",
+        help="play a study or a run that is over as if it went on now, this many times as fast: 60; a log without "
+        "times so many steps a second",
+    )
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
@@ -39,6 +45,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
     from diagnostics.user_map import from_options
     from studies.log import is_study
     from tui.app import run_monitor
+    from tui.replay_feed import replay_of
 
     path: Path = args.path or latest(RUNS)
     path = database(str(path)) or path
@@ -50,7 +57,10 @@ def run(args: argparse.Namespace) -> ExitStatus:
     if is_study(path):
         if args.map:
             raise UserError("--map is for logs of others", f"{path} is a study, whose names are known.")
-        run_monitor(path)
+        found = None
     else:
-        run_monitor(path, found=find(path), mine=mine, rules=rules_here([], [str(path)]))
+        found = find(path)
+    playback = None if args.replay is None else replay_of(path, found, args.replay)
+    rules = None if found is None else rules_here([], [str(path)])
+    run_monitor(path, found=found, mine=mine, rules=rules, playback=playback)
     return ExitStatus.CLEAN

@@ -60,7 +60,7 @@ class Frame(Shown):
 
     def compose(self) -> ComposeResult:
         """The headline, the tabs, the body, the keys."""
-        yield Headline(self.monitor.path, id="headline")
+        yield Headline(self.monitor.path, self.monitor.playback, id="headline")
         yield TabLine(id="tabs")
         yield from self.body()
         yield Footer(compact=True)

@@ -140,6 +140,9 @@ class StudyScreen(Frame):
         )
 
     def _can_ask(self) -> bool:
+        if self.snapshot.replayed:
+            self.notify("this is a replay: nobody runs the study, so nothing can be asked of it", markup=False)
+            return False
         if self.snapshot.running and self.snapshot.study:
             return True
         self.notify("nothing runs this study, so there is nothing to stop", markup=False)

@@ -14,6 +14,7 @@ from tui.feed import Snapshot
 from tui.log_feed import Logs
 from tui.log_status import Run
 from tui.log_status import status as log_status
+from tui.replay import Playback
 from tui.status import Phase, progress, status
 from tui.watched import Watched
 from tui.widgets.decisions import asked_at
@@ -32,6 +33,7 @@ STYLES = {
     Phase.KILLED: "bold white on red",
     Phase.TROUBLE: "bold white on red",
 }
+REPLAY = "bold reverse"
 
 
 def study_headline(directory: Path, snapshot: Snapshot | None, now: float, width: int) -> Text:
@@ -75,12 +77,20 @@ def log_headline(path: Path, logs: Logs, run: Run | None, now: float, width: int
     return Text("\n").join([first, second])
 
 
+def replayed(headline: Text, playback: Playback) -> Text:
+    """The headline of what is replayed."""
+    first, second = headline.split("\n")
+    note = playback.note()
+    told = Text(f"; {note}" if note else "", style="dim")
+    return Text("\n").join([first, Text.assemble((f" {playback.badge()} ", REPLAY), " ", second, told)])
+
+
 class Headline(Static):
     """The top of the screen."""
 
-    def __init__(self, path: Path, *, id: str) -> None:
+    def __init__(self, path: Path, playback: Playback | None, *, id: str) -> None:
         super().__init__(id=id, markup=False)
-        self._path = path
+        self._path, self._playback = path, playback
 
     def show(self, watched: Watched, now: float) -> None:
         """Say how it stands at `now`."""
@@ -88,6 +98,7 @@ class Headline(Static):
         match watched.source:
             case Logs() as logs:
                 run = watched.run.of if watched.run and isinstance(watched.run.of, Run) else None
-                self.update(log_headline(self._path, logs, run, now, width))
+                told = log_headline(self._path, logs, run, now, width)
             case snapshot:
-                self.update(study_headline(self._path, snapshot, now, width))
+                told = study_headline(self._path, snapshot, now, width)
+        self.update(replayed(told, self._playback) if self._playback else told)

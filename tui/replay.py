@@ -1,0 +1,139 @@
+"""The clock of a replay: what went on once goes on again, some times as fast, and can be paused."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from diagnostics.errors import UserError
+from studies import words
+
+if TYPE_CHECKING:  # the first paint waits for no numpy
+    from diagnostics.series import Values
+
+SLOWEST, FASTEST = 1 / 1024, 1024.0 * 1024.0
+LONGEST = 600.0  # seconds of silence that are played; of a longer one the rest is passed over
+
+
+class Playback:
+    """Tells the time of what is replayed, in seconds since 1970, from any thread.
+
+    `begin` says at which moments something was written. Before it, and once the last of them is past, the time is the
+    present: then what is shown stands as it stands today. Where a log says no times, a step takes a second.
+    """
+
+    def __init__(
+        self,
+        speed: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        present: Callable[[], float] = time.time,
+    ) -> None:
+        self.speed, self.paused, self.by_steps = speed, False, False
+        self.passed_over = 0.0  # seconds of silence
+        self._clock, self._present = clock, present
+        self._lock = threading.Lock()
+        self._since, self._position = 0.0, 0.0  # what was played when the clock stood at `_since`
+        self._moments: Values | None = None  # (n,)
+        self._places: Values | None = None  # (n,) seconds of the replay, at speed 1
+
+    def begin(self, moments: Values, *, by_steps: bool = False) -> None:
+        """Begin to play; `moments` (n,) do not decrease. `by_steps`: they are made up, a second for each step."""
+        import numpy as np
+
+        silences = np.diff(moments, prepend=moments[:1])
+        with self._lock:
+            self._moments, self._places = moments, np.cumsum(np.minimum(silences, LONGEST))
+            self.by_steps = by_steps
+            self.passed_over = float((silences - np.minimum(silences, LONGEST)).sum())
+            self._since = self._clock()
+
+    def __call__(self) -> float:
+        """The time of what is replayed now."""
+        with self._lock:
+            position, end = self._now(), self._end
+            if end is None or position >= end:
+                return self._present()
+            assert self._moments is not None and self._places is not None
+            at = int(self._places.searchsorted(position, side="right")) - 1
+            return float(self._moments[at] + position - self._places[at])
+
+    @property
+    def share(self) -> float:
+        """How much of it was played, from 0 to 1."""
+        with self._lock:
+            if self._end is None:
+                return 0.0
+            return self._now() / self._end if self._end else 1.0
+
+    @property
+    def over(self) -> bool:
+        """Whether all of it was played."""
+        return self.share >= 1.0
+
+    def pause(self) -> None:
+        """Pause, or go on."""
+        self._settle()
+        self.paused = not self.paused
+
+    def faster(self) -> None:
+        """Double the speed."""
+        self._settle()
+        self.speed = min(FASTEST, 2 * self.speed)
+
+    def slower(self) -> None:
+        """Halve the speed."""
+        self._settle()
+        self.speed = max(SLOWEST, self.speed / 2)
+
+    def finish(self) -> None:
+        """Play all that is left at once."""
+        with self._lock:
+            self._position = math.inf
+        self.paused = False
+
+    def badge(self) -> str:
+        """That it is a replay, how fast and how far, in a few words."""
+        share = self.share
+        if share >= 1:
+            return "REPLAY OVER"
+        pace = f"{self.speed:,.4g} STEPS/S" if self.by_steps else f"{self.speed:,.4g}x"
+        return f"REPLAY {pace} {math.floor(100 * share)}%{' PAUSED' if self.paused else ''}"
+
+    def note(self) -> str:
+        """What else a person should know of it."""
+        return f"{words.duration(self.passed_over)} without a line are passed over" if self.passed_over else ""
+
+    @property
+    def _end(self) -> float | None:
+        """The length of it at speed 1; None before it has begun."""
+        return None if self._places is None else float(self._places[-1]) if len(self._places) else 0.0
+
+    def _now(self) -> float:
+        """The seconds of it that were played, at speed 1."""
+        if self._end is None:
+            return self._position
+        passed = 0.0 if self.paused else (self._clock() - self._since) * self.speed
+        return min(self._end, self._position + passed)
+
+    def _settle(self) -> None:
+        """What was played so far was played at the speed so far."""
+        with self._lock:
+            self._position, self._since = self._now(), self._clock()
+
+
+def parse(text: str) -> float:
+    """The speed that a person asks for. UserError where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not SLOWEST <= value <= FASTEST:  # NaN is neither
+        raise UserError(
+            f"--replay {text} is no speed",
+            f"Say how many times as fast as it was, such as 60; from {SLOWEST:.3g} to {FASTEST:,.0f}.",
+        )
+    return value
