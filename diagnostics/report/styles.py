@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from diagnostics.finding import Severity
 
 STYLES: Mapping[Severity, str] = {
-    Severity.FATAL: "bold white on red",
-    Severity.ERROR: "bold red",
+    Severity.FATAL: "bold reverse red",
+    Severity.ERROR: "bold bright_red",
     Severity.WARNING: "bold yellow",
     Severity.INFO: "bold cyan",
 }
