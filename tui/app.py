@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.terminal_theme import TerminalTheme
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -23,6 +24,7 @@ from textual.message import Message
 from diagnostics.errors import UserError
 from diagnostics.sources import Found
 from diagnostics.user_map import UserMap
+from tui import theme
 from tui.feed import Feed, Loop, Snapshot
 from tui.log_feed import LogFeed, Logs
 from tui.replay import Playback
@@ -101,6 +103,7 @@ class MonitorApp(App[MonitorResult]):
         playback: Playback | None = None,
     ) -> None:
         super().__init__()
+        self._have_themes()
         self.path, self.clock, self.playback = path, playback or clock, playback
         self.watched = Watched()
         self.feed: Feed | LogFeed
@@ -145,6 +148,19 @@ class MonitorApp(App[MonitorResult]):
         for screen in self.screen_stack:
             if isinstance(screen, Frame):
                 screen.tick()
+
+    def _have_themes(self) -> None:
+        """Ours alone: of those that Textual brings nobody saw to it that severities can be told apart."""
+        for palette in theme.PALETTES.values():
+            self.register_theme(palette.theme)
+        self.theme = theme.DARK.name
+        for name in self.available_themes.keys() - theme.PALETTES.keys():
+            self.unregister_theme(name)
+
+    @property
+    def ansi_theme(self) -> TerminalTheme:
+        """What the sixteen colours of a terminal look like."""
+        return theme.terminal(self.theme)
 
     def on_mount(self) -> None:
         """The first of the screens."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from rich.color import Color
 from rich.terminal_theme import TerminalTheme
@@ -111,22 +112,6 @@ class Palette:
             },
         )
 
-    @property
-    def terminal(self) -> TerminalTheme:
-        """The sixteen colours of a terminal."""
-        normal = (self.background, self.fatal, self.good, self.warning, self.own, self.changed, self.info)
-        bright = (self.faint, self.error, self.good, self.warning, self.own, self.other, self.info)
-        return TerminalTheme(
-            _triplet(self.background),
-            _triplet(self.foreground),
-            [_triplet(colour) for colour in (*normal, self.foreground)],
-            [_triplet(colour) for colour in (*bright, self.foreground)],
-        )
-
-
-def _triplet(colour: str) -> tuple[int, int, int]:
-    return Color.parse(colour).get_truecolor()
-
 
 DARK = Palette(
     name="dark",
@@ -200,3 +185,21 @@ COLOUR_BLIND_LIGHT = Palette(
 PALETTES: Mapping[str, Palette] = {
     palette.name: palette for palette in (DARK, LIGHT, COLOUR_BLIND_DARK, COLOUR_BLIND_LIGHT)
 }
+
+
+@cache
+def terminal(name: str) -> TerminalTheme:
+    """What the sixteen colours of a terminal look like in the theme called `name`."""
+    look = PALETTES[name]
+    normal = (look.background, look.fatal, look.good, look.warning, look.own, look.changed, look.info, look.foreground)
+    bright = (look.faint, look.error, look.good, look.warning, look.own, look.other, look.info, look.foreground)
+    return TerminalTheme(
+        _triplet(look.surface),
+        _triplet(look.foreground),
+        [_triplet(colour) for colour in normal],
+        [_triplet(colour) for colour in bright],
+    )
+
+
+def _triplet(colour: str) -> tuple[int, int, int]:
+    return Color.parse(colour).get_truecolor()
