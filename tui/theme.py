@@ -15,7 +15,6 @@ from rich.terminal_theme import TerminalTheme
 from textual.theme import Theme
 
 from diagnostics.finding import Severity
-from diagnostics.report.styles import MARKS as SEVERITY_MARKS
 from diagnostics.report.styles import STYLES
 from studies.record import Judgement, State
 from tui.status import Phase
@@ -30,7 +29,13 @@ GOOD, BAD, DOUBTFUL = "green", "red", "yellow"
 BEST = f"bold {GOOD}"
 
 SEVERITIES: Mapping[Severity, str] = STYLES  # of words
-MARKS: Mapping[Severity, str] = SEVERITY_MARKS  # of lines and marks, which a coloured ground would hide
+# The colours alone, for lines and marks.
+MARKS: Mapping[Severity, str] = {
+    Severity.INFO: INFO,
+    Severity.WARNING: WARNING,
+    Severity.ERROR: ERROR,
+    Severity.FATAL: FATAL,
+}
 STATES: Mapping[State, str] = {
     State.WAITING: f"bold {CHANGED}",
     State.RUNNING: f"bold {INFO}",

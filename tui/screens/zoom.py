@@ -13,6 +13,7 @@ from textual.widgets import Footer, Static
 
 from diagnostics.metrics import metrics
 from diagnostics.text import visible
+from tui import theme
 from tui.screens.shown import Shown
 from tui.watched import Watched
 from tui.widgets.about import finding
@@ -73,7 +74,7 @@ class Zoom(Shown):
         self.query_one(LargePlot).show(plot)
         known = metrics().get(self.metric.partition("[")[0])
         meaning = f"{known.definition} Unit: {known.unit}." if known else "A name without a meaning: no rule reads it."
-        lines = [Text(meaning, style="dim")]
+        lines = [Text(meaning, style=theme.FAINT)]
         lines += [finding(found) for found in plot.findings] if plot else []
         self.query_one("#words", Static).update(Text("\n").join(lines))
 

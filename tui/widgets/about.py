@@ -14,12 +14,11 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from diagnostics.finding import Finding
-from diagnostics.report.styles import STYLES
 from diagnostics.text import visible
 from studies import words
 from studies.record import State, StudyRecord, TrialRecord
+from tui import theme
 from tui.feed import Snapshot
-from tui.widgets.trials import JUDGEMENTS
 
 Part = tuple[str, Text]
 
@@ -57,7 +56,7 @@ def beginning(study: StudyRecord) -> RenderableType:
 
 def _table(parts: list[Part]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=8, no_wrap=True, style="dim")
+    table.add_column(width=8, no_wrap=True, style=theme.FAINT)
     table.add_column(ratio=1, overflow="fold")
     for label, text in parts:
         table.add_row(label, text)
@@ -67,7 +66,7 @@ def _table(parts: list[Part]) -> RenderableType:
 def _wrong(trial: TrialRecord) -> Iterator[Part]:
     if not trial.findings:
         told = "nothing is found wrong" if trial.state is not State.RUNNING else "nothing is found wrong so far"
-        yield "wrong", Text(told if trial.steps else "no step yet", style="green" if trial.steps else "dim")
+        yield "wrong", Text(told if trial.steps else "no step yet", style=theme.GOOD if trial.steps else theme.FAINT)
     else:
         yield "wrong", finding(trial.findings[0])
 
@@ -79,7 +78,7 @@ def finding(found: Finding) -> Text:
     else:
         when = f" since step {found.first_step}, known at step {found.raised_at}"
     return Text.assemble(
-        (f" {found.severity.name} ", STYLES[found.severity]),
+        (f" {found.severity.name} ", theme.SEVERITIES[found.severity]),
         (f" {visible(found.code)} {visible(found.name)}", "bold"),
         (when, "bold"),
         f": {visible(found.message)}",
@@ -91,7 +90,7 @@ def _next(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
     for other in study.trials:
         if other.proposal.parent == trial.number:
             verdict = f": {other.verdict.judgement}" if other.verdict else ""
-            style = JUDGEMENTS[other.verdict.judgement] if other.verdict else ""
+            style = theme.JUDGEMENTS[other.verdict.judgement] if other.verdict else ""
             yield (
                 "then",
                 Text.assemble(f"trial {other.number} changed {visible(words.change(study, other))}", (verdict, style)),
@@ -117,12 +116,12 @@ def _helped(trial: TrialRecord) -> Iterator[Part]:
     if verdict is None:
         if trial.proposal.hypothesis is not None:
             running = trial.state is State.RUNNING
-            yield "helped?", Text("not judged before the trial ends" if running else "not judged", style="dim")
+            yield "helped?", Text("not judged before the trial ends" if running else "not judged", style=theme.FAINT)
         return
     yield (
         "helped?",
         Text.assemble(
-            (str(verdict.judgement).upper(), JUDGEMENTS[verdict.judgement]),
+            (str(verdict.judgement).upper(), theme.JUDGEMENTS[verdict.judgement]),
             f": {visible(verdict.why)}",
         ),
     )
@@ -138,9 +137,9 @@ def _end(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
         value = f"; {study.spec.objective} {first} → {words.number(trial.value)}"
         yield "end", Text(visible(f"{words.outcome(trial)}: {trial.reason}{value}, {words.duration(trial.seconds)}"))
     if origin:
-        yield "settings", Text(visible(words.knobs(trial.proposal.knobs)), style="dim")
+        yield "settings", Text(visible(words.knobs(trial.proposal.knobs)), style=theme.FAINT)
     again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
-    yield "", Text(f"seed {trial.seed}{again}, {trial.completions:,} completions", style="dim")
+    yield "", Text(f"seed {trial.seed}{again}, {trial.completions:,} completions", style=theme.FAINT)
 
 
 class About(VerticalScroll):

@@ -21,10 +21,11 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from diagnostics.finding import Finding, Severity
+from diagnostics.finding import Finding
 from diagnostics.plot import BLANK, NONE, Curve, braille, frame, gaps
 from diagnostics.text import NOT_FINITE, visible
 from studies import words
+from tui import theme
 from tui.watched import RunView
 
 # What a person looks at first, by quantity; the others follow by name.
@@ -32,15 +33,8 @@ FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_
 LAST = "completions_generated"  # a count of the cost, no sign of health
 LEAST_WIDTH, LOW, TALL, TALLEST = 36, 6, 8, 16  # cells of a plot; the last where there are few
 GUTTER = 9  # for the labels of the highest and the lowest value
-# Colours by number: a terminal's own blue and grey are often too dark for thin dots.
-OWN, FAINT = Style(color="#5fafff"), Style(color="#878f97")
-BEFORE, GONE = FAINT, Style(color="#ff5f5f", bold=True)
-MARKS = {
-    Severity.INFO: "#5fd7d7",
-    Severity.WARNING: "#ffd75f",
-    Severity.ERROR: "#ff8700",
-    Severity.FATAL: "#ff5f5f",
-}
+OWN, FAINT, BEFORE = Style(color=theme.OWN), Style(color=theme.FAINT), Style(color=theme.BENEATH)
+GONE = Style(color=theme.BAD, bold=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +91,13 @@ def draw(plot: Plot, width: int, height: int, *, chosen: bool = False) -> list[l
     for i, label in ((0, f"{where.first}"), (max(0, across - len(f"{where.last}")), f"{where.last}")):
         marks[i : i + len(label)] = [(c, FAINT) for c in label[: across - i]]
     for found in reversed(plot.findings):  # the worst is drawn over the others
-        style = Style(color=MARKS[found.severity], bold=True)
+        style = Style(color=theme.MARKS[found.severity], bold=True)
         for x in range(where.column(found.first_step), where.column(found.last_step) + 1):
             colours[x], marks[x] = style, ("━", style)
     for found in reversed(plot.findings):
         marks[where.column(found.raised_at)] = (
             found.severity.name[0],
-            Style(color=MARKS[found.severity], bold=True, reverse=True),
+            Style(color=theme.MARKS[found.severity], bold=True, reverse=True),
         )
     top = set(gaps(plot.curve, where))
 
@@ -141,7 +135,7 @@ def _title(plot: Plot, width: int, chosen: bool) -> list[Segment]:
     room = width - len(value) - len(code) - 3
     name = name if cell_len(name) <= room else f"{set_cell_size(name, max(1, room - 1))}…"
     style = Style(bold=True, reverse=chosen)
-    mark = Style(color=MARKS[worst.severity], bold=True) if worst else FAINT
+    mark = Style(color=theme.MARKS[worst.severity], bold=True) if worst else FAINT
     rest = max(0, width - cell_len(name) - len(value) - len(code) - 2)
     logged = f" ({visible(plot.logged)})" if plot.logged else ""
     logged = logged if cell_len(logged) < rest else ""

@@ -16,15 +16,15 @@ from diagnostics.text import visible
 from studies import words
 from studies.record import Decision, Judgement
 from studies.requests import Request
+from tui import theme
 from tui.feed import Snapshot
-from tui.widgets.trials import JUDGEMENTS
 
 KINDS = {
     "trial_proposed": "bold",
-    "trial_stopped": "yellow",
-    "trial_retried": "yellow",
-    "request_answered": "magenta",
-    "noted": "cyan",
+    "trial_stopped": theme.WARNING,
+    "trial_retried": theme.WARNING,
+    "request_answered": theme.CHANGED,
+    "noted": theme.INFO,
 }
 
 
@@ -37,14 +37,14 @@ def asked_at(request: Request) -> float | None:
 def decisions(snapshot: Snapshot) -> Table:
     """The requests without an answer, then a line per decision, the newest first; for any width."""
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=8, no_wrap=True, style="dim")
+    table.add_column(width=8, no_wrap=True, style=theme.FAINT)
     table.add_column(ratio=1, overflow="fold")
     study = snapshot.study
     for request in reversed(snapshot.requests):
         at = asked_at(request)
         wait = "no answer yet" if snapshot.running else "no answer: nothing runs this study"
         told = f"{words.asked(request.action, request.trial)}: {wait}"
-        table.add_row(_clock(at) if at else "", Text(told, style="bold magenta"))
+        table.add_row(_clock(at) if at else "", Text(told, style=f"bold {theme.CHANGED}"))
     for taken in reversed(study.decisions if study else ()):
         assert study is not None
         table.add_row(_clock(taken.time), Text(visible(words.decision(study, taken)), style=_style(taken)))
@@ -60,7 +60,7 @@ def _clock(seconds: float) -> str:
 
 def _style(taken: Decision) -> str:
     if taken.kind == "trial_judged" and taken.data.get("judgement") in list(Judgement):
-        return JUDGEMENTS[Judgement(taken.data["judgement"])]
+        return theme.JUDGEMENTS[Judgement(taken.data["judgement"])]
     return KINDS.get(taken.kind, "")
 
 

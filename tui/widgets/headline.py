@@ -7,32 +7,19 @@ from pathlib import Path
 from rich.text import Text
 from textual.widgets import Static
 
-from diagnostics.report.styles import STYLES as SEVERITIES
 from diagnostics.text import count, visible
 from studies import words
+from tui import theme
 from tui.feed import Snapshot
 from tui.log_feed import Logs
 from tui.log_status import Run
 from tui.log_status import status as log_status
 from tui.replay import Playback
-from tui.status import Phase, progress, status
+from tui.status import progress, status
 from tui.watched import Watched
 from tui.widgets.decisions import asked_at
 from tui.widgets.logs import middle
 
-STYLES = {
-    Phase.READING: "bold white on blue",
-    Phase.WAITING: "bold white on blue",
-    Phase.EMPTY: "bold white on blue",
-    Phase.RUNNING: "bold black on cyan",
-    Phase.STALE: "bold black on yellow",
-    Phase.QUIET: "bold black on yellow",
-    Phase.FINISHED: "bold black on green",
-    Phase.INTERRUPTED: "bold black on yellow",
-    Phase.FAILED: "bold white on red",
-    Phase.KILLED: "bold white on red",
-    Phase.TROUBLE: "bold white on red",
-}
 REPLAY = "bold reverse"
 
 
@@ -45,7 +32,7 @@ def study_headline(directory: Path, snapshot: Snapshot | None, now: float, width
     first = Text.assemble(left, " " * max(1, width - left.cell_len - right.cell_len), right)
     stands = status(snapshot, now)
     extra = _extra(snapshot, now) if snapshot else ""
-    second = Text.assemble((f" {stands.phase.upper()} ", STYLES[stands.phase]), " ", extra, visible(stands.text))
+    second = Text.assemble((f" {stands.phase.upper()} ", theme.PHASES[stands.phase]), " ", extra, visible(stands.text))
     return Text("\n").join([first, second])
 
 
@@ -56,9 +43,9 @@ def _extra(snapshot: Snapshot, now: float) -> Text:
         at = asked_at(request)
         since = f", asked {words.duration(max(0.0, now - at))} ago" if at else ""
         told = words.asked(request.action, request.trial)
-        extra.append(f"{told}: no answer yet{since}", style="bold magenta").append("; ")
+        extra.append(f"{told}: no answer yet{since}", style=f"bold {theme.CHANGED}").append("; ")
     if snapshot.study and snapshot.study.unreadable:
-        extra.append(f"{snapshot.study.unreadable} lines could not be read", style="yellow").append("; ")
+        extra.append(f"{snapshot.study.unreadable} lines could not be read", style=theme.WARNING).append("; ")
     return extra
 
 
@@ -66,14 +53,14 @@ def log_headline(path: Path, logs: Logs, run: Run | None, now: float, width: int
     """A line of `width` cells, and what there is to say, which may take more than one."""
     stands = log_status(run, logs, now)
     worst = run.findings[0] if run and run.findings else None
-    right = Text(f"{worst.severity.name} {visible(worst.code)}", style=SEVERITIES[worst.severity]) if worst else Text()
+    right = Text(f"{worst.severity.name} {visible(worst.code)}", style=theme.SEVERITIES[worst.severity]) if worst else Text()
     if len(logs.logs) > 1:
         right = Text(count(len(logs.logs), "log"))
         if logs.others:
-            right.append(f", {count(len(logs.others), 'other file')}", style="dim")
+            right.append(f", {count(len(logs.others), 'other file')}", style=theme.FAINT)
     left = Text(middle(visible(str(path)), max(0, width - right.cell_len - 1)), style="bold")
     first = Text.assemble(left, " " * max(1, width - left.cell_len - right.cell_len), right)
-    second = Text.assemble((f" {stands.phase.upper()} ", STYLES[stands.phase]), " ", visible(stands.text))
+    second = Text.assemble((f" {stands.phase.upper()} ", theme.PHASES[stands.phase]), " ", visible(stands.text))
     return Text("\n").join([first, second])
 
 
@@ -81,7 +68,7 @@ def replayed(headline: Text, playback: Playback) -> Text:
     """The headline of what is replayed."""
     first, second = headline.split("\n")
     note = playback.note()
-    told = Text(f"; {note}" if note else "", style="dim")
+    told = Text(f"; {note}" if note else "", style=theme.FAINT)
     return Text("\n").join([first, Text.assemble((f" {playback.badge()} ", REPLAY), " ", second, told)])
 
 

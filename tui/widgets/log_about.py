@@ -11,15 +11,16 @@ from rich.text import Text
 from diagnostics.report import terminal
 from diagnostics.report.words import read_as
 from diagnostics.text import visible
+from tui import theme
 from tui.log_status import Run
 
 
 def about(run: Run) -> RenderableType:
     """All that is known of `run`, the most urgent first; for any width."""
     log = run.log
-    trouble = [Text(visible(log.trouble), style="bold red")] if log.trouble else []
+    trouble = [Text(visible(log.trouble), style=f"bold {theme.BAD}")] if log.trouble else []
     if log.report is None:
-        return Group(*(trouble or [Text("not read yet", style="dim")]))
+        return Group(*(trouble or [Text("not read yet", style=theme.FAINT)]))
     shown = replace(
         log.report,
         source="",
@@ -33,4 +34,4 @@ def about(run: Run) -> RenderableType:
 
 
 def _indented(text: str) -> Padding:
-    return Padding(Text(visible(text), style="dim"), (0, 0, 0, 2))
+    return Padding(Text(visible(text), style=theme.FAINT), (0, 0, 0, 2))

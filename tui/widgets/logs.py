@@ -9,8 +9,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from textual.binding import Binding, BindingType
 
-from diagnostics.report.styles import STYLES
 from diagnostics.text import visible
+from tui import theme
 from tui.log_status import Run, brief
 from tui.widgets.row_table import Column, Row, RowTable
 
@@ -33,7 +33,7 @@ def row(run: Run, base: str, now: float, width: int) -> Row:
     step = str(run.segment.last) if run.segment and run.segment.last >= 0 else "-"
     cells = [Text(middle(name, wanted[0][1] - 1)), Text(step), _worst(run), Text(brief(run, now))]
     if run.log.trouble:
-        cells[3].stylize("bold red")
+        cells[3].stylize(f"bold {theme.BAD}")
     for cell, (_, room) in zip(cells, wanted, strict=False):
         cell.truncate(room - 1, overflow="ellipsis")
     return tuple(cells[: len(wanted)])
@@ -52,10 +52,10 @@ def _worst(run: Run) -> Text:
     worst = run.findings[0] if run.findings else None
     if worst is not None:
         more = f" +{len(run.findings) - 1}" if len(run.findings) > 1 else ""
-        return Text(f"{worst.severity.name[0]} {visible(worst.code)}{more}", style=STYLES[worst.severity])
+        return Text(f"{worst.severity.name[0]} {visible(worst.code)}{more}", style=theme.SEVERITIES[worst.severity])
     if run.log.report is None:
-        return Text("-", style="dim")
-    return Text("none", style="dim") if run.log.report.judged else Text("unchecked", style="yellow")
+        return Text("-", style=theme.FAINT)
+    return Text("none", style=theme.FAINT) if run.log.report.judged else Text("unchecked", style=theme.DOUBTFUL)
 
 
 class LogTable(RowTable):

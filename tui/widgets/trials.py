@@ -9,23 +9,14 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 
 from diagnostics.finding import Severity
-from diagnostics.report.styles import STYLES
 from diagnostics.text import sparkline, visible
 from studies import words
-from studies.record import Judgement, State, TrialRecord
+from studies.record import State, TrialRecord
+from tui import theme
 from tui.feed import Snapshot
 from tui.widgets.row_table import Row, RowTable
 
-STATES = {
-    State.WAITING: "bold magenta",
-    State.RUNNING: "bold cyan",
-    State.COMPLETE: "green",
-    State.PRUNED: "yellow",
-    State.FAILED: "red",
-    State.REFUSED: "dim",
-}
-JUDGEMENTS = {Judgement.CONFIRMED: "bold green", Judgement.REFUTED: "bold red", Judgement.UNDECIDED: "yellow"}
-CURVE, CURVE_STYLE = 12, "#5fafff"  # cells
+CURVE = 12  # cells
 ROOMY = 84  # cells from which on the table has room for the curve
 
 
@@ -48,7 +39,7 @@ def rows(snapshot: Snapshot, width: int) -> Iterator[Row]:
     for trial in study.trials:
         star = trial is best
         cells = [
-            Text(f"{trial.number} ★" if star else f"{trial.number}", style="bold green" if star else ""),
+            Text(f"{trial.number} ★" if star else f"{trial.number}", style=theme.BEST if star else ""),
             Text(visible(words.change(study, trial))),
             _state(trial, snapshot.running),
             Text(_score(trial.value)),
@@ -56,7 +47,7 @@ def rows(snapshot: Snapshot, width: int) -> Iterator[Row]:
             _verdict(trial),
         ]
         if width >= ROOMY:
-            cells.insert(3, Text(sparkline([e.value for e in trial.evaluations], CURVE), style=CURVE_STYLE))
+            cells.insert(3, Text(sparkline([e.value for e in trial.evaluations], CURVE), style=theme.OWN))
         for cell, (_, room) in zip(cells, names, strict=True):
             cell.truncate(room - 1, overflow="ellipsis")
         yield tuple(cells)
@@ -68,21 +59,21 @@ def _score(value: float | None) -> str:
 
 def _state(trial: TrialRecord, running: bool) -> Text:
     if trial.state is State.RUNNING and not running:
-        return Text(f"cut at {trial.steps}/{trial.max_steps}" if trial.max_steps else "cut off", style="red")
-    return Text(words.outcome(trial), style=STATES[trial.state])
+        return Text(f"cut at {trial.steps}/{trial.max_steps}" if trial.max_steps else "cut off", style=theme.BAD)
+    return Text(words.outcome(trial), style=theme.STATES[trial.state])
 
 
 def _worst(trial: TrialRecord) -> Text:
     worst = trial.findings[0] if trial.findings else None
     if worst is None or worst.severity < Severity.WARNING:
-        return Text("none", style="dim")
-    return Text(f"{worst.severity.name[0]} {visible(worst.code)}", style=STYLES[worst.severity])
+        return Text("none", style=theme.FAINT)
+    return Text(f"{worst.severity.name[0]} {visible(worst.code)}", style=theme.SEVERITIES[worst.severity])
 
 
 def _verdict(trial: TrialRecord) -> Text:
     if trial.verdict is None:
-        return Text("-", style="dim")
-    return Text(str(trial.verdict.judgement), style=JUDGEMENTS[trial.verdict.judgement])
+        return Text("-", style=theme.FAINT)
+    return Text(str(trial.verdict.judgement), style=theme.JUDGEMENTS[trial.verdict.judgement])
 
 
 class Trials(RowTable):
