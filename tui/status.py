@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean
 
+from diagnostics.events import Outcome
 from studies import words
 from studies.record import State, StudyRecord, TrialRecord
 from tui.feed import Snapshot, TrialFeed
+from tui.remaining import remaining
 
 # A step is late after this many times its usual length, but not before so many seconds: evaluations take longer than
 # steps, and a machine may be busy with other things.
@@ -25,10 +26,13 @@ class Phase(StrEnum):
     WAITING = "waiting"
     EMPTY = "empty"
     RUNNING = "running"
+    ASKING = "waits for you"
+    PAUSED = "paused"
     STALE = "stale"
     QUIET = "quiet"
     FINISHED = "finished"
     INTERRUPTED = "interrupted"
+    STOPPED = "stopped"
     FAILED = "failed"
     KILLED = "killed"
     TROUBLE = "trouble"
@@ -56,17 +60,8 @@ def status(snapshot: Snapshot | None, now: float) -> Status:
     if study.ended:
         return _ended(study, snapshot)
     if not snapshot.running:
-        again = f"; go on with: autotune study resume {study.directory}"
-        return Status(Phase.KILLED, f"no process runs it any more, and it has no end{_last(snapshot) or again}")
-    running = [t for t in study.trials if t.state is State.RUNNING]
-    if not study.trials:
-        return Status(Phase.EMPTY, "no trial yet: the first is being prepared")
-    late = next(_late(snapshot, running, now), None)
-    if late:
-        return Status(Phase.STALE, late)
-    if not running:
-        return Status(Phase.RUNNING, "the next trial is being prepared")
-    return Status(Phase.RUNNING, ", ".join(_going(t, snapshot, now) for t in running))
+        return _killed(study, snapshot, now)
+    return _alive(study, snapshot, now)
 
 
 def progress(snapshot: Snapshot, now: float) -> str:
@@ -74,34 +69,92 @@ def progress(snapshot: Snapshot, now: float) -> str:
     study = snapshot.study
     if study is None:
         return ""
-    done = [t for t in study.trials if t.state is not State.RUNNING]
     over = bool(study.ended) or not snapshot.running
-    last = max((study.decisions[-1].time if study.decisions else 0.0, *(f.last_time for f in snapshot.trials.values())))
-    parts = [
-        f"{len(done)}/{study.spec.trials} trials",
-        words.duration(max(0.0, (last if over else now) - study.started)),
-    ]
-    left = None if over else _left(study)
-    if left is not None:
-        parts.append(f"about {words.duration(left)} left")
-    return ", ".join(parts)
+    done = sum(t.state in (State.COMPLETE, State.PRUNED) for t in study.trials)
+    taken = max(0.0, (_last_news(snapshot) if over else now) - study.started)
+    parts = [f"{done}/{study.spec.trials} trials", words.duration(taken)]
+    left = None if over else remaining(study, now)
+    return ", ".join([*parts, str(left)] if left else parts)
 
 
-def _left(study: StudyRecord) -> float | None:
-    """Seconds until all trials have run, at the pace of those so far; None while there is none."""
-    running = [t for t in study.trials if t.state is State.RUNNING and t.max_steps]
-    paces = [t.seconds for t in study.trials if t.state is not State.RUNNING and t.seconds]
-    paces = paces or [t.seconds / t.steps * t.max_steps for t in running if t.steps > 4]
-    if not paces:
-        return None
-    ended = sum(t.state is not State.RUNNING for t in study.trials)
-    remaining = study.spec.trials - ended - sum(min(1.0, t.steps / t.max_steps) for t in running)
-    return fmean(paces) * max(0.0, remaining) / max(1, study.search.parallel)
+def _last_news(snapshot: Snapshot) -> float:
+    """When something was written last; 0 where nothing was."""
+    decisions = snapshot.study.decisions if snapshot.study else ()
+    return max((decisions[-1].time if decisions else 0.0, *(f.last_time for f in snapshot.trials.values())))
+
+
+# ---- while it runs
+
+
+def _alive(study: StudyRecord, snapshot: Snapshot, now: float) -> Status:
+    running = [t for t in study.trials if t.state is State.RUNNING]
+    going = [t for t in running if not t.paused]
+    told = [_going(t, snapshot, now) for t in going]
+    told += [f"trial {t.number} is paused at step {_share(t)}" for t in running if t.paused]
+    if study.ending:
+        told.append("no new trial begins, as was asked")
+    if study.waiting:
+        return Status(Phase.ASKING, "; ".join([*(asking(study, t) for t in study.waiting), *told]))
+    if not study.trials:
+        return Status(Phase.EMPTY, "no trial yet: the first is being prepared")
+    late = next(_late(snapshot, going, now), None)
+    if late:
+        return Status(Phase.STALE, late)
+    if not running:
+        return Status(Phase.RUNNING, "; ".join(told) or "the next trial is being prepared")
+    if not going:
+        return Status(Phase.PAUSED, f"{', '.join(told)}; p lets it go on")
+    return Status(Phase.RUNNING, ", ".join(told))
+
+
+def asking(study: StudyRecord, trial: TrialRecord) -> str:
+    """A proposal that waits for a person, and the keys that answer."""
+    return f"trial {trial.number}: {words.change(study, trial)}, because {trial.proposal.why}; a accept, r refuse"
+
+
+def _going(trial: TrialRecord, snapshot: Snapshot, now: float) -> str:
+    feed = snapshot.trials.get(trial.number, TrialFeed())
+    again = f", attempt {trial.attempt}," if trial.attempt > 1 else ""
+    if not feed.last_time or feed.attempt < trial.attempt:
+        return f"trial {trial.number}{again} is starting"
+    news = words.duration(max(0.0, now - feed.last_time))
+    return f"trial {trial.number}{again} at step {_share(trial)}, news {news} ago"
+
+
+def _share(trial: TrialRecord) -> str:
+    return f"{trial.steps}/{trial.max_steps}" if trial.max_steps else str(trial.steps)
+
+
+def _late(snapshot: Snapshot, going: Sequence[TrialRecord], now: float) -> Iterator[str]:
+    """Which trials are silent for longer than fits them."""
+    assert snapshot.study is not None
+    begins = ("trial_proposed", "trial_accepted", "trial_retried", "trial_continued")
+    began = {d.trial: d.time for d in snapshot.study.decisions if d.kind in begins}
+    last_decision = snapshot.study.decisions[-1].time
+    for trial in going:
+        feed = snapshot.trials.get(trial.number, TrialFeed())
+        silence = now - max(feed.last_time, began.get(trial.number, 0.0))
+        steps = max((curve.steps[-1] for curve in feed.curves.values() if curve.steps), default=0)
+        if feed.ended and silence > END_SECONDS:
+            yield f"trial {trial.number} ended {words.duration(silence)} ago and the study has not said so"
+        elif not steps and not feed.ended and silence > BEGIN_SECONDS:
+            yield f"trial {trial.number} began {words.duration(silence)} ago and has made no step"
+        elif steps and not feed.ended:
+            usual = (feed.last_time - feed.first_time - trial.paused_seconds) / steps
+            if silence > max(LATE_SECONDS, LATE_FACTOR * usual):
+                told = words.duration(usual) if usual >= 1 else f"{usual:.1g} s"
+                yield f"trial {trial.number}: no new step for {words.duration(silence)}, usually every {told}"
+    running = any(t.state is State.RUNNING for t in snapshot.study.trials)
+    if not running and now - last_decision > BEGIN_SECONDS:
+        yield f"no new trial for {words.duration(now - last_decision)}"
+
+
+# ---- when it is over
 
 
 def _ended(study: StudyRecord, snapshot: Snapshot) -> Status:
     match study.ended:
-        case "finished":
+        case Outcome.FINISHED:
             best = study.best()
             if best is None:
                 return Status(
@@ -111,43 +164,41 @@ def _ended(study: StudyRecord, snapshot: Snapshot) -> Status:
             return Status(
                 Phase.FINISHED, f"★ trial {best.number} is best: {value} with {words.knobs(best.proposal.knobs)}"
             )
-        case "interrupted":
-            return Status(Phase.INTERRUPTED, f"by a person; go on with: autotune study resume {study.directory}")
-        case "failed":
-            return Status(Phase.FAILED, f"an error of the loop ended it{_last(snapshot)}")
+        case Outcome.INTERRUPTED:
+            return Status(Phase.INTERRUPTED, f"by a person{_broken_off(study)}; {_resume(study)}")
+        case Outcome.STOPPED:
+            return Status(Phase.STOPPED, f"as a person asked{_broken_off(study)}; {_resume(study)}")
+        case Outcome.FAILED:
+            return Status(Phase.FAILED, _why_failed(study, snapshot))
         case other:
             return Status(Phase.FINISHED, other)
 
 
+def _why_failed(study: StudyRecord, snapshot: Snapshot) -> str:
+    """What ended the study: its last words, else a trial that failed."""
+    if snapshot.last_words:
+        return f"an error ended it{_last(snapshot)}"
+    failed = next((t for t in reversed(study.trials) if t.state is State.FAILED), None)
+    if failed is None:
+        return f"an error of the loop ended it; {_resume(study)}"
+    return f"trial {failed.number} failed: {failed.reason.rstrip('.')}. Mend it, then {_resume(study)}"
+
+
+def _killed(study: StudyRecord, snapshot: Snapshot, now: float) -> Status:
+    news = words.duration(max(0.0, now - _last_news(snapshot)))
+    last = _last(snapshot) or f"; {_resume(study)}"
+    return Status(Phase.KILLED, f"no process runs it any more, the last news came {news} ago{_broken_off(study)}{last}")
+
+
+def _broken_off(study: StudyRecord) -> str:
+    """The trials that a study which goes on takes up again."""
+    told = [f"trial {t.number} broke off at step {_share(t)}" for t in study.trials if t.state is State.RUNNING]
+    return "".join(f"; {each}" for each in told)
+
+
+def _resume(study: StudyRecord) -> str:
+    return f"go on with: autotune study resume {study.directory}"
+
+
 def _last(snapshot: Snapshot) -> str:
     return f"; its last words: {' | '.join(snapshot.last_words)}" if snapshot.last_words else ""
-
-
-def _going(trial: TrialRecord, snapshot: Snapshot, now: float) -> str:
-    feed = snapshot.trials.get(trial.number, TrialFeed())
-    if not feed.last_time:
-        return f"trial {trial.number} is starting"
-    share = f"{trial.steps}/{trial.max_steps}" if trial.max_steps else str(trial.steps)
-    return f"trial {trial.number} at step {share}, news {words.duration(max(0.0, now - feed.last_time))} ago"
-
-
-def _late(snapshot: Snapshot, running: list[TrialRecord], now: float) -> Iterator[str]:
-    """Which trials are silent for longer than fits them."""
-    assert snapshot.study is not None
-    proposed = {d.trial: d.time for d in snapshot.study.decisions if d.kind in ("trial_proposed", "trial_retried")}
-    last_decision = snapshot.study.decisions[-1].time
-    for trial in running:
-        feed = snapshot.trials.get(trial.number, TrialFeed())
-        silence = now - max(feed.last_time, proposed.get(trial.number, 0.0))
-        steps = max((curve.steps[-1] for curve in feed.curves.values()), default=0)
-        if feed.ended and silence > END_SECONDS:
-            yield f"trial {trial.number} ended {words.duration(silence)} ago and the study has not said so"
-        elif not steps and not feed.ended and silence > BEGIN_SECONDS:
-            yield f"trial {trial.number} began {words.duration(silence)} ago and has made no step"
-        elif steps and not feed.ended:
-            usual = (feed.last_time - feed.first_time) / steps
-            if silence > max(LATE_SECONDS, LATE_FACTOR * usual):
-                told = words.duration(usual) if usual >= 1 else f"{usual:.1g} s"
-                yield f"trial {trial.number}: no new step for {words.duration(silence)}, usually every {told}"
-    if not running and now - last_decision > BEGIN_SECONDS:
-        yield f"no new trial for {words.duration(now - last_decision)}"
