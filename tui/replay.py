@@ -21,8 +21,10 @@ LONGEST = 600.0  # seconds of silence that are played; of a longer one the rest 
 class Playback:
     """Tells the time of what is replayed, in seconds since 1970, from any thread.
 
-    `begin` says at which moments something was written. Before it, and once the last of them is past, the time is the
-    present: then what is shown stands as it stands today. Where a log says no times, a step takes a second.
+    `begin` says at which moments something was written. `advance` takes the next look, and the time stands still until
+    the one after, so that what is shown and the time that it is shown at belong together. Before it begins, and once
+    the last moment is past, the time is the present: then what is shown stands as it stands today. Where a log says no
+    times, a step takes a second.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Playback:
         present: Callable[[], float] = time.time,
     ) -> None:
         self.speed, self.paused, self.by_steps = speed, False, False
+        self.moment = -math.inf  # of the last look; infinite once all is past
         self.passed_over = 0.0  # seconds of silence
         self._clock, self._present = clock, present
         self._lock = threading.Lock()
@@ -50,29 +53,35 @@ class Playback:
             self.by_steps = by_steps
             self.passed_over = float((silences - np.minimum(silences, LONGEST)).sum())
             self._since = self._clock()
+        self.advance()
+
+    def advance(self) -> None:
+        """Look at how far it is by now."""
+        with self._lock:
+            if self._moments is None or self._places is None:
+                return
+            position = self._now()
+            if position >= self._end:
+                self.moment = math.inf
+                return
+            at = int(self._places.searchsorted(position, side="right")) - 1
+            self.moment = float(self._moments[at] + position - self._places[at])
 
     def __call__(self) -> float:
-        """The time of what is replayed now."""
-        with self._lock:
-            position, end = self._now(), self._end
-            if end is None or position >= end:
-                return self._present()
-            assert self._moments is not None and self._places is not None
-            at = int(self._places.searchsorted(position, side="right")) - 1
-            return float(self._moments[at] + position - self._places[at])
+        """The time of what is replayed."""
+        moment = self.moment
+        return moment if math.isfinite(moment) else self._present()
+
+    @property
+    def over(self) -> bool:
+        """Whether all of it was played."""
+        return self.moment == math.inf
 
     @property
     def share(self) -> float:
         """How much of it was played, from 0 to 1."""
         with self._lock:
-            if self._end is None:
-                return 0.0
-            return self._now() / self._end if self._end else 1.0
-
-    @property
-    def over(self) -> bool:
-        """Whether all of it was played."""
-        return self.share >= 1.0
+            return self._now() / self._end if self._end else 0.0
 
     def pause(self) -> None:
         """Pause, or go on."""
@@ -93,28 +102,26 @@ class Playback:
         """Play all that is left at once."""
         with self._lock:
             self._position = math.inf
-        self.paused = False
 
     def badge(self) -> str:
         """That it is a replay, how fast and how far, in a few words."""
-        share = self.share
-        if share >= 1:
+        if self.over:
             return "REPLAY OVER"
         pace = f"{self.speed:,.4g} STEPS/S" if self.by_steps else f"{self.speed:,.4g}x"
-        return f"REPLAY {pace} {math.floor(100 * share)}%{' PAUSED' if self.paused else ''}"
+        return f"REPLAY {pace} {math.floor(100 * self.share)}%{' PAUSED' if self.paused else ''}"
 
     def note(self) -> str:
         """What else a person should know of it."""
         return f"{words.duration(self.passed_over)} without a line are passed over" if self.passed_over else ""
 
     @property
-    def _end(self) -> float | None:
-        """The length of it at speed 1; None before it has begun."""
-        return None if self._places is None else float(self._places[-1]) if len(self._places) else 0.0
+    def _end(self) -> float:
+        """The length of it at speed 1, 0 before it has begun."""
+        return float(self._places[-1]) if self._places is not None and len(self._places) else 0.0
 
     def _now(self) -> float:
         """The seconds of it that were played, at speed 1."""
-        if self._end is None:
+        if self._places is None:
             return self._position
         passed = 0.0 if self.paused else (self._clock() - self._since) * self.speed
         return min(self._end, self._position + passed)

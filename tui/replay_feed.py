@@ -47,10 +47,11 @@ class StudyReplay(Feed):
         failed: Callable[[BaseException], None],
         playback: Playback,
     ) -> None:
-        self._original, self.lines = directory, Lines(directory, playback)
+        self._original, self._playback, self.lines = directory, playback, Lines(directory, playback)
         super().__init__(self.lines.folder, publish, failed)
 
     def _read(self) -> Snapshot:
+        self._playback.advance()
         self.lines.play()
         snapshot = super()._read()
         study = snapshot.study and replace(snapshot.study, directory=self._original)
@@ -90,6 +91,7 @@ class LogReplay(LogFeed):
 
     def _search(self) -> None:
         """Nothing new comes to the path but what is played."""
+        self._playback.advance()
         try:
             if self.lines is not None:
                 self.lines.play()

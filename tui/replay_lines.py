@@ -73,7 +73,7 @@ class Lines:
                 return False
             if self._order is None:
                 self._begin()
-            due = len(self._times) if self._playback.over else int(self._times.searchsorted(self._playback(), "right"))
+            due = int(self._times.searchsorted(self._playback.moment, "right"))
             self._write(due)
             if self._written == len(self._times) and self._playback.over:
                 self._release()

@@ -81,9 +81,7 @@ class Rows:
         self._log.close()
 
     def _due(self) -> int:
-        if self._playback.over:
-            return len(self._times)
-        return int(self._times.searchsorted(self._playback(), "right"))
+        return int(self._times.searchsorted(self._playback.moment, "right"))
 
     def _begin(self, runs: Sequence[RunHistory]) -> None:
         self._steps = [_steps(run) for run in runs]
