@@ -53,7 +53,11 @@ class MetricsLogged:
 
 @dataclass(frozen=True, slots=True)
 class SamplesLogged:
-    """Some completions of one step: each with `prompt`, `completion` and `reward`."""
+    """Some completions of one step: each with `prompt`, `completion` and `reward`, and what else is known of it.
+
+    `split` is what its prompt is of. Those of one `group` answer the same prompt; `of` is how many there were where not
+    all are told. `tokens` is the length, `ended` whether it ended by itself, `advantage` what the trainer made of it.
+    """
 
     step: int
     samples: tuple[Mapping[str, Any], ...]
@@ -136,8 +140,8 @@ def _settings(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sample(data: Mapping[str, Any]) -> dict[str, Any]:
-    reward = data.get("reward")  # the one number; a completion may well be the text "NaN"
-    return dict(data) | ({"reward": _number(reward)} if isinstance(reward, str) else {})
+    numbers = ("reward", "advantage")  # a completion may well be the text "NaN"
+    return dict(data) | {name: _number(data[name]) for name in numbers if isinstance(data.get(name), str)}
 
 
 # ---- one line

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from trainers.measure import Meter, Sampled, completion_hashes, loss_sums, weighted
+from trainers.measure import Meter, Sampled, completion_hashes, ended, loss_sums, weighted
 from trainers.seams import GRPOTrainer
 
 _CLIPPED_LOSSES = {"grpo", "bnpo", "dr_grpo", "dapo", "luspo"}  # the others have no clipped surrogate
@@ -40,7 +40,14 @@ def attach_sampling(trainer: GRPOTrainer, meter: Meter) -> None:
         raw = weighted(per_function, trainer.reward_weights).double().cpu().numpy()
         meter.rollout(raw.reshape(-1, n), trainer.accelerator.gather(hashes).cpu().numpy().reshape(-1, n))
         own = trainer.accelerator.process_index * len(prompts)
-        meter.last = Sampled(prompts, completions, raw[own : own + len(prompts)])
+        meter.last = Sampled(
+            prompts,
+            completions,
+            raw[own : own + len(prompts)].tolist(),
+            [len(ids) for ids in completion_ids_list],
+            ended(completion_ids_list, trainer.eos_token_ids),
+            n,
+        )
         return per_function
 
     trainer._generate, trainer._calculate_rewards = timed, measured

@@ -13,12 +13,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from diagnostics.events import Emit, SamplesLogged
 from trainers.instrument import Instruments
-from trainers.measure import weighted
+from trainers.measure import Sampled, ended, weighted
+from trainers.ppo import PPOTrainer
+from trainers.samples import of_rollout, sample
 from trainers.seams import GRPOTrainer
 from trainers.tasks import Row
 
 SEED = 20_250_614  # of every evaluation of every trial, so that two trials differ by what they learned
-SAMPLES = 4  # completions kept of each kind
+SAMPLES = 4  # completions kept of each split
 _SAMPLING = ("temperature", "top_p", "top_k")  # greedy decoding is told nothing of these, or it warns
 
 
@@ -56,8 +58,10 @@ def evaluate(trainer: GRPOTrainer, rows: Sequence[Row], temperature: float) -> E
             scored = weighted(per_function, trainer.reward_weights)
             rewards.append(scored[: len(batch)])
             if len(samples) < SAMPLES:
-                told = zip(prompts, completions, scored[own * share :].tolist(), strict=False)
-                samples += [{"prompt": p, "completion": c, "reward": r} for p, c, r in told][: SAMPLES - len(samples)]
+                mine = scored[own * share : (own + 1) * share].tolist()
+                lengths = [len(tokens) for tokens in ids]
+                said = Sampled(prompts, completions, mine, lengths, ended(ids, trainer.eos_token_ids))
+                samples += [sample(said, i) for i in range(min(share, SAMPLES - len(samples)))]
     model.train(was_training)
     trainer._metrics["eval"].clear()  # lengths that TRL noted, and would log as if it had evaluated itself
     trainer._pending_metrics.clear()
@@ -93,16 +97,15 @@ class Evaluator(TrainerCallback):
             self._evaluate(state.global_step, ("validation",))
 
     def _evaluate(self, step: int, names: Sequence[str]) -> None:
-        trainer, samples = self._recorder.trainer, []
+        trainer = self._recorder.trainer
         if not _finite(trainer):  # sampling would raise; the step is told as what it is, and the rules say the rest
             lost = {f"{name}_reward{how}": math.nan for name in names for how in ("", "_greedy")}
             self._recorder.add(lost)
             return
         rollout = self._recorder.meter.last
-        chosen = range(0, len(rollout.prompts), max(1, len(rollout.prompts) // SAMPLES))
-        for i in chosen[:SAMPLES]:
-            said = {"prompt": rollout.prompts[i], "completion": rollout.completions[i]}
-            samples.append({"split": "train", **said, "reward": float(rollout.rewards[i])})
+        # TRL's log of the newest rollout; PPO has an advantage for each token instead.
+        advantages = [] if isinstance(trainer, PPOTrainer) else list(trainer._logs["advantages"])
+        samples = of_rollout(rollout, advantages)
         for name in names:
             sampled = evaluate(trainer, self._splits[name], self._temperature)
             greedy = evaluate(trainer, self._splits[name], 0.0)

@@ -59,6 +59,11 @@ def unique_share(completions: NDArray[np.int64]) -> float:
     return float(np.mean(distinct) / completions.shape[1])
 
 
+def ended(completion_ids: Sequence[Sequence[int]], ends: Sequence[int]) -> list[bool]:
+    """Which completions ended by themselves: with one of the tokens `ends`."""
+    return [bool(len(ids)) and ids[-1] in ends for ids in completion_ids]
+
+
 def completion_hashes(completion_ids: Sequence[Sequence[int]]) -> list[int]:
     """A 64-bit number for each completion, equal for equal tokens, the same in every process."""
     return [hash(tuple(ids)) for ids in completion_ids]
@@ -122,11 +127,17 @@ def averages(sums: Mapping[str, Tensor], total: Callable[[Tensor], Tensor]) -> M
 
 @dataclass(slots=True)
 class Sampled:
-    """The completions that this process sampled last, with their raw rewards."""
+    """Completions that this process sampled, `group` neighbours of one prompt each, with their raw rewards.
+
+    `tokens` is how many each has, and `ended` whether it ended by itself.
+    """
 
     prompts: Sequence[Any] = ()
     completions: Sequence[Any] = ()
     rewards: Sequence[float] = ()
+    tokens: Sequence[int] = ()
+    ended: Sequence[bool] = ()
+    group: int = 1
 
 
 class Meter:
@@ -134,7 +145,7 @@ class Meter:
 
     def __init__(self, reward_bounds: tuple[float, float] | None = None) -> None:
         self.reward_bounds = reward_bounds
-        self.last = Sampled()
+        self.last = Sampled()  # the newest rollout
         self.generated = 0  # completions, over the whole run
         self._rewards: list[NDArray[np.float64]] = []
         self._hashes: list[NDArray[np.int64]] = []

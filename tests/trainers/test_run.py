@@ -90,10 +90,32 @@ def test_samples(trial: Trial) -> None:
     assert [event.step for event in told] == [0, 2, 4]
     assert isinstance(told[0], SamplesLogged) and isinstance(told[1], SamplesLogged)
     assert {sample["split"] for sample in told[0].samples} == {"validation"}
-    assert [sample["split"] for sample in told[1].samples] == ["train"] * 4 + ["validation"] * 4
+    assert [sample["split"] for sample in told[1].samples] == ["train"] * 8 + ["validation"] * 4
     for sample in told[1].samples:
         completion = sample["completion"]
         assert sample["reward"] == pytest.approx(completion.count("a") / max(1, len(completion)))
+        assert sample["ended"] or sample["tokens"] == 6
+        assert len(completion) <= sample["tokens"] <= 6
+
+
+def test_a_group_is_told_whole_with_the_advantages_that_were_trained_on(trial: Trial) -> None:
+    folder = trial()
+    run_trial(folder)
+    told = [decode(line).event for line in (folder / SAMPLES_FILE).read_text().splitlines()]
+    seen = 0
+    for event in told[1:]:
+        assert isinstance(event, SamplesLogged)
+        groups: dict[int, list[Any]] = {}
+        for sample in event.samples[:8]:
+            groups.setdefault(sample["group"], []).append(sample)
+        assert [len(group) for group in groups.values()] == [4, 4] and list(groups) == [0, 2]
+        for group in groups.values():
+            assert len({sample["prompt"] for sample in group}) == 1
+            rewards = torch.tensor([sample["reward"] for sample in group])
+            expected = (rewards - rewards.mean()) / (rewards.std() + 1e-4)  # GRPO's, as TRL has it
+            assert [sample["advantage"] for sample in group] == pytest.approx(expected.tolist(), abs=1e-3)
+            seen += bool(rewards.std())
+    assert seen
 
 
 def test_a_seed_fixes_every_number_and_another_changes_them(trial: Trial) -> None:
