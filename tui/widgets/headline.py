@@ -53,7 +53,9 @@ def log_headline(path: Path, logs: Logs, run: Run | None, now: float, width: int
     """A line of `width` cells, and what there is to say, which may take more than one."""
     stands = log_status(run, logs, now)
     worst = run.findings[0] if run and run.findings else None
-    right = Text(f"{worst.severity.name} {visible(worst.code)}", style=theme.SEVERITIES[worst.severity]) if worst else Text()
+    right = Text()
+    if worst:
+        right = Text(f"{worst.severity.name} {visible(worst.code)}", style=theme.SEVERITIES[worst.severity])
     if len(logs.logs) > 1:
         right = Text(count(len(logs.logs), "log"))
         if logs.others:
