@@ -16,7 +16,7 @@ from diagnostics.events import dumps
 from diagnostics.finding import Finding, Severity, finding_to_json, hypothesis_to_json
 from diagnostics.text import visible
 from studies import words
-from studies.record import State, StudyRecord, TrialRecord, verdict_to_json
+from studies.record import StudyRecord, TrialRecord, verdict_to_json
 
 JOURNAL_FILE = "journal.md"
 REPORT_FILE = "report.json"
@@ -163,19 +163,11 @@ def _knobs(study: StudyRecord) -> Iterator[str]:
     yield "## What was learned of each knob"
     yield ""
     for knob in study.spec.space:
-        by_value: dict[Any, list[TrialRecord]] = defaultdict(list)
-        for t in study.trials:
-            if knob in t.proposal.knobs and t.state in (State.COMPLETE, State.PRUNED):
-                by_value[t.proposal.knobs[knob]].append(t)
-        if len(by_value) < 2:
-            yield f"- `{knob}`: only {', '.join(words.number(v) for v in by_value) or 'nothing'} was tried."
-            continue
-        tried = []
-        for value, trials in sorted(by_value.items()):
-            best = max((t.value for t in trials if t.value is not None), default=None)
-            sick = [t for t in trials if t.state is State.PRUNED]
-            tried.append(f"{words.number(value)} ({'stopped' if len(sick) == len(trials) else words.number(best)})")
-        yield f"- `{knob}`: {', '.join(tried)}."
+        tried = words.tried(study, knob)
+        if len(tried) < 2:
+            yield f"- `{knob}`: only {', '.join(value for value, _ in tried) or 'nothing'} was tried."
+        else:
+            yield f"- `{knob}`: {', '.join(f'{value} ({came})' for value, came in tried)}."
     yield ""
 
 

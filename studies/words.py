@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from diagnostics.finding import Finding, Hypothesis
@@ -63,6 +63,24 @@ def result(study: StudyRecord, trial: TrialRecord) -> str:
     if not values:
         return number(trial.value)
     return f"{fmean(values):.3g}" + (f" over {len(values)} seeds" if len(values) > 1 else "")
+
+
+def tried(study: StudyRecord, knob: str) -> list[tuple[str, str]]:
+    """The values of a knob that were tried, in their order, and what came of each: the highest objective, else why."""
+    by_value: dict[Knob, list[TrialRecord]] = {}
+    for trial in study.trials:
+        if knob in trial.proposal.knobs and trial.state in (State.COMPLETE, State.PRUNED, State.RUNNING):
+            by_value.setdefault(trial.proposal.knobs[knob], []).append(trial)
+    return [(number(value), _came_of(by_value[value])) for value in sorted(by_value)]
+
+
+def _came_of(trials: Sequence[TrialRecord]) -> str:
+    ended = [t for t in trials if t.state is not State.RUNNING]
+    if not ended:
+        return "under way"
+    if all(t.state is State.PRUNED for t in ended):
+        return "stopped"
+    return number(max((t.value for t in ended if t.value is not None), default=None))
 
 
 def finding(found: Finding) -> str:
@@ -130,7 +148,7 @@ def decision(study: StudyRecord, taken: Decision) -> str:
         case "trial_judged":
             return f"{about} {data.get('judgement')}: {data.get('why')}"
         case "request_answered":
-            return answered(taken)
+            return answered(data.get("action"), taken.trial, data.get("by"), data.get("answer"))
         case "noted":
             return f"{f'{about}: ' if taken.trial is not None else ''}{note(taken)}"
         case "review_set":
@@ -149,10 +167,9 @@ def note(taken: Decision) -> str:
     return f"{taken.data['by'] or 'a person'} notes: {text}" if "by" in taken.data else text
 
 
-def answered(taken: Decision) -> str:
+def answered(action: object, trial: int | None, by: object, answer: object) -> str:
     """What a person asked of a study, and the answer."""
-    by = taken.data.get("by")
-    return f"{f'{by} ' if by else ''}{asked(taken.data.get('action'), taken.trial)}: {taken.data.get('answer')}"
+    return f"{f'{by} ' if by else ''}{asked(action, trial)}: {answer}"
 
 
 def asked(action: object, trial: int | None) -> str:
