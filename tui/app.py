@@ -25,6 +25,8 @@ from diagnostics.errors import UserError
 from diagnostics.sources import Found
 from diagnostics.user_map import UserMap
 from tui import theme
+from tui.actions import ACTIONS
+from tui.asking import Asking
 from tui.feed import Feed, Loop, Snapshot
 from tui.log_feed import LogFeed, Logs
 from tui.replay import Playback
@@ -106,6 +108,7 @@ class MonitorApp(App[MonitorResult]):
         self._have_themes()
         self.path, self.clock, self.playback = path, playback or clock, playback
         self.watched = Watched()
+        self.asking = Asking(self)
         self.feed: Feed | LogFeed
         if playback is not None:
             self.feed = self._replay(playback, found, mine, rules)
@@ -114,9 +117,10 @@ class MonitorApp(App[MonitorResult]):
         else:
             self.feed = LogFeed(path, found, self._publish, self._broke, mine=mine, rules=rules, clock=clock)
         if isinstance(self.feed, Feed):
-            study = self.feed
             self.tabs = {"study": "Study", "run": "Trial"}
-            self.add_mode("study", lambda: StudyScreen(study))
+            self.add_mode("study", StudyScreen)
+            for action in ACTIONS:
+                self.bind(action.key, action.binding, description=action.text, show=action.hint)
         else:
             self.tabs = {"logs": "Runs", "run": "Run"}
             self.add_mode("logs", LogScreen)
@@ -169,6 +173,7 @@ class MonitorApp(App[MonitorResult]):
     def on_ready(self) -> None:
         """Begin to read, once there is a screen to show it."""
         self.feed.start()
+        self.set_interval(1.0, self.asking.remind)
 
     def on_unmount(self) -> None:
         """Whatever the thread is doing, nobody waits for it."""
@@ -199,7 +204,8 @@ class MonitorApp(App[MonitorResult]):
 
     def _watch(self, watched: Watched) -> None:
         """Have the screens that are in front show `watched`."""
-        self.watched = watched
+        before, self.watched = self.watched, watched
+        self.asking.updated(before, watched)
         for screen in self.screen_stack:
             if isinstance(screen, Shown):
                 screen.show(watched)
@@ -207,6 +213,10 @@ class MonitorApp(App[MonitorResult]):
     async def action_turn(self, name: str) -> None:
         """Bring the screen called `name` to the front."""
         await self.switch_mode(name)
+
+    def action_ask(self, name: str) -> None:
+        """Ask something of the study that is watched."""
+        self.asking.begin(name)
 
     def action_next_run(self, step: int) -> None:
         """Look at a neighbour of the selected run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import queue
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from diagnostics.errors import UserError
 from diagnostics.plot import NONE, Curve, curve
 from studies.log import StudyFollower, is_running, is_study
 from studies.record import StudyRecord
-from studies.requests import Action, Request, ask, pending
+from studies.requests import Request, pending
 from studies.trial_log import TrialLog
 from tui.thread import ReadingThread
 
@@ -39,7 +39,7 @@ class Snapshot:
     """A study at one moment; `study` is None before its first line.
 
     `running` says whether some process writes it. `requests` are those without an answer. `trouble` is what keeps us
-    from reading or asking. `last_words` are the last lines of a loop that died. `replayed` says that all of it is past.
+    from reading. `last_words` are the last lines of a loop that died. `replayed` says that all of it is past.
     """
 
     study: StudyRecord | None = None
@@ -60,7 +60,7 @@ class Loop:
 
 
 class Feed(ReadingThread[Snapshot]):
-    """Follows the study in `directory`, and asks it what a person wants asked."""
+    """Follows the study in `directory`."""
 
     def __init__(
         self,
@@ -72,16 +72,11 @@ class Feed(ReadingThread[Snapshot]):
         super().__init__(publish, failed)
         self.directory = directory
         self._loop = loop
-        self._inbox: queue.SimpleQueue[tuple[Action, int | None] | None] = queue.SimpleQueue()
+        self._awake = threading.Event()
         self._follower: StudyFollower | None = None
         self._trials: dict[int, TrialFeed] = {}
         self._running, self._probed = True, 0.0
-        self._refused = ""
         self._known = Snapshot()
-
-    def ask(self, action: Action, trial: int | None = None) -> None:
-        """Leave a request with the study, soon; what becomes of it is told by the snapshots."""
-        self._inbox.put((action, trial))
 
     def read(self) -> Snapshot:
         """Look at the files once; where they cannot be read, what is known stays, and the next look begins anew."""
@@ -104,21 +99,11 @@ class Feed(ReadingThread[Snapshot]):
         return replace(self._known, trouble=trouble)
 
     def _wake(self) -> None:
-        self._inbox.put(None)
+        self._awake.set()
 
     def _wait(self) -> None:
-        """Until the next look; a request or the end wakes at once."""
-        try:
-            request = self._inbox.get(timeout=INTERVAL)
-        except queue.Empty:
-            return
-        if request is not None:
-            action, trial = request
-            try:
-                ask(self.directory, action, trial=trial)
-                self._refused = ""
-            except OSError as error:
-                self._refused = f"cannot ask: {self.directory}: {error.strerror or error}"
+        self._awake.wait(INTERVAL)
+        self._awake.clear()
 
     def _read(self) -> Snapshot:
         if self._follower is None:
@@ -141,8 +126,7 @@ class Feed(ReadingThread[Snapshot]):
             dict(self._trials),
             self._running,
             requests,
-            self._refused,
-            self._last_words() if died else (),
+            last_words=self._last_words() if died else (),
         )
 
     def _absent(self) -> Snapshot:

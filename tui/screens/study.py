@@ -14,10 +14,8 @@ from textual.widgets import DataTable
 
 from diagnostics.text import visible
 from studies import words
-from studies.record import State, TrialRecord
-from studies.requests import Action
-from tui.feed import Feed, Snapshot
-from tui.screens.confirm import Confirm
+from studies.record import TrialRecord
+from tui.feed import Snapshot
 from tui.screens.frame import Frame
 from tui.screens.help import STUDY_KEYS, STUDY_SIGNS, Help
 from tui.widgets.about import About, about, beginning
@@ -32,17 +30,14 @@ class StudyScreen(Frame):
     PANES = ("trials", "about", "curves", "decisions")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "before", "Before", tooltip="Show or hide, in grey, the trial that was changed"),
-        Binding("s", "stop_study", "Stop study", tooltip="Ask the study to end after the running steps"),
-        Binding("x", "stop_trial", "Stop trial", tooltip="Ask the selected trial to end after its step"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "app.leave", "Leave", tooltip="Close the monitor; the study goes on"),
     ]
 
     before: reactive[bool] = reactive(True)
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._feed = feed
         self._lower = "curves"  # which of the curves and the log is shown where there is room for one
 
     def body(self) -> ComposeResult:
@@ -117,33 +112,3 @@ class StudyScreen(Frame):
     def action_help(self) -> None:
         """All keys and signs."""
         self.app.push_screen(Help(STUDY_KEYS, STUDY_SIGNS))
-
-    # ---- what is asked of the study
-
-    def action_stop_study(self) -> None:
-        """Ask the study to end, once a person has confirmed it."""
-        if self._can_ask():
-            text = "Stop the study? The running trials end after their step; what was done is kept."
-            self.app.push_screen(Confirm(text), lambda yes: self._feed.ask(Action.STOP_STUDY) if yes else None)
-
-    def action_stop_trial(self) -> None:
-        """Ask the selected trial to end, once a person has confirmed it."""
-        trial = self.trial
-        if trial is None or not self._can_ask():
-            return
-        if trial.state is not State.RUNNING:
-            self.notify(f"trial {trial.number} does not run", markup=False)
-            return
-        text = f"Stop trial {trial.number}? It ends after its step; its evaluations count, and the study goes on."
-        self.app.push_screen(
-            Confirm(text), lambda yes: self._feed.ask(Action.STOP_TRIAL, trial.number) if yes else None
-        )
-
-    def _can_ask(self) -> bool:
-        if self.snapshot.replayed:
-            self.notify("this is a replay: nobody runs the study, so nothing can be asked of it", markup=False)
-            return False
-        if self.snapshot.running and self.snapshot.study:
-            return True
-        self.notify("nothing runs this study, so there is nothing to stop", markup=False)
-        return False
