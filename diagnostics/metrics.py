@@ -45,9 +45,23 @@ class Aggregation(StrEnum):
     GROUP = "group"
 
 
+class Group(StrEnum):
+    """What metrics tell; the groups stand in the order in which a person looks at them."""
+
+    REWARD = "Reward"
+    KL = "KL"
+    ENTROPY = "Entropy and diversity"
+    UPDATES = "Updates"
+    VALUE = "Value"
+    LENGTH = "Length"
+    COST = "Cost and time"
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A canonical metric. `range` is inclusive: a value outside it is an error of the log, not of the run.
+
+    `place` is where its quantity stands among those of its `group`, from 0.
 
     Without an aggregation it is one where nothing else is meant, or one of which the log does not say it.
     """
@@ -59,6 +73,8 @@ class Metric:
     unit: str
     range: tuple[float, float]
     definition: str
+    group: Group
+    place: int
     family: bool = False
 
     @property
@@ -119,9 +135,10 @@ class Setting:
 @cache
 def metrics() -> Mapping[str, Metric]:
     """All canonical metrics by name."""
-    table = {}
-    for parts, entry in _leaves(_load("metrics.toml"), ()):
-        metric = _metric(parts, entry)
+    loaded, table = _load("metrics.toml"), {}
+    places = {name: (Group(group), i) for group, names in loaded["groups"].items() for i, name in enumerate(names)}
+    for parts, entry in _leaves(loaded, ()):
+        metric = _metric(parts, entry, *places[parts[0]])
         table[metric.name] = metric
     return table
 
@@ -147,6 +164,11 @@ def knobs() -> tuple[str, ...]:
     return tuple(name for name, setting in settings().items() if setting.knob)
 
 
+def metric_of(name: str) -> Metric | None:
+    """The metric called `name`, of a family's component (`reward_component_mean[format]`) the family."""
+    return metrics().get(name.partition("[")[0]) if is_metric(name) else None
+
+
 def is_metric(name: str) -> bool:
     """Whether `name` is canonical, a family's component (`reward_component_mean[format]`) included."""
     base, bracket, rest = name.partition("[")
@@ -156,7 +178,7 @@ def is_metric(name: str) -> bool:
     return rest.endswith("]") and len(rest) > 1
 
 
-def _metric(parts: tuple[str, ...], entry: Mapping[str, Any]) -> Metric:
+def _metric(parts: tuple[str, ...], entry: Mapping[str, Any], group: Group, place: int) -> Metric:
     quantity, *rest = parts
     against = estimator = aggregation = None
     for part in rest:
@@ -174,6 +196,8 @@ def _metric(parts: tuple[str, ...], entry: Mapping[str, Any]) -> Metric:
         entry["unit"],
         _range(entry),
         entry["definition"],
+        group,
+        place,
         entry.get("family", False),
     )
 

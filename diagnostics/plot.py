@@ -8,26 +8,32 @@ of a single step is never hidden.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
+
+from diagnostics.axes import HIGH, WIDE, Clock, Frame
 
 BLANK = 0x2800
 # The bit of each dot of a cell, [row][column] from the top left.
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-WIDE, HIGH = 2, 4
+DOTTED = 0x95  # every second dot of a cell, as on a chessboard
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One metric: rising steps, a value for each; `low` and `high` bound those that are finite."""
+    """One metric: rising steps, a value for each; `low` and `high` bound those that are finite.
+
+    Of a curve that was thinned, `closer` gives all there is from one step to another, both included.
+    """
 
     steps: tuple[int, ...] = ()
     values: tuple[float, ...] = ()
     finite: bool = True  # all of them
     low: float = math.inf
     high: float = -math.inf
+    closer: Callable[[float, float], Curve] | None = field(default=None, compare=False, repr=False)
 
 
 NONE = Curve()
@@ -52,90 +58,151 @@ def curve(points: Sequence[tuple[int, float]], known: Curve = NONE) -> Curve:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What a plot shows: steps and values, both inclusive, on `width` x `height` cells."""
-
-    first: int
-    last: int
-    low: float
-    high: float
-    width: int
-    height: int
-
-    def column(self, step: int) -> int:
-        """The column of cells that a step falls into, kept within the plot."""
-        return self.dot(step) // WIDE
-
-    def dot(self, step: int) -> int:
-        """The column of dots that a step falls into."""
-        across = self.width * WIDE - 1
-        span = max(1, self.last - self.first)
-        return min(across, max(0, round((step - self.first) / span * across)))
-
-    def height_of(self, value: float) -> int:
-        """The row of dots, 0 at the top."""
-        down = self.height * HIGH - 1
-        if self.high <= self.low:
-            return down // 2
-        # Halves, so that the distance of the lowest and the highest float has a size.
-        share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
-        return down - min(down, max(0, round(share * down)))
-
-
 def frame(curves: Sequence[Curve], last: int, width: int, height: int, *, first: int = 0) -> Frame:
     """The frame that holds all of `curves`, and the steps from `first` on, up to `last` at least."""
-    drawn = [curve for curve in curves if curve.low <= curve.high]
-    low, high = min((c.low for c in drawn), default=0.0), max((c.high for c in drawn), default=0.0)
-    return Frame(first, max([last, *(c.steps[-1] for c in curves if c.steps)]), low, high, width, height)
+    return view([(curve, None) for curve in curves], first, reach(curves, last), width, height)
 
 
-def braille(curve: Curve, where: Frame) -> list[list[int]]:
-    """The dots of the curve as bits, [row of cells][column of cells]; values that are not finite leave a gap."""
-    cells = [[0] * where.width for _ in range(where.height)]
-
-    def dot(x: int, y: int) -> None:
-        cells[y // HIGH][x // WIDE] |= DOTS[y % HIGH][x % WIDE]
-
-    before: tuple[int, int] | None = None
-    for x, y in _seen(curve, where):
-        if y is None:
-            before = None
-            continue
-        if before is None:
-            dot(x, y)
-        else:
-            for there in _line(before, (x, y)):
-                dot(*there)
-        before = (x, y)
-    return cells
+def reach(curves: Sequence[Curve], last: int = 0) -> int:
+    """The last step of all of `curves`, `last` at least."""
+    return max([last, *(curve.steps[-1] for curve in curves if curve.steps)])
 
 
-def gaps(curve: Curve, where: Frame) -> list[int]:
+def view(
+    curves: Sequence[tuple[Curve, Clock | None]],
+    first: float,
+    last: float,
+    width: int,
+    height: int,
+    *,
+    log: bool = False,
+) -> Frame:
+    """The frame from `first` to `last` (steps, or seconds by the clocks) that holds the values between them."""
+    bounds = [_bounds(curve, *_between(curve, first, last, clock)) for curve, clock in curves]
+    known = [(low, high) for low, high in bounds if low <= high]
+    low, high = min((low for low, _ in known), default=0.0), max((high for _, high in known), default=0.0)
+    return Frame(first, last, low, high, width, height, log)
+
+
+def braille(curve: Curve, where: Frame, clock: Clock | None = None) -> list[list[int]]:
+    """The dots of the curve as bits, [row of cells][column of cells]; values that are not finite leave a gap.
+
+    With a `clock`, `where` shows seconds. A line that comes from outside or leaves is drawn up to the border.
+    """
+    return _drawn(_seen(curve, where, clock), where)
+
+
+def middle(curve: Curve, where: Frame, clock: Clock | None, share: float) -> list[list[int]]:
+    """The dots of the running median over `share` of the width, as those of `braille`.
+
+    Of each column of dots the median, then of those in the window the median (a remedian: Rousseeuw and Bassett, 1990),
+    which costs no more for a long curve, and which a single spike does not move.
+    """
+    columns = [(x, sorted(filter(math.isfinite, values)), values[-1]) for x, values in _columns(curve, where, clock)]
+    known = [(x, values[len(values) // 2]) for x, values, _ in columns if values]
+    places = [x for x, _ in known]
+    half = max(1, round(share * where.width * WIDE / 2))
+    height = where.heights()
+
+    def line() -> Iterator[tuple[int, int | None]]:
+        for x, values, last in columns:
+            if values:
+                near = known[bisect_left(places, x - half) : bisect_right(places, x + half)]
+                yield x, height(sorted(value for _, value in near)[len(near) // 2])
+            if not math.isfinite(last):
+                yield x, None
+
+    return _drawn(line(), where)
+
+
+def gaps(curve: Curve, where: Frame, clock: Clock | None = None) -> list[int]:
     """The columns of cells in which a value is not finite."""
     if curve.finite:
         return []
-    pairs = zip(curve.steps, curve.values, strict=True)
-    return sorted({where.column(step) for step, value in pairs if not math.isfinite(value)})
+    start, end = _between(curve, where.first, where.last, clock)
+    pairs = zip(curve.steps[start:end], curve.values[start:end], strict=True)
+    steps = (step for step, value in pairs if not math.isfinite(value))
+    return sorted({where.column(clock.elapsed(step) if clock else step) for step in steps})
 
 
-def _seen(curve: Curve, where: Frame) -> Iterator[tuple[int, int | None]]:
-    """The dots a line has to pass, in order: first, lowest, highest and last of each column; None at a gap."""
-    steps, values = curve.steps, curve.values
-    across, span = where.width * WIDE - 1, max(1, where.last - where.first)
-    start = 0
-    while start < len(steps):
-        x = where.dot(steps[start])
-        border = where.first + (x + 0.5) / across * span
-        end = max(start + 1, bisect_left(steps, border, start)) if x < across else len(steps)
-        stretch = values[start:end]
+def _between(curve: Curve, first: float, last: float, clock: Clock | None) -> tuple[int, int]:
+    """Which points lie from `first` to `last`, as a slice."""
+    if clock is not None:
+        first, last = clock.step(first), clock.step(last)
+    return bisect_left(curve.steps, first), bisect_right(curve.steps, last)
+
+
+def _bounds(curve: Curve, start: int, end: int) -> tuple[float, float]:
+    """The lowest and the highest finite value of a slice, in the wrong order where there is none."""
+    if start == 0 and end == len(curve.steps):
+        return curve.low, curve.high
+    values = curve.values[start:end]
+    finite = values if curve.finite else [value for value in values if math.isfinite(value)]
+    return min(finite, default=math.inf), max(finite, default=-math.inf)
+
+
+def _columns(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[tuple[int, Sequence[float]]]:
+    """The columns of dots in which there are points, and their values in order."""
+    steps, values, across = curve.steps, curve.values, where.width * WIDE - 1
+    start, end = _between(curve, where.first, where.last, clock)
+    while start < end:
+        x = where.dot(clock.elapsed(steps[start]) if clock else steps[start])
+        border = where.border(x)
+        border = clock.step(border) if clock else border
+        after = max(start + 1, bisect_left(steps, border, start, end)) if x < across else end
+        yield x, values[start:after]
+        start = after
+
+
+def _seen(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[tuple[int, int | None]]:
+    """The dots a line has to pass, in order: first, lowest, highest and last of each column; None at a gap.
+
+    Before and after them stand the neighbours outside the frame.
+    """
+    height = where.heights()
+    start, end = _between(curve, where.first, where.last, clock)
+
+    def neighbour(i: int) -> Iterator[tuple[int, int | None]]:
+        if 0 <= i < len(curve.steps) and math.isfinite(curve.values[i]):
+            step = curve.steps[i]
+            yield where.place(clock.elapsed(step) if clock else step), height(curve.values[i])
+
+    yield from neighbour(start - 1)
+    for x, stretch in _columns(curve, where, clock):
         finite = stretch if curve.finite else [value for value in stretch if math.isfinite(value)]
         if finite:
             for value in (finite[0], min(finite), max(finite), finite[-1]):
-                yield x, where.height_of(value)
+                yield x, height(value)
         if not math.isfinite(stretch[-1]):
             yield x, None
-        start = end
+    yield from neighbour(end)
+
+
+def _drawn(dots: Iterator[tuple[int, int | None]], where: Frame) -> list[list[int]]:
+    """The line through `dots`, broken where there is None."""
+    cells = [[0] * where.width for _ in range(where.height)]
+    across = where.width * WIDE - 1
+    before: tuple[int, int] | None = None
+    for x, y in dots:
+        if y is None:
+            before = None
+            continue
+        here = x, y
+        for there_x, there_y in _line(*_inside(before or here, here, across)):
+            if 0 <= there_x <= across:
+                cells[there_y // HIGH][there_x // WIDE] |= DOTS[there_y % HIGH][there_x % WIDE]
+        before = here
+    return cells
+
+
+def _inside(start: tuple[int, int], end: tuple[int, int], across: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The part of a line that is at most one dot outside, however far away its ends are."""
+    (x0, y0), (x1, y1) = start, end
+    if x0 < -1 <= x1:
+        start = -1, round(y0 + (y1 - y0) * (-1 - x0) / (x1 - x0))
+    if x0 <= across + 1 < x1:
+        end = across + 1, round(y0 + (y1 - y0) * (across + 1 - x0) / (x1 - x0))
+    return start, end
 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:

@@ -17,9 +17,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
+from diagnostics.axes import Frame
 from diagnostics.excerpt import Excerpt
 from diagnostics.finding import Finding
-from diagnostics.plot import BLANK, Curve, Frame, braille
+from diagnostics.plot import BLANK, Curve, braille
 from diagnostics.report.styles import MARKS
 from diagnostics.text import NOT_FINITE
 

@@ -5,7 +5,18 @@ from pathlib import Path
 import pytest
 
 import diagnostics
-from diagnostics.metrics import Against, Aggregation, Estimator, Kind, is_metric, knobs, metrics, settings
+from diagnostics.metrics import (
+    Against,
+    Aggregation,
+    Estimator,
+    Group,
+    Kind,
+    is_metric,
+    knobs,
+    metric_of,
+    metrics,
+    settings,
+)
 
 FOLDER = Path(diagnostics.__file__).parent
 
@@ -105,3 +116,13 @@ def test_a_setting_is_defined(name):
 def test_what_a_setting_holds(name, kind, choice):
     assert settings()[name].kind is kind
     assert choice is None or choice in settings()[name].choices
+
+
+def test_each_quantity_is_told_in_one_group():
+    loaded = tomllib.loads((FOLDER / "metrics.toml").read_text(encoding="utf-8"))
+    told = [name for names in loaded["groups"].values() for name in names]
+    assert sorted(told) == sorted({metric.quantity for metric in metrics().values()})
+    assert tuple(loaded["groups"]) == tuple(Group)
+    assert metrics()["kl.reference.k3.token"].group is Group.KL
+    assert metric_of("reward_component_mean[format]") is metrics()["reward_component_mean"]
+    assert metric_of("my_own_score") is None

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.plot import DOTS, HIGH, WIDE, Curve, Frame, braille, frame, gaps
+from diagnostics.axes import HIGH, WIDE, Frame
+from diagnostics.plot import DOTS, Curve, braille, frame, gaps
 from diagnostics.series import MetricSeries
 from tui.thin import STRETCHES, thinned
 
