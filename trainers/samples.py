@@ -1,4 +1,4 @@
-"""What is kept of completions for a person to read: of a rollout whole groups, as many and as much as a log can bear."""
+"""What is kept of completions for a person to read: of a rollout whole groups, as much as a log can bear."""
 
 from __future__ import annotations
 
