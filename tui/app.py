@@ -23,6 +23,7 @@ from textual.message import Message
 
 from diagnostics.errors import UserError
 from diagnostics.sources import Found
+from diagnostics.text import visible
 from diagnostics.user_map import UserMap
 from tui import theme
 from tui.actions import ACTIONS
@@ -225,6 +226,19 @@ class MonitorApp(App[MonitorResult]):
             there = keys.index(self.watched.selected) + step
             if 0 <= there < len(keys):
                 self.select(keys[there])
+
+    def mark(self, key: RunKey | None) -> None:
+        """Compare what is selected with the run that is known by `key`; None for the run that stands to reason."""
+        self._watch(replace(self.watched, baseline=key))
+
+    def action_mark(self) -> None:
+        """Compare other runs with the selected one; once more takes that back."""
+        run = self.watched.run
+        if run is not None:
+            again = self.watched.baseline == run.key
+            self.mark(None if again else run.key)
+            what = "no run is marked any more" if again else f"marked: other runs are compared with {visible(run.name)}"
+            self.notify(what, markup=False)
 
     def on_feed_failed(self, message: FeedFailed) -> None:
         """A bug shows its traceback."""

@@ -65,6 +65,15 @@ class Watched:
         chosen = self.baseline if self.baseline is not None and self.baseline != run.key else run.parent
         return self.find(chosen)
 
+    @property
+    def compared(self) -> RunView | None:
+        """The run beneath, or else the one before the selected one in the list; of the first run none."""
+        run, beneath = self.run, self.beneath
+        if run is None or beneath is not None:
+            return beneath
+        place = self.runs.index(run)
+        return self.runs[place - 1] if place else None
+
     def find(self, key: RunKey | None) -> RunView | None:
         """The run that is known by `key`."""
         return next((run for run in self.runs if run.key == key), None)

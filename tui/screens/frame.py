@@ -29,6 +29,7 @@ class Frame(Shown):
         Binding("shift+tab", "pane(-1)", "Pane before", show=False),
         Binding("right_square_bracket", "app.next_run(1)", "Next run", show=False, key_display="]"),
         Binding("left_square_bracket", "app.next_run(-1)", "Run before", show=False, key_display="["),
+        Binding("m", "app.mark", "Mark", show=False, tooltip="Compare other runs with this one; again: as before"),
     ]
 
     def __init__(self) -> None:
