@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 WIDE, HIGH = 2, 4  # dots of a cell
 NEAR = 1e-3  # of the largest value: nearer to 0 than that a log scale of values that are not all positive is linear
@@ -39,6 +40,12 @@ class Clock:
             return math.inf if i else self.steps[0]
         before, after = self.seconds[i - 1], self.seconds[i]
         return self.steps[i - 1] + (moment - before) / (after - before) * (self.steps[i] - self.steps[i - 1])
+
+
+def clock(steps: Iterable[int], seconds: Iterable[float]) -> Clock | None:
+    """The clock of rising `steps` and their `seconds`, where some fall (a clock was set back) held; None for none."""
+    known = tuple(steps)
+    return Clock(known, tuple(accumulate(seconds, max))) if known else None
 
 
 @dataclass(frozen=True, slots=True)

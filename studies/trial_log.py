@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diagnostics.events import EVENTS_FILE, Event, FindingRaised, MetricsLogged, RunEnded, RunStarted, Tail
+from diagnostics.events import (
+    EVENTS_FILE,
+    Event,
+    FindingRaised,
+    KnobChanged,
+    MetricsLogged,
+    RunEnded,
+    RunStarted,
+    Tail,
+)
 from diagnostics.finding import Finding
 from diagnostics.vocabulary import meanings
 
@@ -23,7 +32,11 @@ class Evaluation:
 
 @dataclass(slots=True)
 class TrialLog:
-    """Follows the events of one trial and keeps what the study needs of them."""
+    """Follows the events of one trial and keeps what the study needs of them.
+
+    `times` are the steps that were logged, rising, each with its time (seconds since the epoch). `knobs` are the
+    settings that changed while running, as (step, knob, value).
+    """
 
     directory: Path
     objective: str
@@ -32,6 +45,8 @@ class TrialLog:
     evaluations: list[Evaluation] = field(default_factory=list)
     findings: dict[str, Finding] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    times: list[tuple[int, float]] = field(default_factory=list)
+    knobs: list[tuple[int, str, float]] = field(default_factory=list)
     attempt: int = 0
     step: int = 0
     completions: int = 0
@@ -50,6 +65,8 @@ class TrialLog:
             self.first_time = self.first_time or envelope.time
             self.last_time, self.attempt = envelope.time, envelope.attempt
             self._take(envelope.event)
+            if isinstance(envelope.event, MetricsLogged):
+                self._take_time(envelope.event.step, envelope.time)
             events.append(envelope.event)
         return events
 
@@ -73,6 +90,8 @@ class TrialLog:
         self.evaluations = [e for e in self.evaluations if e.step < step]
         self.findings = {code: f for code, f in self.findings.items() if f.raised_at < step}
         self.curves = {name: [p for p in points if p[0] < step] for name, points in self.curves.items()}
+        self.times = [(s, time) for s, time in self.times if s < step]
+        self.knobs = [changed for changed in self.knobs if changed[0] < step]
         self.step, self.ended = step, None
 
     def _take(self, event: Event) -> None:
@@ -86,10 +105,19 @@ class TrialLog:
                 self._take_row(event)
             case FindingRaised():
                 self.findings[event.finding.code] = event.finding
+            case KnobChanged(step, knob, _, after):
+                self.knobs.append((step, knob, after))
             case RunEnded():
                 self.ended = event
             case _:
                 pass
+
+    def _take_time(self, step: int, time: float) -> None:
+        """When `step` was logged last."""
+        if self.times and self.times[-1][0] == step:
+            self.times.pop()
+        if not self.times or self.times[-1][0] < step:
+            self.times.append((step, time))
 
     def _take_row(self, event: MetricsLogged) -> None:
         """Metrics under canonical names, and those of a script under its own."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from diagnostics.axes import Clock, clock
 from diagnostics.errors import UserError
 from diagnostics.plot import NONE, Curve, curve
 from studies.log import StudyFollower, is_running, is_study
@@ -24,7 +25,10 @@ LOG_TAIL = 1 << 14  # bytes
 
 @dataclass(frozen=True, slots=True)
 class TrialFeed:
-    """The curves of one trial, and when its lines came (seconds since the epoch, 0 before the first)."""
+    """The curves of one trial, and when its lines came (seconds since the epoch, 0 before the first).
+
+    `clock` says when each step was logged, `knobs` what was changed while it ran, as (step, knob, value).
+    """
 
     curves: Mapping[str, Curve] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -32,6 +36,8 @@ class TrialFeed:
     first_time: float = 0.0
     last_time: float = 0.0
     ended: bool = False
+    clock: Clock | None = None
+    knobs: tuple[tuple[int, str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,4 +165,20 @@ def _frozen(log: TrialLog, known: TrialFeed) -> TrialFeed:
     """What `log` holds now; curves that did not grow keep their identity, which is what drawing them is cached by."""
     before = known.curves if known.attempt == log.attempt else {}  # a new attempt takes back what an earlier one told
     curves = {metric: curve(points, before.get(metric, NONE)) for metric, points in log.curves.items()}
-    return TrialFeed(curves, log.notes, log.attempt, log.first_time, log.last_time, log.ended is not None)
+    return TrialFeed(
+        curves,
+        log.notes,
+        log.attempt,
+        log.first_time,
+        log.last_time,
+        log.ended is not None,
+        _clock(log, known.clock if before else None),
+        tuple(log.knobs),
+    )
+
+
+def _clock(log: TrialLog, known: Clock | None) -> Clock | None:
+    """When the steps of `log` came; the one that is known where none is new."""
+    if known is not None and log.times and known.steps[-1] == log.times[-1][0]:
+        return known
+    return clock(*zip(*log.times, strict=True)) if log.times else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diagnostics.axes import Clock
 from diagnostics.errors import UserError
 from diagnostics.events import EVENTS_FILE
 from diagnostics.finding import Finding, Report
@@ -21,7 +22,7 @@ from diagnostics.plot import Curve
 from diagnostics.readers.files import files_below
 from diagnostics.sources import Found, Source, find
 from diagnostics.user_map import UserMap
-from tui.thin import thinned
+from tui.thin import clock_of, thinned
 from tui.thread import ReadingThread
 
 if TYPE_CHECKING:  # the first paint waits for no numpy
@@ -42,12 +43,18 @@ Version = tuple[tuple[int, int, int], ...]  # of each file which one, how long, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """One run of a log: its metrics under canonical names, and what it logged under names without a meaning."""
+    """One run of a log: its metrics under canonical names, and what it logged under names without a meaning.
+
+    `clock` says when its steps were logged, None where the log does not; `knobs` what was changed while it ran, as
+    (step, knob, value).
+    """
 
     metrics: Mapping[str, Curve]
     others: Mapping[str, Curve]
     first: int  # step
     last: int  # step, -1 where it has none
+    clock: Clock | None = None
+    knobs: tuple[tuple[int, str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,10 +62,12 @@ class LogView:
     """A log at one moment; `report` is None until it was read once, of which `share` is done.
 
     `written` is when it was written last (seconds since the epoch). `ended` says that the log tells the end of its run.
-    `trouble` is what keeps us from reading it; what is known stays.
+    `trouble` is what keeps us from reading it; what is known stays. `source` says where it lies, None for one that was
+    found and could not be read.
     """
 
     name: str
+    source: Source | None = None
     written: float = 0.0
     report: Report | None = None
     segments: tuple[Segment, ...] = ()
@@ -190,7 +199,7 @@ class Followed:
     _finished: bool = False
 
     def __post_init__(self) -> None:
-        self.view = LogView(self.source.name)
+        self.view = LogView(self.source.name, self.source)
         with suppress(OSError):  # who reads it will be told
             self.view = replace(self.view, written=_written(self._written_to()))
 
@@ -233,6 +242,7 @@ class Followed:
             self._finished = True
         self.view = LogView(
             self.source.name,
+            self.source,
             written,
             opened.following.report(),
             tuple(_segments(opened.following.runs)),
@@ -289,4 +299,6 @@ def _segments(runs: Sequence[RunHistory]) -> Iterator[Segment]:
             {name: thinned(series) for name, series in run.others.items() if name not in run.series},
             min((int(series.steps[0]) for series in every), default=0),
             max((int(series.steps[-1]) for series in every), default=-1),
+            clock_of(run.times) if run.times is not None else None,
+            run.knobs,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from diagnostics.axes import Clock, clock
 from diagnostics.plot import NONE, Curve
 
 if TYPE_CHECKING:  # the first paint waits for no numpy
@@ -18,8 +19,10 @@ STRETCHES = 1024
 
 
 def thinned(series: MetricSeries) -> Curve:
-    """The curve of `series`, of at most 5 x `STRETCHES` points."""
+    """The curve of `series`, of at most 5 x `STRETCHES` points; what is left out of them can still be asked for."""
     import numpy as np
+
+    from diagnostics.series import MetricSeries
 
     if not len(series):
         return NONE
@@ -28,9 +31,23 @@ def thinned(series: MetricSeries) -> Curve:
     whole = bool(finite.all())
     known = values if whole else values[finite]
     low, high = (float(known.min()), float(known.max())) if len(known) else (math.inf, -math.inf)
-    if len(steps) > 5 * STRETCHES:
-        steps, values = _extremes(steps, values)
-    return Curve(tuple(steps.tolist()), tuple(values.tolist()), whole, low, high)
+    if len(steps) <= 5 * STRETCHES:
+        return Curve(tuple(steps.tolist()), tuple(values.tolist()), whole, low, high)
+    thin_steps, thin_values = _extremes(steps, values)
+
+    def closer(first: float, last: float) -> Curve:
+        start = max(0, int(steps.searchsorted(first)) - 1)  # the neighbours outside, which lines come from and lead to
+        end = int(steps.searchsorted(last, side="right")) + 1
+        return thinned(MetricSeries(series.metric, steps[start:end], values[start:end]))
+
+    return Curve(tuple(thin_steps.tolist()), tuple(thin_values.tolist()), whole, low, high, closer)
+
+
+def clock_of(times: MetricSeries) -> Clock | None:
+    """When steps were logged, of at most 2 x `STRETCHES` of them; between them time passes evenly."""
+    apart = -(-len(times) // (2 * STRETCHES - 1)) or 1
+    kept = [*range(0, len(times) - 1, apart), *([len(times) - 1] if len(times) else [])]
+    return clock(times.steps[kept].tolist(), times.values[kept].tolist())
 
 
 def _extremes(steps: Steps, values: Values) -> tuple[Steps, Values]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from diagnostics.axes import Clock
 from diagnostics.finding import Finding
 from diagnostics.plot import Curve
 from studies.record import StudyRecord, TrialRecord
@@ -23,7 +24,8 @@ class RunView:
     """One run; `of` is what it is a view of, and `parent` the trial that it was changed from.
 
     `metrics` are under canonical names, `others` under names without a meaning; `names` says how the log calls those
-    that it calls otherwise. `first` and `last` are the steps at which its plots begin and end.
+    that it calls otherwise. `first` and `last` are the steps at which its plots begin and end. `clock` says when its
+    steps were logged, None where nothing does, and `knobs` what was changed while it ran, as (step, knob, value).
     """
 
     key: RunKey
@@ -37,6 +39,8 @@ class RunView:
     last: int = 0
     objective: str = ""
     parent: RunKey | None = None
+    clock: Clock | None = None
+    knobs: tuple[tuple[int, str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +126,16 @@ def _of_study(snapshot: Snapshot) -> list[RunView]:
             trial.number,
             f"trial {trial.number}",
             trial,
-            snapshot.trials.get(trial.number, TrialFeed()).curves,
+            feed.curves,
             findings=trial.findings,
             last=trial.max_steps,
             objective=study.spec.objective,
             parent=trial.proposal.parent,
+            clock=feed.clock,
+            knobs=feed.knobs,
         )
         for trial in study.trials
+        for feed in [snapshot.trials.get(trial.number, TrialFeed())]
     ]
 
 
@@ -141,5 +148,15 @@ def _of_log(run: Run) -> RunView:
     named = {metric: logged for metric in segment.metrics if (logged := report.names.get(metric, metric)) != metric}
     others = segment.others
     return RunView(
-        run.key, name, run, segment.metrics, others, named, run.findings, segment.first, max(0, segment.last)
+        run.key,
+        name,
+        run,
+        segment.metrics,
+        others,
+        named,
+        run.findings,
+        segment.first,
+        max(0, segment.last),
+        clock=segment.clock,
+        knobs=segment.knobs,
     )
