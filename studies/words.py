@@ -65,13 +65,23 @@ def result(study: StudyRecord, trial: TrialRecord) -> str:
     return f"{fmean(values):.3g}" + (f" over {len(values)} seeds" if len(values) > 1 else "")
 
 
-def tried(study: StudyRecord, knob: str) -> list[tuple[str, str]]:
-    """The values of a knob that were tried, in their order, and what came of each: the highest objective, else why."""
+def tried(study: StudyRecord, knob: str, most: int | None = None) -> list[tuple[str, str]]:
+    """The values of a knob that were tried, in their order, and what came of each: the highest objective, else why.
+
+    Where there are more than `most`, neighbours are told together.
+    """
     by_value: dict[Knob, list[TrialRecord]] = {}
     for trial in study.trials:
         if knob in trial.proposal.knobs and trial.state in (State.COMPLETE, State.PRUNED, State.RUNNING):
             by_value.setdefault(trial.proposal.knobs[knob], []).append(trial)
-    return [(number(value), _came_of(by_value[value])) for value in sorted(by_value)]
+    values = sorted(by_value)
+    groups = min(len(values), most or len(values))
+    told = []
+    for i in range(groups):
+        group = values[len(values) * i // groups : len(values) * (i + 1) // groups]
+        span = number(group[0]) if len(group) == 1 else f"{number(group[0])} to {number(group[-1])}"
+        told.append((span, _came_of([trial for value in group for trial in by_value[value]])))
+    return told
 
 
 def _came_of(trials: Sequence[TrialRecord]) -> str:
@@ -148,7 +158,7 @@ def decision(study: StudyRecord, taken: Decision) -> str:
         case "trial_judged":
             return f"{about} {data.get('judgement')}: {data.get('why')}"
         case "request_answered":
-            return answered(data.get("action"), taken.trial, data.get("by"), data.get("answer"))
+            return answered(taken)
         case "noted":
             return f"{f'{about}: ' if taken.trial is not None else ''}{note(taken)}"
         case "review_set":
@@ -167,7 +177,13 @@ def note(taken: Decision) -> str:
     return f"{taken.data['by'] or 'a person'} notes: {text}" if "by" in taken.data else text
 
 
-def answered(action: object, trial: int | None, by: object, answer: object) -> str:
+def answered(taken: Decision) -> str:
+    """What a person asked of a study, and the answer, as the record has them."""
+    data = taken.data
+    return reply(data.get("action"), taken.trial, data.get("by"), data.get("answer"))
+
+
+def reply(action: object, trial: int | None, by: object, answer: object) -> str:
     """What a person asked of a study, and the answer."""
     return f"{f'{by} ' if by else ''}{asked(action, trial)}: {answer}"
 

@@ -16,37 +16,54 @@ from diagnostics.text import visible
 from studies import words
 from studies.record import TrialRecord
 from tui.feed import Snapshot
-from tui.screens.frame import Frame
-from tui.screens.help import STUDY_KEYS, STUDY_SIGNS, Help
+from tui.screens.frame import TALL, Frame
 from tui.widgets.about import About, about, beginning
 from tui.widgets.curves import Curves, plots
 from tui.widgets.decisions import Decisions
+from tui.widgets.overview import Overview
 from tui.widgets.trials import Trials
+
+BENEATH = ("about", "curves", "decisions")
+WIDE = 200  # cells; from here on all panes below the trials stand side by side
+FEW, SOME, MANY = 2, 4, 10  # lines that tell what the study has come to
+ROOMY = 48  # lines of the screen from which on these are many
 
 
 class StudyScreen(Frame):
     """The trials of a study and what is decided; where it is narrow, the log shares its place with the curves."""
 
     PANES = ("trials", "about", "curves", "decisions")
+    DEFAULT_CSS = """
+    StudyScreen #overview { height: auto; }
+    StudyScreen #trials { height: auto; max-height: 40%; }
+    StudyScreen #beneath { height: 1fr; layout: grid; grid-size: 2 2; grid-columns: 1fr 1fr; grid-rows: 3fr 2fr; }
+    StudyScreen #curves { row-span: 2; }
+    StudyScreen.wide #beneath { grid-size: 3 1; grid-columns: 5fr 6fr 4fr; grid-rows: 1fr; }
+    StudyScreen.wide #curves { row-span: 1; }
+    StudyScreen.narrow #trials { max-height: 7; }
+    StudyScreen.narrow #beneath { grid-size: 1 1; grid-columns: 1fr; grid-rows: 1fr; }
+    StudyScreen.narrow #curves { row-span: 1; }
+    StudyScreen.narrow.tall #trials { max-height: 12; }
+    StudyScreen.narrow.tall #beneath { grid-size: 1 2; grid-rows: 1fr 1fr; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "before", "Before", tooltip="Show or hide, in grey, the trial that was changed"),
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "app.leave", "Leave", tooltip="Close the monitor; the study goes on"),
     ]
 
     before: reactive[bool] = reactive(True)
 
     def __init__(self) -> None:
         super().__init__()
-        self._lower = "curves"  # which of the curves and the log is shown where there is room for one
+        self._lower = "about"  # which of the panes below the trials is shown where there is room for one
 
     def body(self) -> ComposeResult:
         """The panes."""
-        with Container(id="panes"):
-            yield Trials(id="trials")
+        yield Overview(id="overview")
+        yield Trials(id="trials")
+        with Container(id="beneath"):
             yield About(id="about")
-            yield Decisions(id="decisions")
             yield Curves(id="curves")
+            yield Decisions(id="decisions")
 
     # ---- what is shown
 
@@ -62,6 +79,7 @@ class StudyScreen(Frame):
 
     def display_run(self, *, anew: bool) -> None:
         """The trials, the selected one in words and curves, the log."""
+        self._show_overview()
         self.query_one(Decisions).show(self.snapshot)
         self.query_one(Trials).show(self.snapshot)
         if self.watched.run is not None:
@@ -95,20 +113,31 @@ class StudyScreen(Frame):
     # ---- where things stand
 
     def show_panes(self) -> None:
-        """The curves and the log side by side, or one of them."""
-        for name in ("curves", "decisions"):
-            self.query_one(f"#{name}").display = not self.has_class("narrow") or name == self._lower
+        """As many of the panes below the trials as there is room for."""
+        self.set_class(self.size.width >= WIDE, "wide")
+        for name, shown in self._beneath().items():
+            self.query_one(f"#{name}").display = shown
+        self._show_overview()
+
+    def _beneath(self) -> dict[str, bool]:
+        """Which of the panes below the trials are shown."""
+        if not self.has_class("narrow"):
+            return dict.fromkeys(BENEATH, True)
+        if not self.has_class("tall"):
+            return {name: name == self._lower for name in BENEATH}
+        second = self._lower if self._lower != "about" else "curves"
+        return {name: name in ("about", second) for name in BENEATH}
+
+    def _show_overview(self) -> None:
+        height = self.size.height
+        most = FEW if height < TALL else SOME if height < ROOMY else MANY
+        self.query_one(Overview).show(self.snapshot.study, most)
 
     def turn_to(self, name: str) -> None:
-        """Let the pane called `name` have the place that two share."""
-        if name in ("curves", "decisions"):
-            self._lower = name
-            self.show_panes()
+        """Let the pane called `name` have the place that several share; beside the trials stands the one selected."""
+        self._lower = name if name in BENEATH else "about"
+        self.show_panes()
 
     def action_before(self) -> None:
         """Show or hide the trial before the change."""
         self.before = not self.before
-
-    def action_help(self) -> None:
-        """All keys and signs."""
-        self.app.push_screen(Help(STUDY_KEYS, STUDY_SIGNS))

@@ -28,6 +28,7 @@ def about(snapshot: Snapshot, trial: TrialRecord) -> RenderableType:
     study = snapshot.study
     assert study is not None
     parts = [
+        *_stands_still(snapshot, trial),
         *_wrong(trial),
         *_next(study, trial),
         *_change(study, trial),
@@ -37,7 +38,7 @@ def about(snapshot: Snapshot, trial: TrialRecord) -> RenderableType:
         *_end(study, trial),
     ]
     feed = snapshot.trials.get(trial.number)
-    noted = [d.data["text"] for d in study.decisions if d.kind == "noted" and d.trial == trial.number]
+    noted = [words.note(d) for d in study.decisions if d.kind == "noted" and d.trial == trial.number]
     parts += [("note", Text(visible(note))) for note in (*noted, *(feed.notes if feed else ()))]
     return _table(parts)
 
@@ -61,6 +62,23 @@ def _table(parts: list[Part]) -> RenderableType:
     for label, text in parts:
         table.add_row(label, text)
     return table
+
+
+def _stands_still(snapshot: Snapshot, trial: TrialRecord) -> Iterator[Part]:
+    """Why it does not go on, and what brings it on; what kept it from going on before."""
+    study = snapshot.study
+    assert study is not None
+    if snapshot.running and trial.state is State.WAITING:
+        yield "waits", Text("for you: a accepts it and r refuses it", style=f"bold {theme.CHANGED}")
+    elif snapshot.running and trial.paused:
+        yield "paused", Text("after its step; p lets it go on", style=f"bold {theme.CHANGED}")
+    elif not snapshot.running and trial.state is State.RUNNING:
+        again = f"autotune study resume {study.directory} takes it up again"
+        yield "cut off", Text(visible(f"the study ended while it ran; {again}"), style=theme.BAD)
+    for decision in study.decisions:
+        if decision.kind == "trial_retried" and decision.trial == trial.number:
+            told = f"attempt {decision.data.get('attempt')}: {decision.data.get('reason')}"
+            yield "again", Text(visible(told), style=theme.WARNING)
 
 
 def _wrong(trial: TrialRecord) -> Iterator[Part]:

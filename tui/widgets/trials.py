@@ -2,55 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding, BindingType
 
 from diagnostics.finding import Severity
 from diagnostics.text import sparkline, visible
 from studies import words
-from studies.record import State, TrialRecord
+from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
 from tui.feed import Snapshot
-from tui.widgets.row_table import Row, RowTable
+from tui.widgets.row_table import Column, Row, RowTable
 
 CURVE = 12  # cells
-ROOMY = 84  # cells from which on the table has room for the curve
+# Cells from which on there is room for the curve, for the name of a finding and its onset, for whole states.
+WITH_CURVE, WITH_NAME, WITH_STATE = 84, 112, 120
+CHANGED = 40  # cells that what was changed keeps where knobs have columns of their own
+KNOB = (9, 16)  # cells of such a column, at least and at most
 
 
-def columns(width: int) -> list[tuple[str, int]]:
-    """Names and widths of the columns, a blank behind each included; `changed` takes what is left."""
-    fixed = [("state", 15), ("score", 8), ("finding", 8), ("verdict", 10)]
-    if width >= ROOMY:
-        fixed.insert(1, ("curve", CURVE + 1))
+def columns(width: int, knobs: Sequence[str] = ()) -> list[Column]:
+    """Names and widths of the columns, a blank behind each included; `changed` takes what is left.
+
+    Where that is much, as many of `knobs` as fit have columns of their own.
+    """
+    fixed = [
+        ("state", 21 if width >= WITH_STATE else 15),
+        ("curve", CURVE + 1),
+        ("score", 8),
+        ("finding", 32 if width >= WITH_NAME else 8),
+        ("verdict", 10),
+    ]
+    if width < WITH_CURVE:
+        del fixed[1]
     number = 5
-    return [("#", number), ("changed", max(8, width - number - sum(w for _, w in fixed))), *fixed]
+    left = width - number - sum(cells for _, cells in fixed)
+    own = []
+    for knob in knobs:
+        cells = min(KNOB[1], max(KNOB[0], cell_len(visible(knob)) + 1))
+        if left - cells < CHANGED:
+            break
+        own.append((knob, cells))
+        left -= cells
+    return [("#", number), ("changed", max(8, left)), *own, *fixed]
 
 
-def rows(snapshot: Snapshot, width: int) -> Iterator[Row]:
-    """A row per trial, as wide as `columns` says."""
+def rows(snapshot: Snapshot, wanted: Sequence[Column]) -> Iterator[Row]:
+    """A row per trial, under the columns `wanted`."""
     study = snapshot.study
     if study is None:
         return
     best = study.best()
-    names = columns(width)
+    trials = {trial.number: trial for trial in study.trials}
     for trial in study.trials:
-        star = trial is best
-        cells = [
-            Text(f"{trial.number} ★" if star else f"{trial.number}", style=theme.BEST if star else ""),
-            Text(visible(words.change(study, trial))),
-            _state(trial, snapshot.running),
-            Text(_score(trial.value)),
-            _worst(trial),
-            _verdict(trial),
-        ]
-        if width >= ROOMY:
-            cells.insert(3, Text(sparkline([e.value for e in trial.evaluations], CURVE), style=theme.OWN))
-        for cell, (_, room) in zip(cells, names, strict=True):
+        parent = trials.get(-1 if trial.proposal.parent is None else trial.proposal.parent)
+        before = parent.proposal.knobs if parent else study.spec.start
+        cells = []
+        for name, room in wanted:
+            match name:
+                case "#":
+                    star = trial is best
+                    cell = Text(f"{trial.number} ★" if star else f"{trial.number}", style=theme.BEST if star else "")
+                case "changed":
+                    cell = Text(visible(words.change(study, trial)))
+                case "state":
+                    cell = _state(trial, snapshot.running)
+                case "curve":
+                    cell = Text(sparkline([e.value for e in trial.evaluations], CURVE), style=theme.OWN)
+                case "score":
+                    cell = Text(_score(trial.value))
+                case "finding":
+                    cell = _worst(trial, room)
+                case "verdict":
+                    cell = _verdict(trial)
+                case knob:
+                    value = trial.proposal.knobs.get(knob)
+                    told = Text(visible(words.number(value)))
+                    cell = told if value != before.get(knob) else Text(told.plain, style=theme.FAINT)
             cell.truncate(room - 1, overflow="ellipsis")
+            cells.append(cell)
         yield tuple(cells)
+
+
+def varied(study: StudyRecord) -> list[str]:
+    """The knobs of which more than one value was tried, those first of which the most were."""
+    values = {knob: {t.proposal.knobs.get(knob) for t in study.trials} for knob in study.spec.space}
+    return sorted((knob for knob in values if len(values[knob]) > 1), key=lambda knob: -len(values[knob]))
 
 
 def _score(value: float | None) -> str:
@@ -58,16 +98,23 @@ def _score(value: float | None) -> str:
 
 
 def _state(trial: TrialRecord, running: bool) -> Text:
+    share = f"{trial.steps}/{trial.max_steps}" if trial.max_steps else f"{trial.steps}"
+    style = theme.STATES[trial.state]
     if trial.state is State.RUNNING and not running:
-        return Text(f"cut at {trial.steps}/{trial.max_steps}" if trial.max_steps else "cut off", style=theme.BAD)
-    return Text(words.outcome(trial), style=theme.STATES[trial.state])
+        return Text(f"cut at {share}" if trial.max_steps else "cut off", style=theme.BAD)
+    if trial.state is State.RUNNING and trial.paused:
+        return Text(f"paused {share}", style=f"bold {theme.CHANGED}")
+    if trial.state is State.WAITING:
+        return Text("waits for you" if running else "never began", style=style)
+    return Text(words.outcome(trial), style=style)
 
 
-def _worst(trial: TrialRecord) -> Text:
+def _worst(trial: TrialRecord, room: int) -> Text:
     worst = trial.findings[0] if trial.findings else None
     if worst is None or worst.severity < Severity.WARNING:
-        return Text("none", style=theme.FAINT)
-    return Text(f"{worst.severity.name[0]} {visible(worst.code)}", style=theme.SEVERITIES[worst.severity])
+        return Text("none" if trial.steps else "-", style=theme.FAINT)
+    more = f" {visible(worst.name)} from {worst.first_step}" if room > 8 else ""
+    return Text(f"{worst.severity.name[0]} {visible(worst.code)}{more}", style=theme.SEVERITIES[worst.severity])
 
 
 def _verdict(trial: TrialRecord) -> Text:
@@ -97,6 +144,7 @@ class Trials(RowTable):
 
     def refill(self) -> None:
         """Bring the table up to date for the width that it has."""
-        width = self.scrollable_content_region.width
-        if width and self._snapshot.study is not None:
-            self.fill(columns(width), list(rows(self._snapshot, width)))
+        width, study = self.scrollable_content_region.width, self._snapshot.study
+        if width and study is not None:
+            wanted = columns(width, varied(study))
+            self.fill(wanted, list(rows(self._snapshot, wanted)))
