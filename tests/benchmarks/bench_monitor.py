@@ -1,38 +1,115 @@
-"""The monitor's budgets: first paint within 1.0 s, a key painted within 50 ms.
+"""The monitor's budgets, next to `wandb leet` on the same files: python tests/benchmarks/bench_monitor.py
 
-On a large trial and on a large log, 50 metrics of 10,000 points each, while the file grows and is read; and on a run
-file of wandb of 260 MB, while it is read for the first time. The first paint counts from the start of the process,
-imports included. A key counts from when it is handed to the app until nothing is left to paint.
+Both run in a pseudo-terminal of 160 x 50 cells, whose bytes are noted when they come and shown on an emulated screen:
+what is measured is what a person sees. A key counts from when it is handed to the terminal until the last byte of the
+frame that shows what it did. Exit status 1 where a budget of ours is not kept; figures of a busy machine are its own.
 """
 
-import asyncio
-import json
+from __future__ import annotations
+
 import math
-import subprocess
+import os
+import random
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from statistics import median, quantiles
 
-from big_wandb import write as write_wandb
+from big_wandb import METRICS as NAMES
+from big_wandb import RunFile, write
+from terminal import Display, Terminal
 
 from diagnostics.events import EventLog, MetricsLogged, RunStarted
-from diagnostics.sources import find
 from studies.log import StudyLog, trial_directory
 from studies.record import Origin, Proposal, Search
 from studies.spec import load
 
-METRICS, POINTS = 50, 10_000
-ROWS = 100_000  # of the run file of wandb
-PAINT_BUDGET, KEY_BUDGET = 1.0, 0.050  # seconds
-PRESSES = 40
+BIN = Path(sys.executable).parent
+ROWS = 100_000  # of the long run, 34 values each
+METRICS, POINTS = 50, 10_000  # of the run that grows under the keys
+STARTS = 5  # of which the median counts
+KEYS = 80
+IDLE, EVERY = 30.0, 2.0  # seconds of watching a live run, and between its steps
+HOUR, HURRY = 3600, 30  # steps of an hour, and how many of them come in a second
+QUIET = 6.0  # seconds without a change after which a run is fully shown
+PATIENCE = 150.0  # seconds after which it is not
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that shows a file: what `prepare` types to come to the curves, and the `keys` that change them.
+
+    `marked` is what of the screen those keys change, and nothing else does.
+    """
+
+    name: str
+    command: tuple[str | Path, ...]
+    prepare: tuple[bytes, ...]
+    keys: tuple[bytes, ...]
+    marked: Callable[[Display], object]
+
+    @contextmanager
+    def watching(self, path: Path) -> Iterator[Terminal]:
+        """The program on that file, in a folder that was nobody's home before."""
+        with tempfile.TemporaryDirectory() as home:
+            terminal = Terminal([*self.command, path], directory=Path(home))
+            try:
+                yield terminal
+            finally:
+                terminal.close()
+
+
+RIGHT, LEFT, DOWN, UP, ENTER, ESCAPE, TAB = b"\x1b[C", b"\x1b[D", b"\x1b[B", b"\x1b[A", b"\r", b"\x1b", b"\t"
+AROUND = (RIGHT, DOWN, LEFT, UP)
+LOG = Program(
+    "autotune", (BIN / "autotune", "monitor"), (TAB,), (*AROUND, ENTER, b"q"),
+    lambda display: (display.places("▸"), display.lines[1][:10]),
+)  # fmt: skip
+STUDY = Program("autotune", LOG.command, (), (UP, DOWN), lambda display: "Curves of trial 1" in "".join(display.lines))
+LEET = Program(
+    "leet", (BIN / "wandb", "leet", "run"), (TAB, TAB), (*AROUND, b"y", b"y"),
+    lambda display: [place for place in display.places("╭") if place[2] != "444444"] + display.places("["),
+)  # fmt: skip  # the frame of the chosen curve, and the word behind its name which scale it has
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the table: a figure of ours, theirs where there is one, and the most that ours may be."""
+
+    what: str
+    unit: str
+    ours: float
+    theirs: float | None = None
+    budget: float | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is no budget, or ours is within it."""
+        return self.budget is None or self.ours <= self.budget
+
+    def __str__(self) -> str:
+        theirs = "" if self.theirs is None else f"{self.theirs:.2f}"
+        budget = "" if self.budget is None else f"<= {self.budget:g} {'kept' if self.kept else 'BROKEN'}"
+        return f"{self.what:<62} {self.unit:<5} {self.ours:>9.2f} {theirs:>9}  {budget}"
+
+
+# ---- what is watched
+
+
+def row(step: int) -> dict[str, float]:
+    """All metrics of one step of a trial."""
+    return {f"reward_component[{i}]": math.sin(step / 100 + i) + (step * 7919 + i) % 97 / 97 for i in range(METRICS)}
 
 
 def write_study(directory: Path) -> tuple[StudyLog, EventLog]:
-    """Two trials, the second with all the points and under way."""
+    """Two trials, the second with `METRICS` x `POINTS` and under way; its log, which holds the lock, and its events."""
+    directory.mkdir()
     log = StudyLog(directory)
     log.started(load("arithmetic-grpo"), Search())
     for number in (0, 1):
@@ -40,126 +117,223 @@ def write_study(directory: Path) -> tuple[StudyLog, EventLog]:
         events = EventLog(trial_directory(directory, number) / "events.jsonl")
         events.emit(RunStarted(0, "trl-grpo", "1", {"max_steps": 2 * POINTS}))
         for step in range(POINTS if number else 100):
-            events.emit(MetricsLogged(step, step_metrics(step)))
+            events.emit(MetricsLogged(step, row(step)))
     return log, events
 
 
-def step_metrics(step: int) -> dict[str, float]:
-    """All metrics of one step."""
-    return {f"reward_component[{i}]": math.sin(step / 100 + i) + (step * 7919 + i) % 97 / 97 for i in range(METRICS)}
-
-
-async def measure(
-    path: Path, grow: Callable[[int], None], *, log: bool, at_once: bool = False
-) -> tuple[float, float, list[float], float]:
-    """Seconds until anything is painted, until the curves are, of each key, and of processor time per key.
-
-    Keys are pressed once the curves are there, `at_once` as soon as anything is.
-    """
-    from tui.app import MonitorApp
-    from tui.widgets.about import About
-
-    began = time.perf_counter()
-    painted: list[float] = []
-
-    class Watched(MonitorApp):
-        def _display(self, screen: object, renderable: object) -> None:
-            super()._display(screen, renderable)  # type: ignore[arg-type]
-            painted.append(time.perf_counter())
-
-    app = Watched(path, found=find(path) if log else None)
+@contextmanager
+def growing(add: Callable[[], None], every: float) -> Iterator[None]:
+    """Calls `add` every so many seconds, in a thread of its own."""
     over = threading.Event()
 
-    def growing() -> None:
-        step = POINTS
-        while not over.wait(0.05):
-            grow(step)
-            step += 1
+    def grow() -> None:
+        begun, added = time.monotonic(), 0
+        while not over.wait(max(0.0, begun + added * every - time.monotonic())):
+            add()
+            added += 1
 
-    def place() -> Any:
-        """What a key changes: the selected trial; of a log the chosen curve, or the focus where there is none."""
-        assert app.monitor is not None
-        if not log:
-            return app.monitor.selected
-        return app.focused if at_once else app.monitor.query_one(Curves).chosen
-
-    from tui.widgets.curves import Curves
-
-    async with app.run_test(size=(160, 50)) as pilot:
-        first = painted[0] - began
-        while app.monitor is None or not (at_once or app.monitor.query_one(Curves).plots):
-            await asyncio.sleep(0.002)
-        if log and not at_once:
-            app.monitor.query_one(Curves).focus()
-        if at_once:
-            await asyncio.sleep(0.5)
-            app.monitor.query_one(About).focus()
-        else:
-            await pilot.pause()
-        read = painted[-1] - began
-        threading.Thread(target=growing, daemon=True).start()
-        keys, busy = [], time.thread_time()
-        for i in range(PRESSES):
-            await asyncio.sleep(0.1)
-            if at_once and app.monitor.query_one(Curves).plots:
-                break  # it was read
-            pressed, before = time.perf_counter(), place()
-            app.simulate_key("tab" if at_once else ("up", "down")[i % 2] if not log else ("right", "left")[i % 2])
-            while place() == before or app.screen._dirty_widgets or painted[-1] < pressed:
-                await asyncio.sleep(0.001)
-            keys.append(painted[-1] - pressed)
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        yield
+    finally:
         over.set()
-    return first, read, keys, (time.thread_time() - busy) / max(1, len(keys))
+        thread.join()
 
 
-def importing() -> float:
-    """Seconds that a fresh process takes to start and import the monitor."""
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-P", "-c", "import autotune.cli, tui.app"], check=True)
-    return time.perf_counter() - began
+# ---- what is measured
 
 
-def report(what: str, imports: float, first: float, read: float, keys: list[float], busy: float) -> bool:
-    """Print what was measured; whether the budgets are kept."""
-    keys.sort()
-    late = keys[int(0.9 * len(keys))]
-    print(what)
-    print(f"  first paint          {imports + first:.2f} s, {imports:.2f} s of it imports   (budget {PAINT_BUDGET} s)")
-    print(f"  curves on the screen {imports + read:.2f} s")
-    print(
-        f"  key to paint         median {keys[len(keys) // 2] * 1000:.0f} ms, nine of ten within {late * 1000:.0f} ms, "
-        f"worst {keys[-1] * 1000:.0f} ms of {len(keys)}, {busy * 1000:.0f} ms of processor time each   "
-        f"(budget {KEY_BUDGET * 1000:.0f} ms)"
-    )
-    return imports + first <= PAINT_BUDGET and late <= KEY_BUDGET
+def painted(display: Display) -> bool | None:
+    """Whether anything is on the screen."""
+    return None if display.blank else True
+
+
+def drawn(display: Display) -> bool | None:
+    """Whether a curve is."""
+    return True if display.dots else None
+
+
+def body(display: Display) -> list[str]:
+    """All below the headlines, in which clocks run."""
+    return display.lines[2:]
+
+
+def since(terminal: Terminal, what: Callable[[Display], bool | None]) -> float:
+    """Seconds from the start of the program until `what` is on the screen. TimeoutError where it does not come."""
+    seen = terminal.shown(what, PATIENCE)
+    if seen is None:
+        raise TimeoutError(f"nothing of it on the screen after {PATIENCE:.0f} s")
+    return seen[0] - terminal.began
+
+
+def starts(program: Program, path: Path) -> tuple[float, float]:
+    """Medians of the seconds until anything is painted, and until a curve is."""
+    paints, curves = [], []
+    for _ in range(STARTS):
+        with program.watching(path) as terminal:
+            paints.append(since(terminal, painted))
+            curves.append(since(terminal, drawn))
+    return median(paints), median(curves)
+
+
+def whole(program: Program, path: Path) -> tuple[float, float]:
+    """Seconds until all of a file is shown and nothing changes any more, and the MB that the program holds then."""
+    with program.watching(path) as terminal:
+        since(terminal, drawn)
+        shown = terminal.settled(body, QUIET, PATIENCE) - terminal.began
+        return shown, terminal.memory()
+
+
+def pressed(program: Program, terminal: Terminal) -> list[float]:
+    """Milliseconds from each key until what it did is on the screen, sorted. TimeoutError where one does nothing."""
+    draw, took = random.Random(0), []
+    for i in range(KEYS):
+        time.sleep(draw.uniform(0.1, 0.3))  # at any moment of the program's own ticks
+        terminal.catch_up()
+        before, key = program.marked(terminal.display), program.keys[i % len(program.keys)]
+        at = terminal.write(key)
+        seen = terminal.shown(lambda display, before=before: program.marked(display) != before or None, 5.0)
+        if seen is None:
+            raise TimeoutError(f"{program.name}: the key {key!r} changed nothing")
+        took.append(1000 * (seen[0] - at))
+    return sorted(took)
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What a program was like at a file that grew: its keys in milliseconds, at both paces, its CPU share and MB."""
+
+    keys: Sequence[float]
+    hasty: Sequence[float]
+    idle: float
+    memory: float
+
+
+def live(program: Program, path: Path, add: Callable[[], None]) -> Lived:
+    """Press keys while the file gets a step per second, then twenty, then leave it alone with one every two seconds."""
+    with program.watching(path) as terminal:
+        since(terminal, drawn)
+        terminal.settled(body, QUIET, PATIENCE)
+        for key in program.prepare:
+            terminal.write(key)
+            time.sleep(0.5)
+        with growing(add, 1.0):
+            keys = pressed(program, terminal)
+        with growing(add, 0.05):
+            hasty = pressed(program, terminal)
+        with growing(add, EVERY):
+            time.sleep(2 * EVERY)
+            began, busy = time.monotonic(), terminal.cpu()
+            time.sleep(IDLE)
+            share = (terminal.cpu() - busy) / (time.monotonic() - began)
+        return Lived(keys, hasty, 100 * share, terminal.memory())
+
+
+def hour(program: Program, path: Path, run: RunFile) -> list[float]:
+    """MB held after each tenth of an hour's worth of steps, from the second on."""
+    with program.watching(path) as terminal, growing(partial(run.add, 1), 1 / HURRY):
+        since(terminal, drawn)
+        held = []
+        while run.rows < HOUR:
+            time.sleep(HOUR / HURRY / 10)
+            terminal.catch_up()
+            held.append(terminal.memory())
+        return held[1:]
+
+
+# ---- the table
+
+
+def long_run(folder: Path) -> Iterator[Line]:
+    """Starting, and a long run that is over."""
+    path = folder / "run-long.wandb"
+    write(path, ROWS)
+    (first, curves), (their_first, their_curves) = starts(LOG, path), starts(LEET, path)
+    what = f"{ROWS:,} x {len(NAMES) + 4}"
+    yield Line(f"{what}: first paint, median of {STARTS}", "s", first, their_first, 1.0)
+    yield Line(f"{what}: first curve", "s", curves, their_curves)
+    (shown, memory), (their_shown, their_memory) = whole(LOG, path), whole(LEET, path)
+    yield Line(f"{what}: fully shown", "s", shown, their_shown, 8.0)
+    yield Line(f"{what}: memory", "MB", memory, their_memory, 300.0)
+
+
+def live_run(folder: Path) -> Iterator[Line]:
+    """Keys, idling and memory at a run that grows: a file of wandb's, and a study."""
+    lived = []
+    for program in (LOG, LEET):
+        path = folder / f"run-{program.name}.wandb"
+        run = RunFile(path, [f"train/m{i:02}" for i in range(METRICS)])
+        run.add(POINTS)
+        lived.append(live(program, path, partial(run.add, 1)))
+        run.close()
+    yield from lines(f"{METRICS} x {POINTS:,}", *lived)
+    log, events = write_study(folder / "study")
+    steps = iter(range(POINTS, sys.maxsize))
+
+    def step() -> None:
+        at = next(steps)
+        events.emit(MetricsLogged(at, row(at)))
+
+    first, _ = starts(STUDY, folder / "study")
+    yield Line(f"study {METRICS} x {POINTS:,}: first paint, median of {STARTS}", "s", first, budget=1.0)
+    yield from lines(f"study {METRICS} x {POINTS:,}", live(STUDY, folder / "study", step))
+    log.close()
+
+
+def lines(what: str, ours: Lived, theirs: Lived | None = None) -> Iterator[Line]:
+    """Those of one live run."""
+    for pace, keys, their in (
+        ("1 step/s", ours.keys, theirs.keys if theirs else None),
+        ("20 steps/s", ours.hasty, theirs.hasty if theirs else None),
+    ):
+        for told, of, budget in (
+            ("p50", median, 50.0),
+            ("p95", lambda taken: quantiles(taken, n=20)[-1], 100.0),
+            ("worst", max, None),
+        ):
+            yield Line(
+                f"{what}, {pace}: key to paint {told} of {KEYS}", "ms", of(keys), of(their) if their else None, budget
+            )
+    idle = f"{what}, a step every {EVERY:g} s: idle"
+    yield Line(idle, "% cpu", ours.idle, theirs.idle if theirs else None, 2.0)
+    yield Line(f"{what}: memory", "MB", ours.memory, theirs.memory if theirs else None, 300.0)
+
+
+def long_watch(folder: Path) -> Iterator[Line]:
+    """Memory over an hour's worth of steps, of both at once: they share nothing but the machine."""
+    held: dict[str, list[float]] = {}
+
+    def watch(program: Program) -> None:
+        path = folder / f"hour-{program.name}.wandb"
+        run = RunFile(path)
+        run.add(1)
+        held[program.name] = hour(program, path, run)
+        run.close()
+
+    threads = [threading.Thread(target=watch, args=[program]) for program in (LOG, LEET)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ours, theirs = held[LOG.name], held[LEET.name]
+    what = f"an hour's {HOUR:,} steps x {len(NAMES) + 4}"
+    yield Line(f"{what}: memory at the end", "MB", ours[-1], theirs[-1], 300.0)
+    yield Line(f"{what}: grown over its second half", "MB", ours[-1] - ours[4], theirs[-1] - theirs[4], 5.0)
 
 
 def main() -> int:
-    """Measure all three; 1 where a budget is not kept."""
-    imports = min(importing() for _ in range(3))
+    """Measure, print the table; 1 where a budget is not kept."""
     kept = []
+    sys.setswitchinterval(0.0005)  # the moment of a byte is noted while the screen is made up
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
+    print(f"{'':<62} {'':<5} {'autotune':>9} {'leet':>9}  budget of ours")
     with tempfile.TemporaryDirectory() as folder:
-        study = Path(folder) / "study"
-        study.mkdir()
-        log, events = write_study(study)
-        found = asyncio.run(
-            measure(study, lambda step: events.emit(MetricsLogged(step, step_metrics(step))), log=False)
-        )
-        log.close()
-        kept.append(report(f"a trial, {METRICS} metrics x {POINTS:,} points, growing", imports, *found))
-        rows = Path(folder) / "rows.jsonl"
-        with rows.open("w", buffering=1) as file:
-            for step in range(POINTS):
-                file.write(json.dumps({"step": step} | step_metrics(step)) + "\n")
-            found = asyncio.run(
-                measure(rows, lambda step: print(json.dumps({"step": step} | step_metrics(step)), file=file), log=True)
-            )
-        kept.append(report(f"a log, {METRICS} metrics x {POINTS:,} points, growing", imports, *found))
-        wandb = Path(folder) / "run-big.wandb"
-        write_wandb(wandb, ROWS)
-        found = asyncio.run(measure(wandb, lambda step: None, log=True, at_once=True))
-        # What a change of focus costs in Textual is more than the budget: that reading adds little to it is to be seen.
-        report(f"a run file of wandb of {ROWS:,} rows, while it is read; the key moves the focus", imports, *found)
+        for part in (long_run, live_run, long_watch):
+            for line in part(Path(folder)):
+                print(line, flush=True)
+                kept.append(line.kept)
+    print(f"load {os.getloadavg()[0]:.1f} at the end")
     return int(not all(kept))
 
 

@@ -10,6 +10,7 @@ import random
 import struct
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,18 +70,25 @@ class Writer:
             first = False
 
 
-def write(path: Path, rows: int) -> None:
-    """Write a run of so many rows to `path`."""
-    draw = random.Random(0)
-    with path.open("wb") as file:
-        out = Writer(file)
+class RunFile:
+    """A run of `metrics` that is being written to `path`."""
+
+    def __init__(self, path: Path, metrics: Sequence[str] = METRICS) -> None:
+        self.rows = 0
+        self._metrics, self._draw = metrics, random.Random(0)
+        self._file = path.open("wb")
+        self._out = Writer(self._file)
         info = field(200, field(1, b"big"))
-        out.record(21, field(1, field(1, b"0.31.0") + field(2, b"0.70.0")), info)
+        self._out.record(21, field(1, field(1, b"0.31.0") + field(2, b"0.70.0")), info)
         config = b"".join(item(value, name) for name, value in (("_wandb", "{}"), ("learning_rate", "1e-06")))
-        out.record(17, field(1, b"big") + field(4, config) + field(17, b"\x08\x80\x8c\x8d\xa8\x06"))
-        out.record(12, field(2, b"*") + field(4, STEP.encode()) + field(6, b"\x08\x01\x18\x01"), info)
-        for row in range(rows):
-            items = [item(repr(draw.random()), name) for name in METRICS]
+        self._out.record(17, field(1, b"big") + field(4, config) + field(17, b"\x08\x80\x8c\x8d\xa8\x06"))
+        self._out.record(12, field(2, b"*") + field(4, STEP.encode()) + field(6, b"\x08\x01\x18\x01"), info)
+
+    def add(self, rows: int) -> None:
+        """Write so many rows."""
+        draw, out = self._draw, self._out
+        for row in range(self.rows, self.rows + rows):
+            items = [item(repr(draw.random()), name) for name in self._metrics]
             items += [
                 item(str(row), STEP),
                 item(str(row), "_step"),
@@ -92,7 +100,24 @@ def write(path: Path, rows: int) -> None:
             out.record(3, b"".join(items))
             draw.shuffle(items)
             out.record(2, b"".join(items) + field(2, b"\x08" + varint(row)))
-        out.record(18, b"")
+        self.rows += rows
+        self._file.flush()
+
+    def end(self) -> None:
+        """The run is over."""
+        self._out.record(18, b"")
+        self.close()
+
+    def close(self) -> None:
+        """Write no more; the run has no end."""
+        self._file.close()
+
+
+def write(path: Path, rows: int) -> None:
+    """Write a run of so many rows to `path`."""
+    run = RunFile(path)
+    run.add(rows)
+    run.end()
 
 
 if __name__ == "__main__":
