@@ -130,7 +130,7 @@ DARK = Palette(
     foreground="#e4e7ea",
     faint="#959da6",
     own="#5fafff",
-    other="#d9a5ff",
+    other="#f0c2ee",
     changed="#f28fd0",
     info="#5fd7d7",
     warning="#ffd75f",
@@ -147,15 +147,16 @@ LIGHT = Palette(
     foreground="#1b1f23",
     faint="#5a626b",
     own="#0058b0",
-    other="#7a2fb8",
-    changed="#a3127c",
+    other="#a01f7c",
+    changed="#7a2fb8",
     info="#006a75",
-    warning="#7d5a00",
-    error="#b04a00",
-    fatal="#b80024",
+    warning="#806000",
+    error="#993600",
+    fatal="#c8002f",
     good="#0b6b3a",
 )
-# After Okabe and Ito, "Color Universal Design" (2008): hues that all see apart, and here steps of lightness as well.
+# Blue, yellow and a red that leans to blue, as Okabe and Ito advise ("Color Universal Design", 2008), and steps of
+# lightness; tests/tui/test_theme.py measures how far apart they are for eyes that lack a cone.
 COLOUR_BLIND_DARK = Palette(
     name="colour-blind-dark",
     dark=True,
@@ -165,13 +166,13 @@ COLOUR_BLIND_DARK = Palette(
     foreground="#eceef0",
     faint="#969da4",
     own="#ffffff",
-    other="#e69fc8",
-    changed="#e69fc8",
-    info="#56b4e9",
-    warning="#f0e442",
-    error="#e69f00",
-    fatal="#e8702a",
-    good="#2fc79a",
+    other="#9fd9a2",
+    changed="#c3aefb",
+    info="#32a9fb",
+    warning="#edc216",
+    error="#f18158",
+    fatal="#ff0f7b",
+    good="#84e4cb",
 )
 COLOUR_BLIND_LIGHT = Palette(
     name="colour-blind-light",
@@ -182,13 +183,13 @@ COLOUR_BLIND_LIGHT = Palette(
     foreground="#1b1f23",
     faint="#5a626b",
     own="#000000",
-    other="#9a3d77",
-    changed="#9a3d77",
-    info="#0068a8",
-    warning="#7a6400",
-    error="#b34a00",
-    fatal="#6e0014",
-    good="#00664a",
+    other="#0c5c30",
+    changed="#5b3fa0",
+    info="#1a48f0",
+    warning="#7f6a00",
+    error="#713322",
+    fatal="#c817ab",
+    good="#00584a",
 )
 PALETTES: Mapping[str, Palette] = {
     palette.name: palette for palette in (DARK, LIGHT, COLOUR_BLIND_DARK, COLOUR_BLIND_LIGHT)
