@@ -181,7 +181,7 @@ def _why_failed(study: StudyRecord, snapshot: Snapshot) -> str:
     failed = next((t for t in reversed(study.trials) if t.state is State.FAILED), None)
     if failed is None:
         return f"an error of the loop ended it; {_resume(study)}"
-    return f"trial {failed.number} failed: {failed.reason.rstrip('.')}. Mend it, then {_resume(study)}"
+    return f"trial {failed.number} failed: {failed.reason}; mend it, then {_resume(study)}"
 
 
 def _killed(study: StudyRecord, snapshot: Snapshot, now: float) -> Status:

@@ -25,6 +25,7 @@ from tui.widgets.trials import Trials
 
 BENEATH = ("about", "curves", "decisions")
 WIDE = 200  # cells; from here on all panes below the trials stand side by side
+TWO = 28  # lines; from here on two of them stand one upon the other where the screen is narrow
 FEW, SOME, MANY = 2, 4, 10  # lines that tell what the study has come to
 ROOMY = 48  # lines of the screen from which on these are many
 
@@ -41,10 +42,10 @@ class StudyScreen(Frame):
     StudyScreen.wide #beneath { grid-size: 3 1; grid-columns: 5fr 6fr 4fr; grid-rows: 1fr; }
     StudyScreen.wide #curves { row-span: 1; }
     StudyScreen.narrow #trials { max-height: 7; }
-    StudyScreen.narrow #beneath { grid-size: 1 1; grid-columns: 1fr; grid-rows: 1fr; }
-    StudyScreen.narrow #curves { row-span: 1; }
+    StudyScreen.narrow #beneath { layout: vertical; }
+    StudyScreen.narrow #beneath > * { height: 1fr; }
+    StudyScreen.narrow.two #about { height: auto; max-height: 60%; }
     StudyScreen.narrow.tall #trials { max-height: 12; }
-    StudyScreen.narrow.tall #beneath { grid-size: 1 2; grid-rows: 1fr 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "before", "Before", tooltip="Show or hide, in grey, the trial that was changed"),
@@ -115,6 +116,7 @@ class StudyScreen(Frame):
     def show_panes(self) -> None:
         """As many of the panes below the trials as there is room for."""
         self.set_class(self.size.width >= WIDE, "wide")
+        self.set_class(self.size.height >= TWO, "two")
         for name, shown in self._beneath().items():
             self.query_one(f"#{name}").display = shown
         self._show_overview()
@@ -123,7 +125,7 @@ class StudyScreen(Frame):
         """Which of the panes below the trials are shown."""
         if not self.has_class("narrow"):
             return dict.fromkeys(BENEATH, True)
-        if not self.has_class("tall"):
+        if not self.has_class("two"):
             return {name: name == self._lower for name in BENEATH}
         second = self._lower if self._lower != "about" else "curves"
         return {name: name in ("about", second) for name in BENEATH}

@@ -132,7 +132,7 @@ def _reason(trial: TrialRecord) -> Iterator[Part]:
 def _helped(trial: TrialRecord) -> Iterator[Part]:
     verdict = trial.verdict
     if verdict is None:
-        if trial.proposal.hypothesis is not None:
+        if trial.proposal.hypothesis is not None and trial.state is not State.WAITING:
             running = trial.state is State.RUNNING
             yield "helped?", Text("not judged before the trial ends" if running else "not judged", style=theme.FAINT)
         return

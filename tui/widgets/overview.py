@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.text import Text
-from textual.widgets import Static
+from textual.geometry import Size
+from textual.widget import Widget
 
 from diagnostics.text import visible
 from studies import words
@@ -96,22 +97,30 @@ def _learned(study: StudyRecord) -> Iterator[Part]:
         yield "", Text(visible(f"one value only: {', '.join(others)}"), style=theme.FAINT)
 
 
-class Overview(Static):
+class Overview(Widget):
     """The top of a study's screen; each line is cut at the edge."""
 
-    DEFAULT_CSS = "Overview { height: auto; padding: 0; }"
+    DEFAULT_CSS = "Overview { height: auto; }"
 
     def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, markup=False)
+        super().__init__(id=id)
+        self._lines: list[Part] = []
 
     def show(self, study: StudyRecord | None, most: int) -> None:
         """Show at most `most` lines of `study`; nothing before its first trial."""
-        self.display = study is not None and bool(study.trials)
-        if study is None or not self.display:
-            return
-        lines = []
-        for label, text in overview(study, most):
-            line = Text.assemble((f"{label:<{LABEL}}", theme.FAINT), text)
+        lines = overview(study, most) if study is not None and study.trials else []
+        self.display = bool(lines)
+        if lines != self._lines:
+            self._lines = lines
+            self.refresh(layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as there are."""
+        return len(self._lines)
+
+    def render(self) -> Text:
+        """The lines, as wide as the screen."""
+        lines = [Text.assemble((f"{label:<{LABEL}}", theme.FAINT), text) for label, text in self._lines]
+        for line in lines:
             line.truncate(self.size.width, overflow="ellipsis")
-            lines.append(line)
-        self.update(Text("\n").join(lines))
+        return Text("\n").join(lines)
