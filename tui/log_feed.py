@@ -46,13 +46,14 @@ class Segment:
     """One run of a log: its metrics under canonical names, and what it logged under names without a meaning.
 
     `clock` says when its steps were logged, None where the log does not; `knobs` what was changed while it ran, as
-    (step, knob, value).
+    (step, knob, value). Curves are thinned; `history` has all points.
     """
 
     metrics: Mapping[str, Curve]
     others: Mapping[str, Curve]
     first: int  # step
     last: int  # step, -1 where it has none
+    history: RunHistory
     clock: Clock | None = None
     knobs: tuple[tuple[int, str, float], ...] = ()
 
@@ -299,6 +300,7 @@ def _segments(runs: Sequence[RunHistory]) -> Iterator[Segment]:
             {name: thinned(series) for name, series in run.others.items() if name not in run.series},
             min((int(series.steps[0]) for series in every), default=0),
             max((int(series.steps[-1]) for series in every), default=-1),
+            run,
             clock_of(run.times) if run.times is not None else None,
             run.knobs,
         )
