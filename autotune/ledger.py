@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 PROPOSAL, FINDINGS, VERDICT = "autotune:proposal", "autotune:findings", "autotune:verdict"
 REASON = "reason"
+REQUEST = "autotune:request"  # of a person, who asked for the settings of the trial
+REFUSED = "autotune:refused"  # a person did not want the trial to run
 DATABASE = "study.db"
 STORAGE_VARIABLE = "AUTOTUNE_STORAGE"  # holds the URL of a storage with its password
 CONSTRAINT = "findings_at_error"
@@ -122,11 +124,25 @@ class Ledger:
         )
         dashboard.annotate(self.study, record)
 
-    def _enqueue(self, proposal: Proposal) -> None:
-        """Have the next trial asked for be `proposal`, unless it waits already."""
+    def want(self, proposal: Proposal, request: str) -> None:
+        """Have a person's settings be tried next, once for each request, however often this is said."""
+        if all(t.system_attrs.get(REQUEST) != request for t in self.study.get_trials(deepcopy=False)):
+            self._enqueue(proposal, request)
+
+    def wanted(self) -> list[Proposal]:
+        """The settings of persons' that are still to be tried, the next one first."""
+        from optuna.trial import TrialState
+
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return [proposal_from_json(t.system_attrs[PROPOSAL]) for t in waiting if REQUEST in t.system_attrs]
+
+    def _enqueue(self, proposal: Proposal, request: str = "") -> None:
+        """Have the next trial asked for be `proposal`, unless it waits already; `request` is the person's behind it."""
         from optuna.trial import TrialState, create_trial
 
-        attrs = {"fixed_params": dict(proposal.knobs), PROPOSAL: proposal_to_json(proposal)}
+        attrs: dict[str, Any] = {"fixed_params": dict(proposal.knobs), PROPOSAL: proposal_to_json(proposal)}
+        if request:
+            attrs[REQUEST] = request
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if all(t.system_attrs.get(PROPOSAL) != attrs[PROPOSAL] for t in waiting):
             self.study.add_trial(create_trial(state=TrialState.WAITING, system_attrs=attrs))
@@ -166,7 +182,7 @@ class Ledger:
     def tell(self, record: TrialRecord) -> None:
         """Report every evaluation, then the end. A collapse is PRUNED, never FAIL: samplers ignore failed trials.
 
-        A trial that is told already stays as it is.
+        So what a person refused is FAIL: nothing is to be learned of it. A trial that is told already stays as it is.
         """
         import optuna
 
@@ -182,6 +198,8 @@ class Ledger:
             case State.PRUNED:
                 self.study.tell(record.number, state=optuna.trial.TrialState.PRUNED)
             case _:
+                if record.state is State.REFUSED:
+                    self._storage.set_trial_system_attr(trial_id, REFUSED, True)
                 self.study.tell(record.number, state=optuna.trial.TrialState.FAIL)
 
     def _describe(self, trial_id: int, findings: Sequence[Finding], reason: str) -> None:
@@ -196,7 +214,7 @@ class Ledger:
         trial = self._storage.get_trial(self._id(number))
         wanted = trial.system_attrs.get("fixed_params", {})
         if wanted and wanted.items() <= trial.params.items():  # else they are not of the space, and would fail again
-            self._enqueue(replace(self._proposed(number), knobs=wanted))
+            self._enqueue(replace(self._proposed(number), knobs=wanted), trial.system_attrs.get(REQUEST, ""))
         self._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         self.study.tell(number, state=optuna.trial.TrialState.FAIL)
 
@@ -267,7 +285,7 @@ def state(trial: FrozenTrial) -> State:
     return {
         optuna.trial.TrialState.COMPLETE: State.COMPLETE,
         optuna.trial.TrialState.PRUNED: State.PRUNED,
-        optuna.trial.TrialState.FAIL: State.FAILED,
+        optuna.trial.TrialState.FAIL: State.REFUSED if REFUSED in trial.system_attrs else State.FAILED,
     }.get(trial.state, State.RUNNING)
 
 

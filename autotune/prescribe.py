@@ -55,7 +55,8 @@ def prescribe(trials: Sequence[TrialRecord], space: Mapping[str, Space], objecti
     and of equally grave ones that agree the one that asks for most; while no trial is feasible, those of the latest. A
     prescription that would reach or pass a value of which more is known goes to the middle instead: between a value
     that is too high and one that is too low, or one that is fine. When the best trial calls for nothing more, its
-    neighbourhood is searched along the knobs that findings have spoken of. Trials under way count as tried.
+    neighbourhood is searched along the knobs that findings have spoken of. Trials under way count as tried, and what a
+    person refused is not proposed again.
     """
     finished = _best_first([t for t in trials if t.state in (State.COMPLETE, State.PRUNED)])
     lessons = _lessons(finished, trials, space)
@@ -246,7 +247,7 @@ def _follow(
         target = place.middle(min(value, fine), max(value, fine))
         why += f"; {_show(fine)} is known to be fine, so between them"
     knobs = {**lesson.trial.proposal.knobs, knob: target}
-    if _tried(knobs, trials, space):
+    if tried(knobs, trials, space):
         return None
     return Proposal(
         knobs,
@@ -332,7 +333,7 @@ def _beside(
 ) -> tuple[Knob, str] | None:
     """Halfway to the nearest value tried on the wider side, or one step where nothing was tried yet; and why."""
     here = float(best.proposal.knobs[knob])
-    others = [float(t.proposal.knobs[knob]) for t in trials]
+    others = [float(t.proposal.knobs[knob]) for t in trials if t.state is not State.REFUSED]
     options: list[tuple[float, Knob, str]] = []
     for side in sides:
         beyond = [v for v in others if (v - here) * side > 0]
@@ -344,7 +345,7 @@ def _beside(
             target = place.middle(min(here, neighbour), max(here, neighbour))
             reason = f"the nearest value tried is {_show(neighbour)}"
         gap = place.distance(here, float(target))
-        if gap >= 2 * SAME and not _tried({**best.proposal.knobs, knob: target}, trials, space):
+        if gap >= 2 * SAME and not tried({**best.proposal.knobs, knob: target}, trials, space):
             options.append((gap, target, reason))
     if not options:
         return None
@@ -352,8 +353,8 @@ def _beside(
     return target, reason
 
 
-def _tried(knobs: Mapping[str, Knob], trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> bool:
-    """Whether some trial had the same settings, near enough."""
+def tried(knobs: Mapping[str, Knob], trials: Sequence[TrialRecord], space: Mapping[str, Space]) -> bool:
+    """Whether some trial had the same settings, near enough, or was to have them."""
     return any(
         all(_distance(space[k], v, t.proposal.knobs[k]) < SAME for k, v in knobs.items() if k in space) for t in trials
     )

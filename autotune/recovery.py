@@ -27,8 +27,10 @@ ORPHAN_SECONDS = 10.0
 LOCK_SECONDS = 0.1  # between two looks whether it has left
 
 
-def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[TrialRecord], list[TrialRecord]]:
-    """The trials that have ended, and those that broke off and are to be run again.
+def reconcile(
+    study: StudyRecord, ledger: Ledger, log: StudyLog
+) -> tuple[list[TrialRecord], list[TrialRecord], list[TrialRecord]]:
+    """The trials that have ended, those that broke off and are to be run again, and those that wait for a person.
 
     UserError where the storage does not know a trial that the record has.
     """
@@ -46,10 +48,10 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
             reason = "the study ended before this trial began"
             log.noted(f"trial {number} was asked for and never began: {reason}", trial=number)
             ledger.fail(number, reason)
-    ended, broken_off = [], []
+    ended, broken_off, waiting = [], [], []
     for record in study.trials:
         if known[record.number].state.is_finished():
-            if record.state is State.RUNNING:  # told, and killed before it was written down
+            if record.state in (State.RUNNING, State.WAITING):  # told, and killed before it was written down
                 record = replace(
                     record,
                     state=state(known[record.number]),
@@ -57,6 +59,9 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
                 )
                 log.ended(record.number, record.state, record.reason, record.value, record.seconds)
             ended.append(record)
+            continue
+        if record.state is State.WAITING:
+            waiting.append(record)
             continue
         if record.state is State.RUNNING:
             _wait_for_orphan(trial_directory(study.directory, record.number) / EVENTS_FILE)
@@ -70,7 +75,7 @@ def reconcile(study: StudyRecord, ledger: Ledger, log: StudyLog) -> tuple[list[T
         else:
             ledger.tell(record)
         ended.append(record)
-    return ended, broken_off
+    return ended, broken_off, waiting
 
 
 def _wait_for_orphan(events: Path) -> None:

@@ -22,7 +22,7 @@ import optuna
 from optuna.samplers import BaseSampler, TPESampler
 
 from autotune.ledger import FINDINGS, PROPOSAL, record_of, space_of, verdicts_of
-from autotune.prescribe import prescribe, settled
+from autotune.prescribe import prescribe, settled, tried
 from diagnostics.finding import Finding, finding_to_json
 from studies.record import Origin, Proposal, State, TrialRecord, proposal_to_json, replicates
 from studies.space import Space
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 STARTUP_TRIALS = 4
 CONFIRMING = 4  # one trial of so many is kept for running the best settings on further seeds
 SEEDS = 3  # on which settings are confirmed: the least that shows whether one of them is an outlier
+DRAWS = 10  # of the model, so that it does not say again what a person refused; a small space has nothing else
 PRESCRIBED = (Origin.FINDING, Origin.BRACKET)
 
 
@@ -73,18 +74,23 @@ class FindingsSampler(BaseSampler):
         sign = -1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else 1.0
         known = [record_of(t, sign=sign) for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         verdicts = verdicts_of(study)
-        tried = [
+        trials = [
             replace(t, verdict=verdicts.get(t.number))
             for t in known
             if t.state is not State.FAILED and set(search_space) <= set(t.proposal.knobs)
         ]
         space = {name: space_of(distribution) for name, distribution in search_space.items()}
-        proposal = propose(tried, space, self._objective, self._trials)
+        proposal = propose(trials, space, self._objective, self._trials)
         study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, proposal_to_json(proposal))
         if proposal.origin is not Origin.SAMPLER:
             return {name: proposal.knobs[name] for name in search_space}
         free = {name: d for name, d in search_space.items() if name not in proposal.knobs}
-        return {**proposal.knobs, **self._base.sample_relative(study, trial, free)}
+        refused = [t for t in trials if t.state is State.REFUSED]
+        for _ in range(DRAWS):
+            drawn = {**proposal.knobs, **self._base.sample_relative(study, trial, free)}
+            if not tried(drawn, refused, space):
+                break
+        return drawn
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -135,9 +141,10 @@ def propose(trials: Sequence[TrialRecord], space: Mapping[str, Space], objective
 
     The last quarter of a study runs the best settings on further seeds. Until then prescriptions and search take turns
     by what has paid: each has as many chances as the share of its trials that became the best of the study, the
-    prescriptions with two won in advance, the search with one of two.
+    prescriptions with two won in advance, the search with one of two. What a person refused is not proposed again.
     """
-    if total is not None and total - len(trials) <= total // CONFIRMING:
+    spent = sum(t.state is not State.REFUSED for t in trials)
+    if total is not None and total - spent <= total // CONFIRMING:
         proposal = confirm(trials)
         if proposal is not None:
             return proposal
@@ -148,14 +155,18 @@ def propose(trials: Sequence[TrialRecord], space: Mapping[str, Space], objective
 
 
 def confirm(trials: Sequence[TrialRecord]) -> Proposal | None:
-    """The best settings so far on another seed; None where there are none, or they have run on `SEEDS` already."""
+    """The best settings so far on another seed.
+
+    None where there are none, where they have run on `SEEDS` already, or where a person did not want them to.
+    """
     finished = [t for t in trials if t.feasible and replicates(trials, t)]
     if not finished:
         return None
     means = {t.number: fmean(s.value or 0.0 for s in replicates(trials, t)) for t in finished}
     first = max(finished, key=lambda t: (means[t.number], -t.number))
-    again = sum(t.proposal.knobs == first.proposal.knobs for t in trials)  # those under way are among them
-    if again >= SEEDS:
+    same = [t for t in trials if t.proposal.knobs == first.proposal.knobs]  # those under way are among them
+    again = len(same)
+    if again >= SEEDS or any(t.state is State.REFUSED for t in same):
         return None
     why = (
         f"trial {first.number} has the best settings so far, run on {again} seed{'s' if again > 1 else ''}: "
@@ -168,7 +179,7 @@ def _paid(trials: Sequence[TrialRecord], origins: Collection[Origin], won: int) 
     """The share of the trials of these origins that became the best of the study, after two of which `won` did."""
     tried, best_value = 2, -math.inf
     for t in sorted(trials, key=lambda t: t.number):
-        if t.state is State.RUNNING:
+        if t.state in (State.RUNNING, State.REFUSED):
             continue
         better = t.feasible and t.value is not None and t.value > best_value
         if better and t.value is not None:

@@ -245,8 +245,8 @@ class StudyFollower:
         if kind in ("study_started", "study_resumed"):
             spec = spec_from_json(data["spec"], str(self.directory / STUDY_FILE))
             search = Search(**data["search"])
-            started = self._record.started if self._record else data["time"]
-            self._record = StudyRecord(self.directory, spec, search=search, started=started)
+            before = self._record or StudyRecord(self.directory, spec, started=data["time"])
+            self._record = replace(before, spec=spec, search=search, ended="", ending=False)
         elif self._record is None:
             return  # the first line is damaged, which is said once all is read
         elif kind == "trial_proposed":
@@ -256,6 +256,10 @@ class StudyFollower:
             self._record = replace(self._record, ended=data["outcome"])
         elif kind == "study_ending":
             self._record = replace(self._record, ending=True)
+        elif kind == "request_answered":
+            if "proposal" in data:
+                wanted = {data["request"]: proposal_from_json(data["proposal"])}
+                self._record = replace(self._record, tries={**self._record.tries, **wanted})
         elif kind == "review_set":
             self._record = replace(self._record, search=replace(self._record.search, review=bool(data["on"])))
         elif kind in _OF_A_TRIAL:

@@ -174,7 +174,8 @@ class Decision:
 class StudyRecord:
     """A study as its files tell it; `ended` is empty while it runs, or after a kill.
 
-    One that is `ending` begins no new trial, as a person asked.
+    One that is `ending` begins no new trial, as a person asked. `tries` are the settings that persons wanted to be run,
+    by their requests; those that began are among the trials.
     """
 
     directory: Path
@@ -184,6 +185,7 @@ class StudyRecord:
     started: float = 0.0
     ended: str = ""
     ending: bool = False
+    tries: Mapping[str, Proposal] = field(default_factory=dict)
     unreadable: int = 0
     decisions: tuple[Decision, ...] = ()
 

@@ -23,6 +23,7 @@ from studies.trial import Knob
 REQUESTS = "commands"
 LONGEST = 2_000  # characters of a text
 _MOST = 1 << 16  # bytes of a request
+_NAME = 80  # characters of a user's name
 _NUMBERS = 1 << 31  # trials are counted below it
 
 
@@ -111,7 +112,13 @@ def _request(name: str, path: Path) -> Request:
     if not isinstance(text, str) or not isinstance(by, str):
         raise TypeError("a text is none")
     return Request(
-        name, Action(data["action"]), _trial(data["trial"]), _knobs(data.get("knobs", {})), text, by, _finite(asked)
+        name,
+        Action(data["action"]),
+        _trial(data["trial"]),
+        _knobs(data.get("knobs", {})),
+        text,
+        by[:_NAME],
+        _finite(asked),
     )
 
 

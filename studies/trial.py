@@ -16,6 +16,7 @@ from diagnostics.metrics import knobs
 
 VERSION = 1
 CONFIG_FILE = "config.json"
+PAUSE_FILE = "pause"  # while it lies in the folder of a trial, our trainer stands still at the end of a step
 ALGORITHMS = ("grpo", "ppo")
 
 Knob = float | int | str

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ _FRAMEWORKS = {
     ("trl", "PPOConfig"): "trl-ppo",
     ("trl", "RLOOConfig"): "trl-rloo",
 }
+PAUSE_SECONDS = 0.2  # between two looks whether a trial that stands still is to go on
 _MEASURED_BETTER = {"kl.reference.unknown.token": "kl.reference.k3.token"}  # TRL's, and ours of the same tokens
 
 
@@ -58,7 +60,7 @@ class Recorder(TrainerCallback):
     The run is judged by `rules`, by default those of the project of the current folder, as it is when this is made.
     `reward_bounds` are the lowest and highest reward there can be; a finding of `stop_on` or above ends training, and
     so does `stop` once its outcome is set; `folder` is what checkpoint paths are relative to; `ends=False` leaves
-    RunEnded to the caller.
+    RunEnded to the caller. While there is a file `pause`, training stands still at the end of a step.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Recorder(TrainerCallback):
         reward_bounds: tuple[float, float] | None = None,
         stop_on: Severity | None = None,
         stop: Stop | None = None,
+        pause: Path | None = None,
         notes: Sequence[str] = (),
         folder: Path = Path(),
         ends: bool = True,
@@ -79,6 +82,7 @@ class Recorder(TrainerCallback):
         self._failed: set[str] = set()  # rules of others whose fault was told
         self.last_step = 0  # that anything was told of
         self._stoppable = stop is not None or stop_on is not None
+        self._pause = pause
         self._training = False
         self._past: Sequence[MetricsLogged] = ()
         self._watch: Watch | None = None  # of the main process
@@ -168,15 +172,27 @@ class Recorder(TrainerCallback):
         """Whether to stop, and why, the same in every process: all must leave the loop at the same step.
 
         What the first process that wants to stop wants holds for all, be it a finding, which only the main process
-        knows of, or a signal that reached one of them. Every process must call it.
+        knows of, or a signal that reached one of them. Every process must call it. It returns once training is to go
+        on or to stop: while it is paused, the processes ask each other again and again, since one that waited for the
+        others all the while would take them for lost.
         """
+        stops, pauses = self._wishes()
+        while pauses and not stops:
+            time.sleep(PAUSE_SECONDS)
+            stops, pauses = self._wishes()
+        if stops and PartialState().num_processes > 1:  # seldom, so that a step costs one small reduction
+            wishes: list[tuple[Outcome | None, str]] = gather_object([(self.stop.outcome, self.stop.reason)])
+            self.stop.outcome, self.stop.reason = next(w for w in wishes if w[0] is not None)
+        return self.stop.outcome is not None
+
+    def _wishes(self) -> tuple[bool, bool]:
+        """Whether any process wants to stop, and whether any is to stand still."""
+        stops, pauses = self.stop.outcome is not None, self._pause is not None and self._pause.exists()
         processes = PartialState()
         if processes.num_processes > 1:
-            wish = torch.tensor([float(self.stop.outcome is not None)], device=processes.device)
-            if reduce(wish, reduction="sum").item():  # seldom, so that a step costs one small reduction
-                wishes: list[tuple[Outcome | None, str]] = gather_object([(self.stop.outcome, self.stop.reason)])
-                self.stop.outcome, self.stop.reason = next(w for w in wishes if w[0] is not None)
-        return self.stop.outcome is not None
+            both = torch.tensor([float(stops), float(pauses)], device=processes.device)
+            stops, pauses = (wish > 0 for wish in reduce(both, reduction="sum").tolist())
+        return stops, pauses
 
     def _flush(self, step: int, control: TrainerControl) -> None:
         if self._training and (self._metrics or self._unmapped):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostics.errors import UserError
 from diagnostics.events import EVENTS_FILE, SAMPLES_FILE, CheckpointSaved, Emit, Event, EventLog, Outcome, RunEnded
-from studies.trial import TrialSpec, read
+from studies.trial import PAUSE_FILE, TrialSpec, read
 from trainers.supported import require_trl
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def run_trial(directory: Path, *, attempt: int = 1, parent: int | None = None) -
 
     A second attempt goes on from the last complete checkpoint, where `spec.trl` had any saved (`save_strategy`,
     `save_steps`), and else begins anew. It waits for a process of an earlier attempt that still writes.
+
+    While `directory/pause` is there, it stands still at the end of a step.
     """
     spec = read(directory)
     require_training_extra()
@@ -196,6 +198,7 @@ def _prepare(spec: TrialSpec, directory: Path, emit: Emit, emit_samples: Emit, s
         reward_bounds=spec.reward_bounds or task.reward_bounds,
         stop_on=spec.stop_on,
         stop=stop,
+        pause=directory / PAUSE_FILE,
         notes=task.notes,
         folder=directory,
         ends=False,

@@ -14,7 +14,13 @@ class Running(Protocol):
         """The exit status, None while it runs; never waits."""
 
     def ask_to_stop(self) -> None:
-        """Ask it to end after its step; returns at once, may be called again."""
+        """Ask it to end after its step; returns at once, may be called again. One that is paused ends, too."""
+
+    def pause(self) -> None:
+        """Have it stand still, a trainer of ours after its step; returns at once, may be called again."""
+
+    def go_on(self) -> None:
+        """Have it go on after a pause; returns at once, may be called again."""
 
     def stop(self) -> int:
         """End it within seconds, whatever it does: ask, wait, then kill it with its children. Its exit status."""

@@ -106,6 +106,7 @@ class CommandTrial:
             )
         self._status: int | None = None
         self._asked: float | None = None
+        self._paused = False
         self._why = ""  # it was asked to end
         self._failure = ""
         self._alive, self._looked, self._newest = time.monotonic(), time.monotonic(), 0.0
@@ -133,6 +134,19 @@ class CommandTrial:
             self._asked = time.monotonic()
             self._why = self._why or "asked to stop"
             self._signal(signal.SIGTERM)
+            self.go_on()  # what stands still would not hear of it
+
+    def pause(self) -> None:
+        """Stop all its processes where they are (SIGSTOP); returns at once, may be called again."""
+        if not self._paused and self._asked is None:
+            self._paused = True
+            self._order(guard.PAUSE)
+
+    def go_on(self) -> None:
+        """Let all its processes go on after a pause; returns at once, may be called again."""
+        if self._paused:
+            self._paused, self._alive = False, time.monotonic()
+            self._order(guard.GO_ON)
 
     def stop(self) -> int:
         """End it: ask, wait, then kill it with all its children. Returns the exit status."""
@@ -166,7 +180,7 @@ class CommandTrial:
         if found is not None:
             self._why = f"{found.code} {found.name} at step {found.raised_at}"
             self.ask_to_stop()
-        elif now > self._looked + ALIVE_SECONDS:
+        elif not self._paused and now > self._looked + ALIVE_SECONDS:
             self._looked = now
             newest = self._last_sign()
             if newest != self._newest:
@@ -188,6 +202,7 @@ class CommandTrial:
         self._signal(signal.SIGKILL)  # what it left behind
         assert self._process.stdin is not None
         self._process.stdin.close()
+        self._paused = False
         if not self._failure and not self._why:
             self._failure = self._translator.missing() if status == 0 else self._broken(status)
         if self._failure:
@@ -207,6 +222,11 @@ class CommandTrial:
         with self._output.open("rb") as file:
             file.seek(max(self._since, file.seek(0, os.SEEK_END) - _TAIL))
             return last_line(file.read().decode(errors="replace"))
+
+    def _order(self, order: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the guard has ended, and the command with it
+            os.write(self._process.stdin.fileno(), order)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

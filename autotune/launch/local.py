@@ -15,6 +15,7 @@ from autotune.launch.warm import LOG_FILE as LOG_FILE
 from autotune.launch.warm import Worker, environment, kill_group
 from diagnostics.errors import UserError
 from studies import trial as trial_file
+from studies.trial import PAUSE_FILE
 
 GRACE_SECONDS = 2.0  # what a trainer gets to end its step and write its last event; Ctrl-C must end within 3 s
 KILL_SECONDS = 0.5  # until a killed trial is known to be dead; then the worker is taken to be stuck
@@ -66,6 +67,7 @@ class LocalLauncher:
         It begins once the worker has made its imports, which may be seconds later.
         """
         (directory / LOG_FILE).open("ab").close()
+        (directory / PAUSE_FILE).unlink(missing_ok=True)  # of an attempt that was killed while it was paused
         place = next((i for i, trial in enumerate(self._places) if trial is None or trial.poll() is not None), None)
         if place is None:
             raise RuntimeError(f"{len(self._places)} trials are running, which is all that this launcher was made for")
@@ -112,6 +114,14 @@ class LocalTrial:
             self._asked = time.monotonic()
             self._process.signal(signal.SIGTERM)
 
+    def pause(self) -> None:
+        """Have it stand still after its step; returns at once, may be called again."""
+        (self.directory / PAUSE_FILE).touch()
+
+    def go_on(self) -> None:
+        """Have it go on after a pause; returns at once, may be called again."""
+        (self.directory / PAUSE_FILE).unlink(missing_ok=True)
+
     def stop(self) -> int:
         """End it: ask, wait until GRACE_SECONDS after it was asked first, then kill it with its children.
 
@@ -128,6 +138,7 @@ class LocalTrial:
             if killed is not None and now > killed + KILL_SECONDS:
                 self._process.abandon()
             time.sleep(0.01)
+        self.go_on()
         return status
 
     def last_words(self) -> str:

@@ -18,6 +18,7 @@ class PlainView:
 
     def __init__(self, study: StudyRecord, stream: TextIO) -> None:
         self._stream, self._study = stream, study
+        self._introduced: set[int] = set()  # trials that were told of before they began
         spec, again = study.spec, f", {len(study.trials)} of them begun" if study.trials else ""
         if len(study.trials) == 1 and study.recorded is not None:
             again = ", the first of them recorded"
@@ -26,8 +27,24 @@ class PlainView:
             f"study {spec.name} in {study.directory}: {spec.trials} trials{again}{cost}, maximising {spec.objective}"
         )
 
+    def waits(self, trial: TrialRecord) -> None:
+        """Settings, reason and hypothesis, and who is to decide."""
+        self._introduced.add(trial.number)
+        self._introduce(trial)
+        where = self._study.directory
+        self._say(
+            f"trial {trial.number}  waits for an answer: autotune study accept {where}, "
+            f"or autotune study refuse {where}"
+        )
+
     def began(self, trial: TrialRecord) -> None:
-        """Settings, reason and hypothesis, before the trial starts."""
+        """Settings, reason and hypothesis, before the trial starts; of one that waited they were told."""
+        if trial.number in self._introduced and trial.attempt == 1:
+            self._say(f"trial {trial.number}  begins")
+        else:
+            self._introduce(trial)
+
+    def _introduce(self, trial: TrialRecord) -> None:
         proposal = trial.proposal
         self._study = self._study.with_trial(trial)
         name = f"trial {trial.number}" + (f" (attempt {trial.attempt})" if trial.attempt > 1 else "")

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 import pytest
 
-from autotune import loop
+from autotune import live, loop
 from autotune.views.plain import PlainView
 from diagnostics.errors import UserError
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
@@ -185,7 +185,7 @@ def test_one_trial_is_stopped_and_its_evaluations_count(tmp_path: Path, stepwise
     assert (first.state, first.reason) == (State.PRUNED, "a person stopped it at step 20")
     assert first.value == 0.2
     assert second.state is State.COMPLETE
-    assert answers(study) == ["trial 0 ends after its step", "trial 0 is not running", "trial 9 is not running"]
+    assert answers(study) == ["trial 0 ends after its step", "trial 0 is ending already", "there is no trial 9"]
     assert told(study) == ["PRUNED", "COMPLETE"]
 
 
@@ -244,7 +244,7 @@ def test_a_study_is_run_once_at_a_time(tmp_path: Path, stepwise: Callable[..., A
 def test_a_trial_that_does_not_end_by_itself_after_a_fatal_finding_is_ended(
     tmp_path: Path, stepwise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(live, "PATIENCE_SECONDS", 0.0)
     study = go_on(create(tmp_path, trials=1), stepwise(lambda *to: learns(*to, raised(Severity.FATAL))))
     (trial,) = study.trials
     assert trial.state is State.PRUNED

@@ -1,0 +1,315 @@
+"""What becomes of the requests of people: the loop does what was asked, or says in one line why it cannot be done.
+
+A request may come from anybody who can write the study's folder, at any time and twice: nothing of it is believed
+before it is checked against the study as it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from studies import words
+from studies.record import Origin, Proposal, State, TrialRecord
+from studies.requests import LONGEST, Action, Request
+from studies.space import Choices, Space
+from studies.trial import Knob
+
+if TYPE_CHECKING:
+    from autotune.live import Live
+    from autotune.loop import Loop
+
+
+FEW = 80  # characters of what a request says that an answer repeats
+
+
+class CannotBe(Exception):
+    """What was asked cannot be done; the message is the answer."""
+
+
+def answer(loop: Loop, request: Request | str, instead: str = "") -> str:
+    """Do what was asked and write the answer down, once; returns the id of the request.
+
+    `instead` is the answer where nothing can be done any more; a note is written all the same.
+    """
+    if isinstance(request, str):
+        said = "is no request that this autotune understands"
+        loop.log.answered(request, "", said, done=False)
+        loop.view.noted(words.reply(request, None, "", said))
+        return request
+    done, proposal = False, None
+    try:
+        if instead and request.action is not Action.NOTE:
+            raise CannotBe(instead)
+        proposal = _wanted(loop, request) if request.action is Action.TRY else None
+        said = _tried_next(proposal) if proposal else _do(loop, request)
+        done = True
+    except CannotBe as reason:
+        said = str(reason)
+    loop.log.answered(
+        request.id, request.action, said, trial=request.trial, by=request.by, done=done, proposal=proposal
+    )
+    if proposal is not None:  # after it is written down: a kill in between leaves it to the next process
+        loop.ledger.want(proposal, request.id)
+        loop.wanted = loop.ledger.wanted()
+    loop.view.noted(words.reply(request.action, request.trial, request.by, said))
+    return request.id
+
+
+def _do(loop: Loop, request: Request) -> str:
+    match request.action:
+        case Action.STOP_STUDY:
+            return _stop_study(loop)
+        case Action.STOP_AFTER:
+            return _stop_after(loop)
+        case Action.STOP_TRIAL:
+            return _stop_trial(loop, request)
+        case Action.PAUSE:
+            return _pause(loop, request)
+        case Action.CONTINUE:
+            return _go_on(loop, request)
+        case Action.REVIEW_ON:
+            return _review(loop)
+        case Action.REVIEW_OFF:
+            return _review_no_more(loop)
+        case Action.ACCEPT:
+            return _accept(loop, _waiting(loop, request.trial))
+        case Action.REFUSE:
+            return _refuse(loop, request)
+        case Action.NOTE:
+            return _note(loop, request)
+    raise AssertionError(request.action)
+
+
+# ---- ending
+
+
+def _stop_study(loop: Loop) -> str:
+    if loop.stopping:
+        raise CannotBe("the study is stopping already")
+    if not loop.ending:
+        loop.log.ending()
+    loop.stopping = loop.ending = True
+    for live in loop.live.values():
+        live.hurry()
+        live.running.ask_to_stop()
+    return "the study ends with the step its trials are at; resume takes them up again"
+
+
+def _stop_after(loop: Loop) -> str:
+    if loop.ending:
+        raise CannotBe("the study is stopping already")
+    loop.log.ending()
+    loop.ending = True
+    running = [live.record.number for live in loop.live.values()]
+    return f"no new trial begins; the study ends with {_trials(running)}" if running else "the study ends"
+
+
+def _stop_trial(loop: Loop, request: Request) -> str:
+    if request.trial is None:
+        raise CannotBe("no trial is named")
+    live = _running(loop, request.trial)
+    why = f"a person stopped it at step {live.record.steps}"
+    loop.log.stopped(request.trial, why)
+    live.stop(why)
+    return f"trial {request.trial} ends after its step"
+
+
+# ---- pausing
+
+
+def _pause(loop: Loop, request: Request) -> str:
+    if request.trial is not None:
+        chosen = [_running(loop, request.trial)]
+        if chosen[0].paused_at is not None:
+            raise CannotBe(f"trial {request.trial} is paused already")
+    else:
+        chosen = [live for live in loop.live.values() if live.paused_at is None and not live.condemned]
+        if not chosen:
+            raise CannotBe("no trial is running that could be paused")
+    for live in chosen:
+        loop.log.paused(live.record.number)
+        live.pause()
+        loop.study = loop.study.with_trial(live.record)
+    when = "" if loop.of_command else " once the step is over"  # a command stands still where it is
+    return f"{_trials([live.record.number for live in chosen], 'is', 'are')} paused{when}"
+
+
+def _go_on(loop: Loop, request: Request) -> str:
+    if request.trial is not None:
+        chosen = [_running(loop, request.trial)]
+        if chosen[0].paused_at is None:
+            raise CannotBe(f"trial {request.trial} is not paused")
+    else:
+        chosen = [live for live in loop.live.values() if live.paused_at is not None]
+        if not chosen:
+            raise CannotBe("no trial is paused")
+    for live in chosen:
+        loop.log.continued(live.record.number, live.go_on())
+        loop.study = loop.study.with_trial(live.record)
+    return _trials([live.record.number for live in chosen], "goes on", "go on")
+
+
+def _running(loop: Loop, number: int) -> Live:
+    """The trial of that number, where it runs and is to go on running."""
+    live = loop.live.get(number)
+    if live is None:
+        raise CannotBe(_not_running(loop, number))
+    if live.condemned or loop.stopping:
+        raise CannotBe(f"trial {number} is ending already")
+    return live
+
+
+def _not_running(loop: Loop, number: int) -> str:
+    trial = loop.study.trial(number)
+    if trial is None:
+        return f"there is no trial {number}"
+    if trial.state is State.WAITING:
+        return f"trial {number} has not begun: it waits to be accepted or refused"
+    return f"trial {number} is not running"
+
+
+# ---- proposals before they run
+
+
+def _review(loop: Loop) -> str:
+    if loop.review:
+        raise CannotBe("every proposal waits already")
+    loop.log.reviewed(on=True)
+    loop.review = True
+    return "from now on every proposal waits to be accepted or refused"
+
+
+def _review_no_more(loop: Loop) -> str:
+    if not loop.review:
+        raise CannotBe("no proposal is made to wait")
+    loop.log.reviewed(on=False)
+    loop.review = False
+    begun = [_accept(loop, trial) for trial in loop.study.waiting]
+    return "; ".join(["proposals begin without being asked about", *begun])
+
+
+def _waiting(loop: Loop, number: int | None) -> TrialRecord:
+    """The trial of that number, or the only one, that waits for a person."""
+    waiting = loop.study.waiting
+    if not waiting:
+        raise CannotBe("no proposal waits for an answer")
+    if number is None:
+        if len(waiting) > 1:
+            raise CannotBe(f"{_trials([t.number for t in waiting])} wait for an answer: say which is meant")
+        return waiting[0]
+    trial = next((t for t in waiting if t.number == number), None)
+    if trial is None:
+        others = _trials([t.number for t in waiting], "does", "do")
+        raise CannotBe(f"trial {number} does not wait for an answer; {others}")
+    return trial
+
+
+def _accept(loop: Loop, trial: TrialRecord) -> str:
+    loop.log.accepted(trial.number)
+    trial = replace(trial, state=State.RUNNING)
+    loop.study = loop.study.with_trial(trial)
+    loop.ready.append(trial)
+    return f"trial {trial.number} begins" + (", once the study goes on" if loop.ending else "")
+
+
+def _refuse(loop: Loop, request: Request) -> str:
+    trial = _waiting(loop, request.trial)
+    why = f": {_text(request)}" if request.text.strip() else ""
+    trial = replace(trial, state=State.REFUSED, reason=f"{_who(request)} refused it{why}")
+    loop.ledger.tell(trial)
+    loop.log.ended(trial.number, trial.state, trial.reason, None, 0.0)
+    loop.study = loop.study.with_trial(trial)
+    return f"trial {trial.number} never runs, and its settings are not proposed again"
+
+
+# ---- a person's own settings, and notes
+
+
+def _wanted(loop: Loop, request: Request) -> Proposal:
+    """The settings that a person asks for."""
+    study, space = loop.study, loop.spec.space
+    if loop.ending:
+        raise CannotBe("the study is ending: no new trial begins")
+    for knob, value in request.knobs.items():
+        if knob not in space:
+            raise CannotBe(f"this study does not change {_short(knob)}: its knobs are {', '.join(space)}")
+        if value not in space[knob]:
+            raise CannotBe(_outside(knob, value, space[knob]))
+    parent = study.trial(request.trial) if request.trial is not None else _best_or_newest(loop)
+    if request.trial is not None and parent is None:
+        raise CannotBe(f"there is no trial {request.trial}")
+    before: dict[str, Knob] = {**loop.spec.start, **(parent.proposal.knobs if parent else {})}
+    whole = {knob: request.knobs.get(knob, before[knob]) for knob in space}
+    for knob, value in whole.items():
+        if value not in space[knob]:  # of a recorded run, which had no space
+            raise CannotBe(f"{_outside(knob, value, space[knob])}: change it, too")
+        whole[knob] = _as_written(value, space[knob])
+    if any(waits.knobs == whole for waits in loop.wanted):
+        raise CannotBe("these settings are to be tried next already")
+    if study.begun + len(loop.wanted) >= loop.spec.trials:
+        raise CannotBe(
+            f"the study has {loop.spec.trials} trials, and all are begun or asked for; "
+            "once it has ended, `autotune study resume --trials N` goes on with more"
+        )
+    changed = [knob for knob in whole if whole[knob] != before[knob]]
+    why = f"{_who(request)} asked for these settings" + (f": {_text(request)}" if request.text.strip() else "")
+    return Proposal(
+        whole, Origin.PERSON, why, parent.number if parent else None, "", changed[0] if len(changed) == 1 else ""
+    )
+
+
+def _outside(knob: str, value: Knob, place: Space) -> str:
+    kind = "not" if isinstance(place, Choices) else "outside"
+    return f"{knob} {_short(words.number(value))} is {kind} {place}"
+
+
+def _as_written(value: Knob, place: Space) -> Knob:
+    """`value` of the space as the space has it: 8 for 8.0."""
+    if isinstance(place, Choices):
+        return place.values[place.values.index(value)]
+    return int(value) if place.integer else value
+
+
+def _best_or_newest(loop: Loop) -> TrialRecord | None:
+    ran = [t for t in loop.study.trials if t.state not in (State.WAITING, State.REFUSED)]
+    return loop.study.best() or (ran[-1] if ran else None)
+
+
+def _tried_next(proposal: Proposal) -> str:
+    return f"tried next: {words.knobs(proposal.knobs)}"
+
+
+def _note(loop: Loop, request: Request) -> str:
+    text = _text(request)
+    if not text:
+        raise CannotBe("the note is empty")
+    if request.trial is not None and loop.study.trial(request.trial) is None:
+        raise CannotBe(f"there is no trial {request.trial}")
+    written = any(d.kind == "noted" and d.data.get("request") == request.id for d in loop.study.decisions)
+    if not written:  # by a process that was killed before it could say so
+        loop.log.noted(text, trial=request.trial, by=request.by, request=request.id)
+    return f"noted: {text}"
+
+
+def _text(request: Request) -> str:
+    text = request.text.strip()
+    if len(text) > LONGEST:
+        raise CannotBe(f"the text has {len(text):,} characters; {LONGEST:,} is the most")
+    return text
+
+
+def _who(request: Request) -> str:
+    return request.by or "a person"
+
+
+def _short(text: str) -> str:
+    """What others wrote, no longer than fits into an answer."""
+    return text if len(text) <= FEW else f"{text[:FEW]}..."
+
+
+def _trials(numbers: list[int], does: str = "", do: str = "") -> str:
+    """`trial 3 does`, `trials 3 and 4 do`."""
+    if len(numbers) == 1:
+        return f"trial {numbers[0]} {does}".rstrip()
+    return f"trials {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} {do}".rstrip()
