@@ -29,6 +29,7 @@ from tui import theme
 from tui.actions import ACTIONS
 from tui.asking import Asking
 from tui.feed import Feed, Loop, Snapshot
+from tui.layout import Choice, Layout, state_file
 from tui.log_feed import LogFeed, Logs
 from tui.replay import Playback
 from tui.screens.frame import Frame
@@ -104,8 +105,11 @@ class MonitorApp(App[MonitorResult]):
         rules: Catalogue | None = None,
         clock: Callable[[], float] = time.time,
         playback: Playback | None = None,
+        layout: Layout | None = None,
     ) -> None:
         super().__init__()
+        self.layout = layout or Layout(None)
+        self.panes: dict[str, Choice] = {}  # which was looked at last, by the screen's name
         self._have_themes()
         self.path, self.clock, self.playback = path, playback or clock, playback
         self.watched = Watched()
@@ -158,7 +162,8 @@ class MonitorApp(App[MonitorResult]):
         """Ours alone: of those that Textual brings nobody saw to it that severities can be told apart."""
         for palette in theme.PALETTES.values():
             self.register_theme(palette.theme)
-        self.theme = theme.DARK.name
+        chosen = self.layout.get("theme")
+        self.theme = chosen if isinstance(chosen, str) and chosen in theme.PALETTES else theme.DARK.name
         for name in self.available_themes.keys() - theme.PALETTES.keys():
             self.unregister_theme(name)
 
@@ -168,17 +173,36 @@ class MonitorApp(App[MonitorResult]):
         return theme.terminal(self.theme)
 
     def on_mount(self) -> None:
-        """The first of the screens."""
-        self.switch_mode(next(iter(self.tabs)))
+        """The screen that was looked at last, else the first."""
+        left = self.layout.get(self._place)
+        self.switch_mode(left if isinstance(left, str) and left in self.tabs else next(iter(self.tabs)))
 
     def on_ready(self) -> None:
         """Begin to read, once there is a screen to show it."""
         self.feed.start()
+        if self.layout.trouble:
+            self.notify(self.layout.trouble, severity="warning", markup=False)
+        self.theme_changed_signal.subscribe(self, lambda _: self.remember())
         self.set_interval(1.0, self.asking.remind)
 
     def on_unmount(self) -> None:
         """Whatever the thread is doing, nobody waits for it."""
         self.feed.stop()
+        self.remember()
+
+    @property
+    def _place(self) -> str:
+        """What the screen in front is remembered under: studies and logs have screens of their own."""
+        return f"{next(iter(self.tabs))}.screen"
+
+    def remember(self) -> None:
+        """Keep how it looks, for the next time."""
+        now: dict[str, Choice] = {"theme": self.theme, **self.panes}
+        if self.current_mode in self.tabs:
+            now[self._place] = self.current_mode
+        trouble = self.layout.keep(now)
+        if trouble:
+            self.notify(trouble, severity="warning", markup=False)
 
     def _publish(self, snapshot: Snapshot | Logs) -> None:
         self._tell(SnapshotReady(snapshot))
@@ -292,7 +316,8 @@ def run_monitor(
         elsewhere = "study show" if found is None else "diagnose"
         raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
     sys.setswitchinterval(SWITCH)
-    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules, playback=playback)
+    layout = Layout(state_file())
+    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules, playback=playback, layout=layout)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     async def run() -> MonitorResult | None:

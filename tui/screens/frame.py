@@ -69,7 +69,10 @@ class Frame(Shown):
     def on_mount(self) -> None:
         """The clock moves though no file does."""
         self.set_interval(1.0, self.tick)
-        self.query_one(f"#{self.reachable()[0]}").focus()
+        panes, left = self.reachable(), self.monitor.layout.get(self._place)
+        name = left if isinstance(left, str) and left in panes else panes[0]
+        self.turn_to(name)
+        self.query_one(f"#{name}").focus()
         super().on_mount()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -104,6 +107,16 @@ class Frame(Shown):
             self.minimize()
         self.turn_to(name)
         self.set_focus(self.query_one(f"#{name}"))
+
+    @property
+    def _place(self) -> str:
+        """What its pane with the focus is remembered under."""
+        return f"{self.app.current_mode}.pane"
+
+    def on_descendant_focus(self) -> None:
+        """Remember where it is."""
+        if self.focused is not None and self.focused.id in self.reachable():
+            self.monitor.panes[self._place] = self.focused.id
 
     def action_zoom_pane(self) -> None:
         """The focused pane on the whole screen, or back."""
