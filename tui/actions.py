@@ -199,22 +199,22 @@ def _note(_: StudyRecord, trial: TrialRecord | None) -> Begun:
 
 
 ACTIONS = (
+    StudyAction("accept", "a", lambda *_: "Accept", "begin the trial that waits for you", _nothing_waits, _accept),
+    StudyAction(
+        "refuse", "r", lambda *_: "Refuse",
+        "never run the trial that waits for you, and say why", _nothing_waits, _refuse,
+    ),
     StudyAction(
         "pause", "p", lambda _, trial: "Continue" if trial and trial.paused else "Pause",
         "pause the selected trial after its step, or let it go on", _not_running, _pause,
     ),
     StudyAction(
-        "stop_trial", "x", lambda *_: "Stop trial",
+        "stop_trial", "x", lambda *_: "Stop",
         "stop the selected trial after its step; its evaluations count", _not_running, _stop_trial,
     ),
     StudyAction(
         "stop_study", "s", lambda *_: "Stop study",
         "stop the study now, or after the trials that run", _possible, _stop_study,
-    ),
-    StudyAction("accept", "a", lambda *_: "Accept", "begin the trial that waits for you", _nothing_waits, _accept),
-    StudyAction(
-        "refuse", "r", lambda *_: "Refuse",
-        "never run the trial that waits for you, and say why", _nothing_waits, _refuse,
     ),
     StudyAction(
         "try", "c", lambda *_: "Change",

@@ -20,6 +20,7 @@ from rich.terminal_theme import TerminalTheme
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.screen import ModalScreen
 
 from diagnostics.errors import UserError
 from diagnostics.sources import Found
@@ -39,6 +40,8 @@ from tui.screens.study import StudyScreen
 from tui.watched import RunKey, Watched
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from diagnostics.rule import Catalogue
     from tui.screens.run import RunScreen
 
@@ -48,8 +51,12 @@ REPLAY_KEYS = (
     ("space", "pause", "Pause", "space"),
     ("plus", "faster", "Faster", "+"),
     ("minus", "slower", "Slower", "-"),
-    ("end", "finish", "To the end", "end"),
+    ("greater_than_sign", "finish", "To the end", ">"),
 )
+
+
+LEAVES = "Close the monitor; what it watches goes on"
+INTERRUPTS = "Close the monitor; if this terminal started the study, interrupt it"
 
 
 class MonitorResult(Enum):
@@ -79,6 +86,12 @@ class FeedFailed(Message):
         self.error = error
 
 
+def _commands() -> type[Provider]:
+    from tui.palette import Commands
+
+    return Commands
+
+
 class MonitorApp(App[MonitorResult]):
     """Watches the logs that were `found` at `path`, their names read by a person's own map `mine`, judged by `rules`.
 
@@ -87,10 +100,12 @@ class MonitorApp(App[MonitorResult]):
 
     CSS_PATH = Path(__file__).with_name("app.tcss")
     TITLE = "autotune monitor"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True),
-        Binding("ctrl+q", "leave", "Leave", show=False, priority=True),
+        Binding("question_mark", "help", "Help", tooltip="All keys and signs", key_display="?"),
+        Binding("q", "leave", "Leave", tooltip=LEAVES),
+        Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True, tooltip=INTERRUPTS),
+        Binding("ctrl+q", "leave", "Leave", show=False, priority=True, tooltip=LEAVES),
     ]
 
     tabs: Mapping[str, str]  # the names of the screens and their labels, in the order of their keys
@@ -131,7 +146,7 @@ class MonitorApp(App[MonitorResult]):
             self.add_mode("logs", LogScreen)
         self.add_mode("run", _run_screen)
         for number, name in enumerate(self.tabs, 1):
-            self.bind(str(number), f"turn('{name}')", show=False)
+            self.bind(str(number), f"turn('{name}')", description=f"Turn to {self.tabs[name]}", show=False)
 
     def _replay(
         self, playback: Playback, found: Found | None, mine: UserMap | None, rules: Catalogue | None
@@ -238,6 +253,21 @@ class MonitorApp(App[MonitorResult]):
     async def action_turn(self, name: str) -> None:
         """Bring the screen called `name` to the front."""
         await self.switch_mode(name)
+
+    def action_help(self) -> None:
+        """All keys and signs."""
+        from tui.keys import groups
+        from tui.screens.help import LOG_SIGNS, STUDY_SIGNS, Help
+
+        self.push_screen(Help(groups(self), STUDY_SIGNS if isinstance(self.feed, Feed) else LOG_SIGNS))
+
+    def action_command_palette(self) -> None:
+        """Everything there is, found by a few letters."""
+        from textual.command import CommandPalette
+
+        if not isinstance(self.screen, ModalScreen):
+            told = "a screen, an action, a run, a metric, a theme"
+            self.push_screen(CommandPalette(placeholder=told, id="--command-palette"))
 
     def action_ask(self, name: str) -> None:
         """Ask something of the study that is watched."""

@@ -89,7 +89,7 @@ def test_keys_are_answered_while_reading_hangs(stage, run, text_of, monkeypatch:
             assert app.watched.selected == 0
             assert "since step 20, known at step 49" in " ".join(text_of(app).split())
             await pilot.press("question_mark")
-            assert "select a trial" in text_of(app)
+            assert "Asked of the study" in text_of(app)
             await pilot.press("escape", "q")
         assert app.return_value is MonitorResult.LEFT
 

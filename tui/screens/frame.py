@@ -25,8 +25,8 @@ class Frame(Shown):
 
     PANES: ClassVar[tuple[str, ...]]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "pane(1)", "Pane"),
-        Binding("shift+tab", "pane(-1)", "Pane before", show=False),
+        Binding("tab", "pane(1)", "Pane", tooltip="To the next pane"),
+        Binding("shift+tab", "pane(-1)", "Pane before", show=False, tooltip="To the pane before"),
         Binding("right_square_bracket", "app.next_run(1)", "Next run", show=False, key_display="]"),
         Binding("left_square_bracket", "app.next_run(-1)", "Run before", show=False, key_display="["),
         Binding("m", "app.mark", "Mark", show=False, tooltip="Compare other runs with this one; again: as before"),
@@ -64,7 +64,7 @@ class Frame(Shown):
         yield Headline(self.monitor.path, self.monitor.playback, id="headline")
         yield TabLine(id="tabs")
         yield from self.body()
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """The clock moves though no file does."""
@@ -79,6 +79,7 @@ class Frame(Shown):
         """One column or two."""
         self.set_class(event.size.width < NARROW, "narrow")
         self.set_class(event.size.height >= TALL, "tall")
+        self.query_one(Footer).show_command_palette = event.size.width >= NARROW
         self.show_panes()
         self.call_after_refresh(self.tick)
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
+from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
-STUDY_KEYS = {
-    "up down, j k": "select a trial; in another pane: scroll it, or choose a plot",
-    "tab": "to the next pane: trials, the trial in words, its curves, the log",
-    "enter": "the chosen plot, or the pane, on the whole screen; escape goes back",
-    "b": "show or hide, in grey, the trial from which this one was changed",
-    "s": "ask the study to stop after the running steps",
-    "x": "ask the selected trial to stop after its step",
-    "q": "leave; the study goes on",
-    "ctrl+c": "leave; if this terminal started the study, interrupt it",
-}
+from tui.keys import Row
+from tui.screens.dialog import Dialog, Keys
+
 SIGNS = {
     "━━F━": "below a plot: where a finding holds, and the step at which it could first be known",
     "I W E F": "info, warning, error, fatal: a fatal run cannot recover",
@@ -33,42 +26,45 @@ STUDY_SIGNS = {
     "stale": "a trial has been silent for much longer than its steps take",
     "killed": "no process runs the study, and its record has no end",
 }
-LOG_KEYS = {
-    "up down, j k": "select a log; in another pane: scroll it, or choose a plot",
-    "tab": "to the next pane: the logs (where there are several), the log in words, its curves",
-    "enter": "the chosen plot, or the pane, on the whole screen; escape goes back",
-    "q, ctrl+c": "leave; whatever writes the logs goes on",
-}
 LOG_SIGNS = {
     **SIGNS,
     "segment": "a log whose steps begin anew holds several runs, each judged by itself",
     "quiet": "nobody has written to the log for five minutes, and it does not say that its run is over",
 }
+MOUSE = {
+    "click": "choose a screen, a trial, a plot, a key below; twice on a plot: the whole screen",
+    "drag": "select text, for y to copy",
+    "y": "copies through the terminal, over ssh too; tmux passes it on after: tmux set -g set-clipboard on",
+}
 
 
-def _table(rows: dict[str, str]) -> Table:
+def _table(rows: Iterable[Row]) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
+    table.add_column(no_wrap=True, style="bold", min_width=9)
     table.add_column(ratio=1)
-    for name, meaning in rows.items():
+    for name, meaning in rows:
         table.add_row(Text(name), Text(meaning))
     return table
 
 
-class Help(ModalScreen[None]):
-    """Closed by any of the keys that one would try."""
+class Help(Dialog[None]):
+    """The keys by `groups`, then signs; closed by any of the keys that one would try."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "Back")]
+    DEFAULT_CSS = """
+    Help > .box { height: 96%; padding: 1 1 0 2; }
+    Help VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "leave", "Back")]
 
-    def __init__(self, keys: dict[str, str], signs: dict[str, str]) -> None:
+    def __init__(self, groups: Mapping[str, list[Row]], signs: Mapping[str, str]) -> None:
         super().__init__()
-        self._keys, self._signs = keys, signs
+        self._sections = {**groups, "Mouse and clipboard": list(MOUSE.items()), "Signs": list(signs.items())}
 
     def compose(self) -> ComposeResult:
         """Keys first."""
-        with VerticalScroll(classes="box"):
-            yield Static(Text("Keys", style="bold underline"))
-            yield Static(_table(self._keys))
-            yield Static(Text("\nSigns", style="bold underline"))
-            yield Static(_table(self._signs))
-            yield Static("\nescape back", markup=False, classes="keys")
+        with Vertical(classes="box"):
+            with VerticalScroll():
+                for number, (title, rows) in enumerate(self._sections.items()):
+                    yield Static(Text(f"{'' if not number else chr(10)}{title}", style="bold underline"))
+                    yield Static(_table(rows))
+            yield Keys({"esc": ("back", "leave")})

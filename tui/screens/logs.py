@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widgets import DataTable
 
@@ -15,7 +12,6 @@ from diagnostics.finding import Finding, Report
 from diagnostics.text import visible
 from tui.log_status import Run
 from tui.screens.frame import Frame
-from tui.screens.help import LOG_KEYS, LOG_SIGNS, Help
 from tui.widgets.about import About
 from tui.widgets.curves import Curves, plots
 from tui.widgets.log_about import about
@@ -28,10 +24,6 @@ class LogScreen(Frame):
     """One log that is one run needs no table."""
 
     PANES = ("logs", "about", "curves")
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "app.leave", "Leave", tooltip="Close the monitor; whatever writes the logs goes on"),
-    ]
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +78,3 @@ class LogScreen(Frame):
     def reachable(self) -> tuple[str, ...]:
         """All panes, without a table of one."""
         return self.PANES[1:] if self.has_class("alone") else self.PANES
-
-    def action_help(self) -> None:
-        """All keys and signs."""
-        self.app.push_screen(Help(LOG_KEYS, LOG_SIGNS))
