@@ -30,7 +30,7 @@ def state_file() -> Path | None:
 class Layout:
     """The choices that `file` holds; with None nothing is known and nothing is kept.
 
-    `trouble` says in one line what is wrong with the file.
+    `trouble` says in one line what is wrong with the file, the first of it.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -52,7 +52,7 @@ class Layout:
         return self._known.get(name)
 
     def keep(self, now: Choices) -> str:
-        """Keep what differs in `now` from what was known; returns in one line why that cannot be done."""
+        """Keep what differs in `now` from what was known; returns in one line why not, where none was said yet."""
         changed = {name: choice for name, choice in now.items() if self._known.get(name) != choice}
         if self._file is None or self._newer or not changed:
             return ""
@@ -61,7 +61,10 @@ class Layout:
         except _NewerError:
             return ""
         except OSError as error:
-            return f"how the monitor looks cannot be kept in {self._file}: {_said(error)}"
+            if self.trouble:
+                return ""
+            self.trouble = f"how the monitor looks cannot be kept in {self._file}: {_said(error)}"
+            return self.trouble
         self._known = {**self._known, **changed}
         return ""
 
