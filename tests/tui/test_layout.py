@@ -79,8 +79,9 @@ def test_a_file_of_a_newer_version_is_left_as_it_is(file: Path):
 
 
 def test_where_nothing_can_be_written_a_line_says_so(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch):
+    layout = Layout(file)
     (tmp_path / "state").write_text("a file where the folder should be")
-    told = Layout(file).keep({"theme": "light"})
+    told = layout.keep({"theme": "light"})
     assert str(file) in told and "\n" not in told
     (tmp_path / "state").unlink()
 
