@@ -13,7 +13,7 @@ from diagnostics.user_map import UserMap
 from studies.log import is_running
 from tui.feed import Feed, Snapshot
 from tui.log_feed import Followed, LogFeed, Logs, Version
-from tui.replay import Playback, parse
+from tui.replay import Playback
 from tui.replay_lines import Lines
 
 if TYPE_CHECKING:
@@ -23,18 +23,14 @@ if TYPE_CHECKING:
 OURS = "events"  # the format of what our own trainers write
 
 
-def replay_of(path: Path, found: Found | None, speed: str) -> Playback:
-    """The clock of a replay of the study at `path`, or of the log that was `found` there.
-
-    UserError for a speed that is none, and where it is not one study or run that has come to rest.
-    """
+def check(path: Path, found: Found | None) -> None:
+    """UserError where the study at `path` still runs, or what was `found` there is more than one log."""
     if found is None:
         if is_running(path):
             raise UserError(f"the study in {path} still runs", f"Watch it: autotune monitor {path}")
     elif len(found.sources) != 1:
         what = f"{path} holds {len(found.sources)} logs, and one is replayed at a time"
         raise UserError(what, f"Give one of them, such as {found.sources[0].paths[0]}" if found.sources else "")
-    return Playback(parse(speed))
 
 
 class StudyReplay(Feed):

@@ -110,7 +110,8 @@ def _increasing(times: Values) -> Values:
 
 
 def _upto(run: RunHistory, step: int) -> RunHistory:
-    return replace(run, series=_cut(run.series, step), others=_cut(run.others, step))
+    times = run.times.upto(step) if run.times is not None else None
+    return replace(run, series=_cut(run.series, step), others=_cut(run.others, step), times=times)
 
 
 def _cut(every: Mapping[str, MetricSeries], step: int) -> dict[str, MetricSeries]:

@@ -45,8 +45,10 @@ def run(args: argparse.Namespace) -> ExitStatus:
     from diagnostics.user_map import from_options
     from studies.log import is_study
     from tui.app import run_monitor
-    from tui.replay_feed import replay_of
+    from tui.replay import Playback, parse
+    from tui.replay_feed import check
 
+    playback = None if args.replay is None else Playback(parse(args.replay))
     path: Path = args.path or latest(RUNS)
     path = database(str(path)) or path
     store = store_of(str(path))
@@ -60,7 +62,8 @@ def run(args: argparse.Namespace) -> ExitStatus:
         found = None
     else:
         found = find(path)
-    playback = None if args.replay is None else replay_of(path, found, args.replay)
+    if playback is not None:
+        check(path, found)
     rules = None if found is None else rules_here([], [str(path)])
     run_monitor(path, found=found, mine=mine, rules=rules, playback=playback)
     return ExitStatus.CLEAN

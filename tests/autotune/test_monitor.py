@@ -32,7 +32,7 @@ def test_what_is_no_study_is_looked_at_for_logs(tmp_path: Path, monkeypatch: pyt
     watched: list[tuple[Path, tuple[Path, ...], Mapping[str, str]]] = []
     judged: list[Catalogue | None] = []
 
-    def run_monitor(path: Path, *, found: Found, mine: UserMap, rules: Catalogue | None) -> None:
+    def run_monitor(path: Path, *, found: Found, mine: UserMap, rules: Catalogue | None, playback: None) -> None:
         (source,) = found.sources
         watched.append((path, source.paths, mine.metrics))
         judged.append(rules)
@@ -55,7 +55,7 @@ def test_the_study_is_the_one_given_or_the_latest(
     study(Path("elsewhere"))
     latest = study(RUNS / "one")
     watched: list[Path] = []
-    monkeypatch.setattr("tui.app.run_monitor", watched.append)
+    monkeypatch.setattr("tui.app.run_monitor", lambda path, **_: watched.append(path))
     assert main(["monitor", *args]) is ExitStatus.CLEAN
     assert watched == [Path("elsewhere") if args else latest]
 
@@ -72,6 +72,9 @@ def test_the_study_is_the_one_given_or_the_latest(
         (["folder"], "nothing to diagnose in folder"),
         (["log.jsonl", "--map", "score=rewardmean"], "there is no metric or setting 'rewardmean'"),
         (["st", "--map", "score=reward_mean"], "--map is for logs of others"),
+        (["log.jsonl", "--replay", "0"], "--replay 0 is no speed"),
+        (["st", "--replay", "60"], "the monitor needs a terminal"),
+        (["runs", "--replay", "60"], "runs holds 2 logs, and one is replayed at a time"),
     ],
 )
 def test_what_cannot_be_shown_is_said_in_one_line(
@@ -83,6 +86,9 @@ def test_what_cannot_be_shown_is_said_in_one_line(
     Path("empty").touch()
     Path("noise").write_text("once upon a time\nthere was a log\n")
     Path("folder").mkdir()
+    for run in ("one", "two"):
+        Path("runs", run).mkdir(parents=True)
+        Path("runs", run, "log.jsonl").write_text(LOG)
     assert main(["monitor", *args]) is ExitStatus.ERROR
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
