@@ -80,6 +80,7 @@ class Headline(Static):
     def __init__(self, path: Path, playback: Playback | None, *, id: str) -> None:
         super().__init__(id=id, markup=False)
         self._path, self._playback = path, playback
+        self._told = Text()
 
     def show(self, watched: Watched, now: float) -> None:
         """Say how it stands at `now`."""
@@ -90,4 +91,11 @@ class Headline(Static):
                 told = log_headline(self._path, logs, run, now, width)
             case snapshot:
                 told = study_headline(self._path, snapshot, now, width)
-        self.update(replayed(told, self._playback) if self._playback else told)
+        self._say(replayed(told, self._playback) if self._playback else told)
+
+    def _say(self, told: Text) -> None:
+        """Show `told`. Laying the screen out anew costs more than all else of a second, and needs another height."""
+        before, self._told = self._told, told
+        if told != before:
+            width, console = max(1, self.size.width), self.app.console
+            self.update(told, layout=len(told.wrap(console, width)) != len(before.wrap(console, width)))

@@ -14,9 +14,13 @@ class TabLine(Static):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, markup=False)
+        self._shown: object = None
 
     def show(self, tabs: Mapping[str, str], current: str) -> None:
         """The labels of `tabs`, by the names of their screens, of which `current` is in front."""
+        if (shown := ({**tabs}, current)) == self._shown:
+            return
+        self._shown = shown
         line = Text(no_wrap=True)
         for number, (name, label) in enumerate(tabs.items(), 1):
             style = Style(bold=True, reverse=name == current, meta={"@click": f"app.turn('{name}')"})
