@@ -32,6 +32,7 @@ from tui.asking import Asking
 from tui.feed import Feed, Loop, Snapshot
 from tui.layout import Choice, Layout, state_file
 from tui.log_feed import LogFeed, Logs
+from tui.look import Look
 from tui.replay import Playback
 from tui.screens.frame import Frame
 from tui.screens.logs import LogScreen
@@ -128,6 +129,7 @@ class MonitorApp(App[MonitorResult]):
         self._have_themes()
         self.path, self.clock, self.playback = path, playback or clock, playback
         self.watched = Watched()
+        self.look = Look()
         self.asking = Asking(self)
         self.feed: Feed | LogFeed
         if playback is not None:
@@ -236,6 +238,13 @@ class MonitorApp(App[MonitorResult]):
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         """The only place where what is known is written."""
         self._watch(self.watched.updated(message.snapshot))
+
+    def change_look(self, look: Look) -> None:
+        """Have all curves drawn as `look` says."""
+        self.look = look
+        for screen in self.screen_stack:
+            if isinstance(screen, Shown):
+                screen.draw_as(look)
 
     def select(self, key: RunKey) -> None:
         """Look at the run that is known by `key`."""

@@ -6,7 +6,8 @@ import pytest
 
 from diagnostics.finding import Confidence, Evidence, Finding, Severity
 from diagnostics.plot import curve
-from tui.widgets.curves import Plot, draw
+from tui.drawing import draw
+from tui.plots import Plot
 
 
 def text(lines: list) -> list[str]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
+from textual.widget import Widget
+from textual.widgets import Footer, Input
 
+from tui.look import Look
 from tui.screens.shown import Shown
 from tui.screens.zoom import Zoom
 from tui.watched import Watched
 from tui.widgets.curves import Curves
 from tui.widgets.headline import Headline
+from tui.widgets.look_line import LookLine, Search
 from tui.widgets.tab_line import TabLine
 
 NARROW = 150  # cells; below, panes stand one upon the other
@@ -29,6 +33,8 @@ class Frame(Shown):
         Binding("shift+tab", "pane(-1)", "Pane before", show=False, tooltip="To the pane before"),
         Binding("right_square_bracket", "app.next_run(1)", "Next run", show=False, key_display="]"),
         Binding("left_square_bracket", "app.next_run(-1)", "Run before", show=False, key_display="["),
+        Binding("slash", "search", "Search", key_display="/", tooltip="Search metrics; ! for what findings rest on"),
+        Binding("escape", "end_search(True)", "All metrics", show=False, tooltip="Show all metrics again"),
         Binding("m", "app.mark", "Mark", show=False, tooltip="Compare other runs with this one; again: as before"),
     ]
 
@@ -36,6 +42,7 @@ class Frame(Shown):
         super().__init__()
         self.watched = Watched()
         self._shown: object = None  # which run
+        self._before_search: Widget | None = None  # what had the focus
 
     # ---- what a screen says of itself
 
@@ -64,6 +71,8 @@ class Frame(Shown):
         yield Headline(self.monitor.path, self.monitor.playback, id="headline")
         yield TabLine(id="tabs")
         yield from self.body()
+        yield LookLine()
+        yield Search()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -90,7 +99,46 @@ class Frame(Shown):
         anew, self._shown = watched.selected != self._shown, watched.selected
         self.watched = watched
         self.display_run(anew=anew)
+        self.draw_as(self.monitor.look)
         self.tick()
+
+    def draw_as(self, look: Look) -> None:
+        """Draw all curves as `look` says, and say so."""
+        for line in self.query(LookLine):
+            line.display = False
+            for curves in self.query(Curves):
+                curves.draw_as(look)
+                line.show(look, self.watched, len(curves.matching), len(curves.plots))
+
+    def action_search(self) -> None:
+        """Ask which metrics to show, where there are curves."""
+        if self.query(Curves):
+            self._before_search = self.focused
+            search = self.query_one(Search)
+            search.add_class("open")
+            search.value = self.monitor.look.search
+            search.focus()
+
+    def action_end_search(self, all_metrics: bool) -> None:
+        """Close the search, with what it found or with all metrics; a pane on the whole screen goes back first."""
+        if self.maximized is not None and not isinstance(self.focused, Search):
+            self.minimize()
+            return
+        self.query_one(Search).remove_class("open")
+        if all_metrics:
+            self.monitor.change_look(replace(self.monitor.look, search=""))
+        if isinstance(self.focused, Search):
+            self.set_focus(self.query_one(Curves) if not all_metrics else self._before_search)
+
+    @on(Input.Changed)
+    def _searched(self, event: Input.Changed) -> None:
+        if isinstance(event.input, Search) and event.input.has_class("open"):
+            self.monitor.change_look(replace(self.monitor.look, search=event.value))
+
+    @on(Input.Submitted)
+    def _found(self, event: Input.Submitted) -> None:
+        if isinstance(event.input, Search):
+            self.action_end_search(False)
 
     def tick(self) -> None:
         """Show what changes with the time alone."""

@@ -1,4 +1,4 @@
-"""One run on the whole screen: all its curves, with the run beneath that it is compared with."""
+"""One run on the whole screen: all its curves by what they tell, with the run beneath that it is compared with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunScreen(Frame):
 
     def body(self) -> ComposeResult:
         """The curves."""
-        yield Curves(id="curves")
+        yield Curves(id="curves", by_group=True)
 
     def display_run(self, *, anew: bool) -> None:
         """The curves of the selected run."""
@@ -25,6 +25,6 @@ class RunScreen(Frame):
         if run is None:
             return
         curves = self.query_one(Curves)
-        grey = f"  (grey: {beneath.name})" if beneath else ""
-        curves.border_title = Text(visible(f"{run.name}{grey}"))
+        dotted = f"  (dotted: {beneath.name})" if beneath else ""
+        curves.border_title = Text(visible(f"{run.name}{dotted}"))
         curves.show(plots(run, beneath), anew=anew)

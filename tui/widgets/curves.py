@@ -1,14 +1,12 @@
-"""The curves of a run as small plots that line up: the objective first, then what the findings rest on.
+"""The curves of a run as small plots that line up, in groups or one after the other.
 
 Only the lines on the screen are drawn, and each plot once for each change, so that fifty metrics cost what six do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from operator import itemgetter
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -21,144 +19,41 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from diagnostics.finding import Finding
-from diagnostics.plot import BLANK, NONE, Curve, braille, frame, gaps
-from diagnostics.text import NOT_FINITE, visible
-from studies import words
+from diagnostics.plot import NONE
+from diagnostics.text import visible
 from tui import theme
-from tui.watched import RunView
+from tui.drawing import FAINT, Line, draw
+from tui.look import Look
+from tui.plots import Plot, grouped, matching, plots
 
-# What a person looks at first, by quantity; the others follow by name.
-FIRST = ("reward_mean", "kl", "entropy", "zero_std_share", "grad_norm", "policy_loss", "loss")
-LAST = "completions_generated"  # a count of the cost, no sign of health
+__all__ = ["Curves", "Plot", "draw", "plots"]
+
 LEAST_WIDTH, LOW, TALL, TALLEST = 36, 6, 8, 16  # cells of a plot; the last where there are few
-GUTTER = 9  # for the labels of the highest and the lowest value
-OWN, FAINT, BEFORE = Style(color=theme.OWN), Style(color=theme.FAINT), Style(color=theme.BENEATH)
-GONE = Style(color=theme.BAD, bold=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
-    """One metric of a run; `before` is the same metric of the run beneath it."""
+class _Row:
+    """Plots that stand side by side, of which the first is `start`, or the heading of a group; `y` is its top."""
 
-    metric: str
-    curve: Curve
-    before: Curve = NONE
-    findings: tuple[Finding, ...] = ()
-    last: int = 0  # the step that the run is to reach
-    first: int = 0  # the step at which the plot begins
-    logged: str = ""  # the metric's name in the log, where it is another
-
-
-def plots(run: RunView, beneath: RunView | None = None) -> tuple[Plot, ...]:
-    """The plots of `run` in the order in which a person needs them, names without a meaning last."""
-    found = {m: tuple(f for f in run.findings if any(e.metric == m for e in f.evidence)) for m in run.metrics}
-    earlier = beneath.metrics if beneath else {}
-    known = sorted(run.metrics, key=lambda m: rank(m, run.findings, run.objective))
-    understood = [
-        Plot(m, run.metrics[m], earlier.get(m, NONE), found[m], run.last, run.first, run.names.get(m, ""))
-        for m in known
-    ]
-    earlier = beneath.others if beneath else {}
-    others = [Plot(n, c, earlier.get(n, NONE), last=run.last, first=run.first) for n, c in run.others.items()]
-    return (*understood, *others)
-
-
-def rank(metric: str, findings: Sequence[Finding], objective: str = "") -> tuple[int, int, str]:
-    """Where a metric stands among the others; `findings` are those of its run, the worst first."""
-    if metric == objective:
-        return 0, 0, metric
-    for i, found in enumerate(findings):
-        if any(e.metric == metric for e in found.evidence):
-            return 1, i, metric
-    quantity = metric.partition(".")[0]
-    if quantity in FIRST:
-        return 2, FIRST.index(quantity), metric
-    return (4 if metric == LAST else 3), 0, metric
-
-
-def draw(plot: Plot, width: int, height: int, *, chosen: bool = False) -> list[list[Segment]]:
-    """The lines of a plot: title, curve, and below it the findings, each from its onset to its last step.
-
-    A mark with the first letter of the severity stands where a finding could first be known; the curve has its colour
-    from the onset on.
-    """
-    across, down = width - GUTTER - 1, height - 2
-    where = frame([plot.curve, plot.before], plot.last, across, down, first=plot.first)
-    own, before = braille(plot.curve, where), braille(plot.before, where)
-    colours: list[Style | None] = [None] * across
-    marks: list[tuple[str, Style]] = [(" ", FAINT)] * across
-    for i, label in ((0, f"{where.first}"), (max(0, across - len(f"{where.last}")), f"{where.last}")):
-        marks[i : i + len(label)] = [(c, FAINT) for c in label[: across - i]]
-    for found in reversed(plot.findings):  # the worst is drawn over the others
-        style = Style(color=theme.MARKS[found.severity], bold=True)
-        for x in range(where.column(found.first_step), where.column(found.last_step) + 1):
-            colours[x], marks[x] = style, ("━", style)
-    for found in reversed(plot.findings):
-        marks[where.column(found.raised_at)] = (
-            found.severity.name[0],
-            Style(color=theme.MARKS[found.severity], bold=True, reverse=True),
-        )
-    top = set(gaps(plot.curve, where))
-
-    lines = [_title(plot, width, chosen)]
-    for y in range(down):
-        label = _label(where.high) if y == 0 else _label(where.low) if y == down - 1 else ""
-        line: list[tuple[str, Style]] = []
-        for x, (bits, grey) in enumerate(zip(own[y], before[y], strict=True)):
-            if y == 0 and x in top:
-                line.append((NOT_FINITE, GONE))
-            else:
-                line.append((chr(BLANK | bits | grey) if bits | grey else " ", (colours[x] or OWN) if bits else BEFORE))
-        lines.append([Segment(f"{label:>{GUTTER - 1}} ", FAINT), *_joined(line), Segment(" ")])
-    lines.append([Segment(" " * GUTTER), *_joined(marks), Segment(" ")])
-    return lines
-
-
-def _joined(cells: Sequence[tuple[str, Style]]) -> Iterator[Segment]:
-    """Neighbours of one style as one segment."""
-    for style, run in groupby(cells, key=itemgetter(1)):
-        yield Segment("".join(char for char, _ in run), style)
-
-
-def _label(value: float) -> str:
-    """A number that fits into the gutter: digits may be dropped, a power of ten never."""
-    return next((text for digits in (3, 2, 1) if len(text := f"{value:.{digits}g}") < GUTTER), f"{value:.0e}")
-
-
-def _title(plot: Plot, width: int, chosen: bool) -> list[Segment]:
-    """The name, the newest value and the worst finding's severity and code."""
-    value = f" {words.number(plot.curve.values[-1])}" if plot.curve.values else " -"
-    worst = plot.findings[0] if plot.findings else None
-    code = f" {worst.severity.name} {visible(worst.code)}" if worst else ""
-    name = visible(plot.metric)
-    room = width - len(value) - len(code) - 3
-    name = name if cell_len(name) <= room else f"{set_cell_size(name, max(1, room - 1))}…"
-    style = Style(bold=True, reverse=chosen)
-    mark = Style(color=theme.MARKS[worst.severity], bold=True) if worst else FAINT
-    rest = max(0, width - cell_len(name) - len(value) - len(code) - 2)
-    logged = f" ({visible(plot.logged)})" if plot.logged else ""
-    logged = logged if cell_len(logged) < rest else ""
-    rest -= cell_len(logged)
-    return [
-        Segment("▸ " if chosen else "  "),
-        Segment(name, style),
-        Segment(logged, FAINT),
-        Segment(value, OWN),
-        Segment(code, mark),
-        Segment(" " * rest),
-    ]
+    y: int
+    height: int
+    start: int = 0
+    end: int = 0
+    heading: Line | None = None
 
 
 class Curves(ScrollView, can_focus=True):
-    """All plots of the selected run; the arrows choose one, enter shows it on the whole screen."""
+    """All plots of the selected run; the arrows choose one, enter shows it on the whole screen.
+
+    `by_group` has them stand by what they tell. How they are drawn, and which of them, is said by `look`.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "choose(0, 1)", "Plot", key_display="↑↓←→"),
-        Binding("up,k", "choose(0, -1)", "Previous plot", show=False),
-        Binding("right,l", "choose(1, 0)", "Plot to the right", show=False),
-        Binding("left,h", "choose(-1, 0)", "Plot to the left", show=False),
-        Binding("enter", "zoom", "Zoom"),
+        Binding("down,j", "choose(0, 1)", "Plot", key_display="↑↓←→", tooltip="Choose a plot"),
+        Binding("up,k", "choose(0, -1)", "Previous plot", show=False, tooltip="Choose a plot above"),
+        Binding("right,l", "choose(1, 0)", "Plot to the right", show=False, tooltip="Choose the plot to the right"),
+        Binding("left,h", "choose(-1, 0)", "Plot to the left", show=False, tooltip="Choose the plot to the left"),
+        Binding("enter", "zoom", "Zoom", tooltip="The chosen plot on the whole screen"),
     ]
 
     class Zoomed(Message):
@@ -168,49 +63,98 @@ class Curves(ScrollView, can_focus=True):
             super().__init__()
             self.metric = metric
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, *, id: str, by_group: bool = False) -> None:
         super().__init__(id=id)
-        self.plots: tuple[Plot, ...] = ()
+        self.look = Look()
+        self.by_group = by_group
+        self.plots: tuple[Plot, ...] = ()  # all of the run
+        self.matching: tuple[Plot, ...] = ()  # those that are searched for, in the order in which they stand
         self.chosen = 0
-        self._drawn: dict[int, tuple[object, list[list[Segment]]]] = {}
+        self._rows: list[_Row] = []
+        self._drawn: dict[str, tuple[object, Plot, list[Line]]] = {}
 
     def show(self, plots: Sequence[Plot], *, anew: bool) -> None:
         """Draw `plots`; `anew` goes back to the first."""
-        metric = self.metric
         self.plots = tuple(plots)
-        names = [plot.metric for plot in self.plots]
-        self.chosen = names.index(metric) if metric in names and not anew else 0
-        if anew:
-            self.scroll_home(animate=False)
-        self._measure()
+        self._arrange(anew=anew)
+
+    def draw_as(self, look: Look) -> None:
+        """Draw as `look` says."""
+        if look != self.look:
+            anew = look.search != self.look.search
+            self.look = look
+            self._arrange(anew=anew)
 
     @property
     def metric(self) -> str | None:
         """The metric of the chosen plot."""
-        return self.plots[self.chosen].metric if self.chosen < len(self.plots) else None
+        return self.matching[self.chosen].metric if self.chosen < len(self.matching) else None
 
     @property
     def across(self) -> int:
         """How many plots stand side by side."""
-        return max(1, min(self.scrollable_content_region.width // LEAST_WIDTH, len(self.plots)))
+        return max(1, min(self.scrollable_content_region.width // LEAST_WIDTH, len(self.matching)))
 
-    @property
-    def tall(self) -> int:
-        """How many lines a plot has."""
-        usual = TALL if self.size.height >= 2 * TALL else LOW
-        return max(usual, min(TALLEST, self.size.height // max(1, self._rows)))
+    # ---- where the plots stand
 
-    @property
-    def _rows(self) -> int:
-        return -(-len(self.plots) // self.across)
+    def _arrange(self, *, anew: bool) -> None:
+        metric = self.metric
+        found = matching(self.plots, self.look.search)
+        groups = grouped(found) if self.by_group else [("", found)]
+        self.matching = tuple(plot for _, of_group in groups for plot in of_group)
+        names = [plot.metric for plot in self.matching]
+        self.chosen = names.index(metric) if metric in names and not anew else 0
+        self._measure()
+        if anew:
+            self.scroll_home(animate=False)
 
     def _measure(self) -> None:
-        self.virtual_size = Size(self.scrollable_content_region.width, self._rows * self.tall)
+        """Where each row of plots and each heading stands."""
+        groups = grouped(self.matching) if self.by_group else [("", self.matching)]
+        tall = self._tall([len(of_group) for _, of_group in groups])
+        self._rows, y, start = [], 0, 0
+        for name, of_group in groups:
+            if name:
+                self._rows.append(_Row(y, 1, start, start, self._heading(name, of_group)))
+                y += 1
+            end = start + len(of_group)
+            for first in range(start, end, self.across):
+                self._rows.append(_Row(y, tall, first, min(end, first + self.across)))
+                y += tall
+            start = end
+        self.virtual_size = Size(self.scrollable_content_region.width, y)
         self.refresh()
+
+    def _tall(self, sizes: Sequence[int]) -> int:
+        """How many lines a plot has, of groups of `sizes`."""
+        usual = TALL if self.size.height >= 2 * TALL else LOW
+        rows = sum(-(-size // self.across) for size in sizes)
+        room = self.size.height - (len(sizes) if self.by_group else 0)
+        return max(usual, min(TALLEST, room // max(1, rows)))
+
+    def _heading(self, name: str, of_group: Sequence[Plot]) -> Line:
+        """The name of a group and the worst that was found in it."""
+        width = self.scrollable_content_region.width
+        found = [finding for plot in of_group for finding in plot.findings]
+        worst = max(found, key=lambda finding: finding.severity, default=None)
+        told = ""
+        if worst is not None:
+            told = f" {worst.severity.name} {visible(worst.code)} since step {worst.first_step} "
+            told += f"and {others} more " if (others := len({finding.code for finding in found}) - 1) else ""
+        style = Style(color=theme.MARKS[worst.severity], bold=True) if worst else FAINT
+        name = f" {visible(name)} "
+        rest = max(0, width - 2 - cell_len(name) - len(told) - 1)
+        return [Segment("──", FAINT), Segment(name, Style(bold=True)), Segment(told, style), Segment("─" * rest, FAINT)]
+
+    def _at(self, y: int) -> _Row | None:
+        """The row that the line `y` belongs to."""
+        return next((row for row in self._rows if row.y <= y < row.y + row.height), None)
 
     def on_resize(self, event: events.Resize) -> None:
         """Arrange the plots anew."""
         self._measure()
+
+    # ---- the lines on the screen
 
     def on_focus(self) -> None:
         """The chosen plot is marked while the keys are ours."""
@@ -221,37 +165,52 @@ class Curves(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line of the screen: a line of each plot that stands in this row."""
         width = self.scrollable_content_region.width
-        if not self.plots:
-            hint = "  no metrics yet" if y == 0 else ""
-            return Strip([Segment(hint, FAINT)], len(hint)).adjust_cell_length(width)
-        row, line = divmod(y + self.scroll_offset.y, self.tall)
-        start = row * self.across
+        row = self._at(y + self.scroll_offset.y)
+        if not self.matching:
+            hint = "  no metric matches" if self.plots else "  no metrics yet"
+            return Strip([Segment(set_cell_size(hint if y == 0 else "", width), FAINT)], width)
+        if row is None:
+            return Strip.blank(width)
+        line = y + self.scroll_offset.y - row.y
+        if row.heading is not None:
+            return Strip(row.heading).adjust_cell_length(width)
         segments = [
-            segment for i in range(start, min(start + self.across, len(self.plots))) for segment in self._lines(i)[line]
+            segment for i in range(row.start, row.end) for segment in self._lines(self.matching[i], i, row.height)[line]
         ]
         return Strip(segments).adjust_cell_length(width)
 
-    def _lines(self, index: int) -> list[list[Segment]]:
-        """The plot of that index, drawn again only where something of it changed."""
-        plot, width = self.plots[index], self.scrollable_content_region.width // self.across
-        chosen = index == self.chosen and self.has_focus
+    def _lines(self, plot: Plot, index: int, height: int) -> list[Line]:
+        """The lines of a plot, drawn again only where something of it changed."""
+        width = self.scrollable_content_region.width // self.across
+        chosen, look = index == self.chosen and self.has_focus, replace(self.look, search="")
+        seen = plot if look.time else replace(plot, clock=None, before_clock=None)
+        key = (look.shown(plot.reach), replace(seen, curve=NONE, before=NONE, newest=0), look, width, height, chosen)
+        known = self._drawn.get(plot.metric)
         # The curves stand for themselves by identity: comparing them would cost as much as drawing.
-        key = (id(plot.curve), id(plot.before), replace(plot, curve=NONE, before=NONE), width, self.tall, chosen)
-        known = self._drawn.get(index)
-        if known is None or known[0] != key:
-            known = self._drawn[index] = key, draw(plot, width, self.tall, chosen=chosen)
-        return known[1]
+        same = known is not None and known[1].curve is plot.curve and known[1].before is plot.before
+        if known is None or not same or known[0] != key:
+            known = self._drawn[plot.metric] = key, plot, draw(plot, width, height, look, chosen=chosen)
+        return known[2]
+
+    # ---- which plot is chosen
 
     def action_choose(self, right: int, down: int) -> None:
-        """Move to a neighbour."""
-        there = self.chosen + right + down * self.across
-        if 0 <= there < len(self.plots):
-            self._choose(there)
+        """Move to a neighbour; up and down to the plot nearest to it in the next row."""
+        if right and 0 <= self.chosen + right < len(self.matching):
+            self._choose(self.chosen + right)
+        rows = [row for row in self._rows if row.heading is None]
+        here = next((i for i, row in enumerate(rows) if row.start <= self.chosen < row.end), None)
+        if down and here is not None and 0 <= here + down < len(rows):
+            there = rows[here + down]
+            self._choose(min(there.end - 1, there.start + self.chosen - rows[here].start))
 
     def _choose(self, index: int) -> None:
         self.chosen = index
-        top = index // self.across * self.tall
-        self.scroll_to_region(Region(0, top, 1, self.tall), animate=False)
+        at = next(i for i, row in enumerate(self._rows) if row.start <= index < row.end)
+        row = self._rows[at]
+        heading = self._rows[at - 1].height if at and self._rows[at - 1].heading is not None else 0
+        region = Region(0, row.y - heading, 1, row.height + heading)
+        self.scroll_to_region(region, animate=False)
         self.refresh()
 
     def action_zoom(self) -> None:
@@ -262,12 +221,12 @@ class Curves(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """A click chooses a plot, a second one zooms."""
         at = event.get_content_offset(self)
-        if at is None:
+        row = self._at(at.y + self.scroll_offset.y) if at else None
+        if at is None or row is None or row.heading is not None:
             return
         width = max(1, self.scrollable_content_region.width // self.across)
-        column = min(self.across - 1, at.x // width)
-        index = (at.y + self.scroll_offset.y) // self.tall * self.across + column
-        if index < len(self.plots):
+        index = row.start + min(self.across - 1, at.x // width)
+        if index < row.end:
             if event.chain > 1:
                 self.action_zoom()
             else:
