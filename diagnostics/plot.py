@@ -18,6 +18,10 @@ from diagnostics.axes import HIGH, WIDE, Clock, Frame
 BLANK = 0x2800
 # The bit of each dot of a cell, [row][column] from the top left.
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+# The bits of a cell for what is lit in its left and its right column of dots, four bits from the top.
+LEFT, RIGHT = (
+    tuple(sum(DOTS[y][side] for y in range(HIGH) if lit >> y & 1) for lit in range(1 << HIGH)) for side in range(WIDE)
+)
 DOTTED = 0x95  # every second dot of a cell, as on a chessboard
 
 
@@ -180,19 +184,24 @@ def _seen(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[tuple[int
 
 def _drawn(dots: Iterator[tuple[int, int | None]], where: Frame) -> list[list[int]]:
     """The line through `dots`, broken where there is None."""
-    cells = [[0] * where.width for _ in range(where.height)]
     across = where.width * WIDE - 1
+    columns = [0] * (across + 1)  # of dots: which are lit, as bits from the top
     before: tuple[int, int] | None = None
     for x, y in dots:
         if y is None:
             before = None
             continue
         here = x, y
-        for there_x, there_y in _line(*_inside(before or here, here, across)):
+        for there_x, lit in _line(*_inside(before or here, here, across)):
             if 0 <= there_x <= across:
-                cells[there_y // HIGH][there_x // WIDE] |= DOTS[there_y % HIGH][there_x % WIDE]
+                columns[there_x] |= lit
         before = here
-    return cells
+    pairs = list(zip(columns[::WIDE], columns[1::WIDE], strict=True))
+    full = (1 << HIGH) - 1
+    return [
+        [LEFT[left >> y & full] | RIGHT[right >> y & full] for left, right in pairs]
+        for y in range(0, HIGH * where.height, HIGH)
+    ]
 
 
 def _inside(start: tuple[int, int], end: tuple[int, int], across: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -206,8 +215,21 @@ def _inside(start: tuple[int, int], end: tuple[int, int], across: int) -> tuple[
 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The dots from `start` to `end`, both included."""
+    """The columns from `start` to `end`, both included, and the dots of the line in each, as bits from the top."""
     (x0, y0), (x1, y1) = start, end
     n = max(abs(x1 - x0), abs(y1 - y0), 1)
-    for i in range(n + 1):
-        yield round(x0 + (x1 - x0) * i / n), round(y0 + (y1 - y0) * i / n)
+    if x0 == x1:  # most lines of a long curve are upright, or lead to the next column
+        yield x0, _upright(y0, y1)
+    elif x1 == x0 + 1:
+        half = (n - x0 % 2) // 2
+        up = (y1 > y0) - (y1 < y0)
+        yield x0, _upright(y0, y0 + up * half)
+        yield x1, _upright(y0 + up * (half + 1), y1)
+    else:
+        for i in range(n + 1):
+            yield round(x0 + (x1 - x0) * i / n), 1 << round(y0 + (y1 - y0) * i / n)
+
+
+def _upright(y0: int, y1: int) -> int:
+    """The dots from one row to another, both included, as bits from the top."""
+    return ((2 << abs(y1 - y0)) - 1) << min(y0, y1)

@@ -1,10 +1,14 @@
 """Curves as braille: nothing that a person must see is lost on the way."""
 
 import math
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from diagnostics.plot import BLANK, NONE, braille, curve, frame, gaps
+from diagnostics.axes import Frame
+from diagnostics.plot import BLANK, DOTS, NONE, braille, curve, frame, gaps
 
 
 def drawn(cells: list[list[int]]) -> str:
@@ -14,6 +18,25 @@ def drawn(cells: list[list[int]]) -> str:
 def test_a_line_goes_from_corner_to_corner() -> None:
     rising = curve([(0, 0.0), (10, 1.0)])
     assert drawn(braille(rising, frame([rising], 0, 4, 2))) == "  ⡠⠊\n⡠⠊"
+
+
+@given(st.lists(st.integers(0, 23), min_size=1, max_size=30), st.integers(1, 7))
+def test_each_dot_between_two_points_is_lit_and_no_other(rows: list[int], apart: int) -> None:
+    where = Frame(0, 79, 0.0, 23.0, 40, 6)  # a dot per step, and one per unit
+    points = [(apart * i, row) for i, row in enumerate(rows) if apart * i < 80]
+    wanted = {*points}
+    for (x0, y0), (x1, y1) in pairwise(points):
+        n = max(x1 - x0, abs(y1 - y0))
+        wanted |= {(round(x0 + (x1 - x0) * i / n), round(y0 + (y1 - y0) * i / n)) for i in range(n + 1)}
+    lit = {
+        (2 * x + i, 4 * y + j)
+        for y, line in enumerate(braille(curve([(step, 23.0 - row) for step, row in points]), where))
+        for x, bits in enumerate(line)
+        for j, pair in enumerate(DOTS)
+        for i, bit in enumerate(pair)
+        if bits & bit
+    }
+    assert lit == wanted
 
 
 @pytest.mark.parametrize("at", [0, 1, 4_999, 7_013, 9_999])
