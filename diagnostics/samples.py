@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import statistics
 from collections import Counter
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from diagnostics.errors import UserError
-from diagnostics.events import SamplesLogged, decode
+from diagnostics.events import SAMPLES_FILE, SamplesLogged, decode
+from diagnostics.sources import Source
 
 AT_ONCE = 4 << 20  # bytes
 LONGEST_LINE = 64 << 20  # bytes; a longer one is counted as damaged
@@ -166,6 +168,14 @@ def _worth(sample: Sample) -> tuple[bool, float]:
     return known, sample.reward if known and sample.reward is not None else 0.0
 
 
+def of_log(source: Source) -> SampleFile | None:
+    """Where the samples of a log lie; None where logs of its format hold none that can be read."""
+    if source.format != "events":
+        return None
+    path = source.paths[0]
+    return SampleFile((path if path.is_dir() else path.parent) / SAMPLES_FILE)
+
+
 class SampleFile:
     """Finds the samples of any step in a file that may grow, or not be there yet; a torn last line means "not yet".
 
@@ -190,6 +200,11 @@ class SampleFile:
     def steps(self) -> tuple[int, ...]:
         """Those that have samples, in their order."""
         return tuple(sorted(self._places))
+
+    @property
+    def size(self) -> int:
+        """Bytes that it has by now, 0 where it is not there. OSError where that cannot be known."""
+        return os.fstat(self._file.fileno()).st_size if self._file is not None else 0
 
     def poll(self) -> bool:
         """Look at what is new, some megabytes at most; whether there was anything. OSError where it cannot be read."""

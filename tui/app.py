@@ -20,6 +20,7 @@ from rich.terminal_theme import TerminalTheme
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.screen import ModalScreen
 
 from diagnostics.errors import UserError
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from diagnostics.rule import Catalogue
     from tui.screens.run import RunScreen
+    from tui.screens.samples import SamplesScreen
 
 
 # Of a replay: the key, what it does, its label, and how the key is shown.
@@ -135,18 +137,19 @@ class MonitorApp(App[MonitorResult]):
         if playback is not None:
             self.feed = self._replay(playback, found, mine, rules)
         elif found is None:
-            self.feed = Feed(path, self._publish, self._broke, loop)
+            self.feed = Feed(path, self._publish, self.broke, loop)
         else:
-            self.feed = LogFeed(path, found, self._publish, self._broke, mine=mine, rules=rules, clock=clock)
+            self.feed = LogFeed(path, found, self._publish, self.broke, mine=mine, rules=rules, clock=clock)
         if isinstance(self.feed, Feed):
-            self.tabs = {"study": "Study", "run": "Trial"}
+            self.tabs = {"study": "Study", "run": "Trial", "samples": "Samples"}
             self.add_mode("study", StudyScreen)
             for action in ACTIONS:
                 self.bind(action.key, action.binding, description=action.text, show=action.hint)
         else:
-            self.tabs = {"logs": "Runs", "run": "Run"}
+            self.tabs = {"logs": "Runs", "run": "Run", "samples": "Samples"}
             self.add_mode("logs", LogScreen)
         self.add_mode("run", _run_screen)
+        self.add_mode("samples", _samples_screen)
         for number, name in enumerate(self.tabs, 1):
             self.bind(str(number), f"turn('{name}')", description=f"Turn to {self.tabs[name]}", show=False)
 
@@ -158,8 +161,8 @@ class MonitorApp(App[MonitorResult]):
         for key, action, label, shown in REPLAY_KEYS:
             self.bind(key, f"replay('{action}')", description=label, key_display=shown)
         if found is None:
-            return StudyReplay(self.path, self._publish, self._broke, playback)
-        return LogReplay(self.path, found, self._publish, self._broke, playback, mine=mine, rules=rules)
+            return StudyReplay(self.path, self._publish, self.broke, playback)
+        return LogReplay(self.path, found, self._publish, self.broke, playback, mine=mine, rules=rules)
 
     def action_replay(self, change: str) -> None:
         """Pause a replay, change its speed, or play all that is left."""
@@ -222,15 +225,16 @@ class MonitorApp(App[MonitorResult]):
             self.notify(trouble, severity="warning", markup=False)
 
     def _publish(self, snapshot: Snapshot | Logs) -> None:
-        self._tell(SnapshotReady(snapshot))
+        self.tell(SnapshotReady(snapshot))
 
-    def _broke(self, error: BaseException) -> None:
-        self._tell(FeedFailed(error))
+    def broke(self, error: BaseException) -> None:
+        """End with the traceback of a bug that a thread met; called from that thread."""
+        self.tell(FeedFailed(error))
 
-    def _tell(self, message: Message) -> None:
-        """Post `message` from the thread that reads."""
+    def tell(self, message: Message, to: MessagePump | None = None) -> None:
+        """Post `message` from a thread that reads, by default to the app."""
         try:
-            self.post_message(message)
+            (to or self).post_message(message)
         except RuntimeError:  # the event loop was closed in this instant
             if self.is_running:
                 raise
@@ -329,6 +333,12 @@ def _run_screen() -> RunScreen:
     from tui.screens.run import RunScreen
 
     return RunScreen()
+
+
+def _samples_screen() -> SamplesScreen:
+    from tui.screens.samples import SamplesScreen
+
+    return SamplesScreen()
 
 
 SWITCH = 0.001  # seconds after which the thread that reads lets a key through; Python's own are 0.005
