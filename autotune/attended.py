@@ -25,6 +25,7 @@ def attend(directory: Path) -> ExitStatus:
 
     UserError where the study ended in an error, in the loop's own words.
     """
+    from autotune.journal import journal
     from tui.app import MonitorResult, run_monitor
     from tui.feed import Loop
 
@@ -36,7 +37,7 @@ def attend(directory: Path) -> ExitStatus:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is the monitor's, and a closed terminal ends the monitor alone
         )
-    result = run_monitor(directory, loop=Loop(lambda: process.poll() is None, directory / LOG_FILE))
+    result = run_monitor(directory, loop=Loop(lambda: process.poll() is None, directory / LOG_FILE), account=journal)
     if process.poll() is None and result is MonitorResult.LEFT:
         print(f"the study goes on: autotune monitor {directory}, autotune study stop {directory}")
         return ExitStatus.CLEAN

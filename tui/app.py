@@ -30,6 +30,7 @@ from diagnostics.user_map import UserMap
 from tui import theme
 from tui.actions import ACTIONS
 from tui.asking import Asking
+from tui.exporting import Account, Exporting
 from tui.feed import Feed, Loop, Snapshot
 from tui.layout import Choice, Layout, state_file
 from tui.log_feed import LogFeed, Logs
@@ -107,6 +108,8 @@ class MonitorApp(App[MonitorResult]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", tooltip="All keys and signs", key_display="?"),
         Binding("q", "leave", "Leave", tooltip=LEAVES),
+        Binding("y", "copy", "Copy", show=False, tooltip="Copy what is selected, else the words of the pane"),
+        Binding("e", "export", "Export", show=False, tooltip="Write the report on what is shown into a file"),
         Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True, tooltip=INTERRUPTS),
         Binding("ctrl+q", "leave", "Leave", show=False, priority=True, tooltip=LEAVES),
     ]
@@ -124,6 +127,7 @@ class MonitorApp(App[MonitorResult]):
         clock: Callable[[], float] = time.time,
         playback: Playback | None = None,
         layout: Layout | None = None,
+        account: Account | None = None,
     ) -> None:
         super().__init__()
         self.layout = layout or Layout(None)
@@ -133,6 +137,7 @@ class MonitorApp(App[MonitorResult]):
         self.watched = Watched()
         self.look = Look()
         self.asking = Asking(self)
+        self.exporting = Exporting(self, mine, rules, account)
         self.feed: Feed | LogFeed
         if playback is not None:
             self.feed = self._replay(playback, found, mine, rules)
@@ -282,6 +287,25 @@ class MonitorApp(App[MonitorResult]):
             told = "a screen, an action, a run, a metric, a theme"
             self.push_screen(CommandPalette(placeholder=told, id="--command-palette"))
 
+    def action_copy(self) -> None:
+        """Put what is selected, or the focused pane's text, on the clipboard."""
+        from tui.copying import copied
+
+        self.copy(*copied(self.screen))
+
+    def copy(self, text: str, what: str) -> None:
+        """Put `text` on the clipboard, by way of the terminal, and say so."""
+        from tui.copying import LARGEST, told
+
+        if text:
+            self.copy_to_clipboard(text[:LARGEST])
+            self.screen.clear_selection()
+        self.notify(told(text, what), markup=False)
+
+    def action_export(self) -> None:
+        """Write the report on what is shown into a file."""
+        self.exporting.begin()
+
     def action_ask(self, name: str) -> None:
         """Ask something of the study that is watched."""
         self.asking.begin(name)
@@ -353,10 +377,11 @@ def run_monitor(
     mine: UserMap | None = None,
     rules: Catalogue | None = None,
     playback: Playback | None = None,
+    account: Account | None = None,
 ) -> MonitorResult:
     """Show the study in the folder `path`, or the logs that were `found` there, until a person leaves; returns how.
 
-    With `playback` it is played once more as it went on.
+    With `playback` it is played once more as it went on. `account` puts a study into words, for its export.
 
     With `loop` the study may not have written its first line yet, and when that process dies without an end its last
     words are shown. UserError where there is no terminal.
@@ -366,7 +391,7 @@ def run_monitor(
         raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
     sys.setswitchinterval(SWITCH)
     layout = Layout(state_file())
-    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules, playback=playback, layout=layout)
+    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules, playback=playback, layout=layout, account=account)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     async def run() -> MonitorResult | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnostics.text import visible
@@ -10,6 +11,7 @@ from studies import words
 from studies.record import Decision
 from studies.requests import ask
 from tui.actions import BY_NAME, Ask, impossible, possible, selected
+from tui.aside import aside
 from tui.feed import Snapshot
 from tui.status import Phase, status
 from tui.watched import Watched
@@ -51,18 +53,12 @@ class Asking:
         if asked in [Ask(request.action, request.trial, request.knobs, request.text) for request in waiting]:
             self._app.notify("that was asked already, and there is no answer yet", severity="warning", markup=False)
             return
-        self._app.run_worker(lambda: self._write(asked), thread=True)
+        aside(self._app, lambda: leave(self._app.path, asked), self._left)
 
-    def _write(self, asked: Ask) -> None:
-        """In a thread: a disk may be slow."""
-        folder = self._app.path
-        try:
-            ask(folder, asked.action, trial=asked.trial, knobs=asked.knobs, text=asked.text)
-        except OSError as error:
-            told = f"{folder}: {error.strerror or error}: it could not be asked"
-            self._app.call_from_thread(self._app.notify, visible(told), severity="error", markup=False)
-        else:
-            self._app.feed.look()
+    def _left(self, trouble: str) -> None:
+        if trouble:
+            self._app.notify(visible(trouble), severity="error", markup=False)
+        self._app.feed.look()
 
     # ---- answers
 
@@ -88,6 +84,15 @@ class Asking:
                 asked = words.asked(request.action, request.trial)
                 told = f"{asked}: no answer for {words.duration(waited)}. {silence(snapshot, now)}"
                 self._app.notify(visible(told), title="No answer", severity="warning", timeout=15, markup=False)
+
+
+def leave(study: Path, asked: Ask) -> str:
+    """Leave the request with the study in `study`; returns why it cannot be, in one line."""
+    try:
+        ask(study, asked.action, trial=asked.trial, knobs=asked.knobs, text=asked.text)
+    except OSError as error:
+        return f"{study}: {error.strerror or error}: it could not be asked"
+    return ""
 
 
 def answers(before: object, now: object) -> Iterator[Decision]:

@@ -14,6 +14,7 @@ from textual.markup import escape
 
 from diagnostics.text import visible
 from tui.actions import ACTIONS, impossible
+from tui.copying import findings, settings
 from tui.keys import bindings, explained, shown
 from tui.screens.zoom import Zoom
 
@@ -67,6 +68,14 @@ class Commands(Provider):
                 text = f"Ask: {action.text} ({action.key})"
                 yield Command(text, partial(app.action_ask, action.name), why_not and f"not now: {why_not}")
         yield from self._keys()
+        if watched.run is not None:
+            name = watched.run.name
+            if watched.study is not None:
+                known = settings(watched), f"the settings of {name}"
+                yield Command(f"Copy {known[1]} as KNOB=VALUE", partial(app.copy, *known))
+            found = findings(watched), f"the findings of {name}"
+            yield Command(f"Copy {found[1]}", partial(app.copy, *found))
+        yield Command("Screenshot: this screen as a picture (SVG)", app.exporting.picture)
         for name in sorted(app.available_themes):
             yield Command(f"Theme: {name}", partial(setattr, app, "theme", name))
         for run in watched.runs:

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
     """Show the study or the logs until a person leaves. UserError where there are none, or no terminal."""
     require("textual")
 
+    from autotune.journal import journal
     from autotune.looking import rules_here
     from diagnostics.sources import find
     from diagnostics.stores.store import store_of
@@ -65,5 +66,5 @@ def run(args: argparse.Namespace) -> ExitStatus:
     if playback is not None:
         check(path, found)
     rules = None if found is None else rules_here([], [str(path)])
-    run_monitor(path, found=found, mine=mine, rules=rules, playback=playback)
+    run_monitor(path, found=found, mine=mine, rules=rules, playback=playback, account=journal)
     return ExitStatus.CLEAN
