@@ -102,6 +102,8 @@ class Add:
 
 
 Change = Scale | Set | Add
+# How statistics begin that are a level of their metric.
+_LEVELS = ("mean", "median", "value", "highest", "size")
 _CHANGES: dict[str, type[Scale] | type[Set] | type[Add]] = {"scale": Scale, "set": Set, "add": Add}
 
 
@@ -143,6 +145,11 @@ class Evidence:
     statistic: str
     value: float
     limit: float
+
+    @property
+    def in_unit(self) -> bool:
+        """Whether value and limit are in the metric's own unit, as its curve is, and no counts, shares or distances."""
+        return self.statistic.startswith(_LEVELS)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", _finite(self.value))

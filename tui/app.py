@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from diagnostics.rule import Catalogue
+    from tui.screens.finding import FindingScreen
     from tui.screens.run import RunScreen
     from tui.screens.samples import SamplesScreen
 
@@ -133,7 +134,7 @@ class MonitorApp(App[MonitorResult]):
         self.layout = layout or Layout(None)
         self.panes: dict[str, Choice] = {}  # which was looked at last, by the screen's name
         self._have_themes()
-        self.path, self.clock, self.playback = path, playback or clock, playback
+        self.path, self.rules, self.clock, self.playback = path, rules, playback or clock, playback
         self.watched = Watched()
         self.look = Look()
         self.asking = Asking(self)
@@ -146,14 +147,15 @@ class MonitorApp(App[MonitorResult]):
         else:
             self.feed = LogFeed(path, found, self._publish, self.broke, mine=mine, rules=rules, clock=clock)
         if isinstance(self.feed, Feed):
-            self.tabs = {"study": "Study", "run": "Trial", "samples": "Samples"}
+            self.tabs = {"study": "Study", "run": "Trial", "finding": "Finding", "samples": "Samples"}
             self.add_mode("study", StudyScreen)
             for action in ACTIONS:
                 self.bind(action.key, action.binding, description=action.text, show=action.hint)
         else:
-            self.tabs = {"logs": "Runs", "run": "Run", "samples": "Samples"}
+            self.tabs = {"logs": "Runs", "run": "Run", "finding": "Finding", "samples": "Samples"}
             self.add_mode("logs", LogScreen)
         self.add_mode("run", _run_screen)
+        self.add_mode("finding", _finding_screen)
         self.add_mode("samples", _samples_screen)
         for number, name in enumerate(self.tabs, 1):
             self.bind(str(number), f"turn('{name}')", description=f"Turn to {self.tabs[name]}", show=False)
@@ -357,6 +359,12 @@ def _run_screen() -> RunScreen:
     from tui.screens.run import RunScreen
 
     return RunScreen()
+
+
+def _finding_screen() -> FindingScreen:
+    from tui.screens.finding import FindingScreen
+
+    return FindingScreen()
 
 
 def _samples_screen() -> SamplesScreen:

@@ -61,7 +61,7 @@ class LogScreen(Frame):
             self.query_one(About).show(about(run.of), "Diagnosis", anew=anew)
         curves = self.query_one(Curves)
         curves.border_title = Text(visible(f"Curves of {run.name.replace(f'{self.monitor.path}/', '', 1)}"))
-        curves.show(plots(run), anew=anew)
+        curves.show(plots(run, self.watched.beneath), anew=anew)
 
     @on(DataTable.RowHighlighted)
     def _highlighted(self, event: DataTable.RowHighlighted) -> None:

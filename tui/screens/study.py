@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.reactive import reactive
 from textual.widgets import DataTable
 
 from diagnostics.text import visible
@@ -47,11 +43,6 @@ class StudyScreen(Frame):
     StudyScreen.narrow.two #about { height: auto; max-height: 60%; }
     StudyScreen.narrow.tall #trials { max-height: 12; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("b", "before", "Before", tooltip="Show or hide, in grey, the trial that was changed"),
-    ]
-
-    before: reactive[bool] = reactive(True)
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,11 +78,6 @@ class StudyScreen(Frame):
             self.query_one(Trials).choose(self.watched.runs.index(self.watched.run))
         self._show_trial(anew=anew)
 
-    def watch_before(self) -> None:
-        """With or without the trial before the change."""
-        if self.is_mounted:
-            self._show_trial(anew=False)
-
     def _show_trial(self, *, anew: bool) -> None:
         study, run, trial = self.snapshot.study, self.watched.run, self.trial
         if study is None or run is None or trial is None:
@@ -100,10 +86,11 @@ class StudyScreen(Frame):
             return
         changed = visible(words.change(study, trial))
         self.query_one(About).show(about(self.snapshot, trial), f"Trial {trial.number}: {changed}", anew=anew)
-        beneath = self.watched.beneath if self.before else None
-        grey = f"  (grey: {beneath.name}, before the change)" if beneath else ""
+        beneath = self.watched.beneath
+        chosen = beneath is not None and beneath.key != trial.proposal.parent
+        dotted = f"  (dotted: {beneath.name}{'' if chosen else ', before the change'})" if beneath else ""
         curves = self.query_one(Curves)
-        curves.border_title = Text(f"Curves of trial {trial.number}{grey}")
+        curves.border_title = Text(f"Curves of trial {trial.number}{dotted}")
         curves.show(plots(run, beneath), anew=anew)
 
     @on(DataTable.RowHighlighted)
@@ -139,7 +126,3 @@ class StudyScreen(Frame):
         """Let the pane called `name` have the place that several share; beside the trials stands the one selected."""
         self._lower = name if name in BENEATH else "about"
         self.show_panes()
-
-    def action_before(self) -> None:
-        """Show or hide the trial before the change."""
-        self.before = not self.before

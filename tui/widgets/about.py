@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from rich.console import Group, RenderableType
@@ -40,7 +40,7 @@ def about(snapshot: Snapshot, trial: TrialRecord) -> RenderableType:
     feed = snapshot.trials.get(trial.number)
     noted = [words.note(d) for d in study.decisions if d.kind == "noted" and d.trial == trial.number]
     parts += [("note", Text(visible(note))) for note in (*noted, *(feed.notes if feed else ()))]
-    return _table(parts)
+    return table(parts)
 
 
 def beginning(study: StudyRecord) -> RenderableType:
@@ -52,10 +52,11 @@ def beginning(study: StudyRecord) -> RenderableType:
         ("aim", Text(visible(f"{spec.trials} trials{cost}, maximising {spec.objective}"))),
         ("start", Text(visible(words.knobs(spec.start)))),
     ]
-    return _table(parts)
+    return table(parts)
 
 
-def _table(parts: list[Part]) -> RenderableType:
+def table(parts: Iterable[Part]) -> RenderableType:
+    """Texts with their labels before them; for any width."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=8, no_wrap=True, style=theme.FAINT)
     table.add_column(ratio=1, overflow="fold")

@@ -33,12 +33,14 @@ class RowTable(DataTable[Text]):
                 self._columns, self._shown = wanted, []
                 for name, cells in wanted:
                     self.add_column(Text(name), width=cells, key=name)
+            if len(new) != len(self._shown):
+                self.refresh(layout=True)
             for i, row in enumerate(new):
                 if i >= len(self._shown):
                     self.add_row(*row, key=str(i))
                     continue
                 for (name, _), cell, old in zip(wanted, row, self._shown[i], strict=True):
-                    if (cell.plain, cell.style) != (old.plain, old.style):
+                    if (cell.plain, cell.style, cell.spans) != (old.plain, old.style, old.spans):
                         self.update_cell(str(i), name, cell)
             self._shown = list(new)
             if self.cursor_row != self._chosen:
