@@ -37,6 +37,7 @@ def answer(loop: Loop, request: Request | str, instead: str = "") -> str:
         loop.log.answered(request, "", said, done=False)
         loop.view.noted(words.reply(request, None, "", said))
         return request
+    request = _meant(loop, request)
     done, proposal = False, None
     try:
         if instead and request.action is not Action.NOTE:
@@ -54,6 +55,25 @@ def answer(loop: Loop, request: Request | str, instead: str = "") -> str:
         loop.wanted = loop.ledger.wanted()
     loop.view.noted(words.reply(request.action, request.trial, request.by, said))
     return request.id
+
+
+def _meant(loop: Loop, request: Request) -> Request:
+    """The request with its trial, where none is named and it can only be one."""
+    if request.trial is not None:
+        return request
+    live = loop.live.values()
+    match request.action:
+        case Action.STOP_TRIAL:
+            one = [t.record.number for t in live]
+        case Action.PAUSE:
+            one = [t.record.number for t in live if t.paused_at is None]
+        case Action.CONTINUE:
+            one = [t.record.number for t in live if t.paused_at is not None]
+        case Action.ACCEPT | Action.REFUSE:
+            one = [t.number for t in loop.study.waiting]
+        case _:
+            one = []
+    return replace(request, trial=one[0]) if len(one) == 1 else request
 
 
 def _do(loop: Loop, request: Request) -> str:
@@ -107,7 +127,7 @@ def _stop_after(loop: Loop) -> str:
 
 def _stop_trial(loop: Loop, request: Request) -> str:
     if request.trial is None:
-        raise CannotBe("no trial is named")
+        raise CannotBe("several trials are running: say which is meant" if loop.live else "no trial is running")
     live = _running(loop, request.trial)
     why = f"a person stopped it at step {live.record.steps}"
     loop.log.stopped(request.trial, why)
@@ -126,7 +146,7 @@ def _pause(loop: Loop, request: Request) -> str:
     else:
         chosen = [live for live in loop.live.values() if live.paused_at is None and not live.condemned]
         if not chosen:
-            raise CannotBe("no trial is running that could be paused")
+            raise CannotBe("what runs is paused already" if loop.live else "no trial is running")
     for live in chosen:
         loop.log.paused(live.record.number)
         live.pause()
@@ -190,14 +210,12 @@ def _review_no_more(loop: Loop) -> str:
 
 
 def _waiting(loop: Loop, number: int | None) -> TrialRecord:
-    """The trial of that number, or the only one, that waits for a person."""
+    """The trial of that number, where it waits for a person."""
     waiting = loop.study.waiting
     if not waiting:
         raise CannotBe("no proposal waits for an answer")
     if number is None:
-        if len(waiting) > 1:
-            raise CannotBe(f"{_trials([t.number for t in waiting])} wait for an answer: say which is meant")
-        return waiting[0]
+        raise CannotBe(f"{_trials([t.number for t in waiting])} wait for an answer: say which is meant")
     trial = next((t for t in waiting if t.number == number), None)
     if trial is None:
         others = _trials([t.number for t in waiting], "does", "do")
@@ -261,7 +279,7 @@ def _wanted(loop: Loop, request: Request) -> Proposal:
 
 def _outside(knob: str, value: Knob, place: Space) -> str:
     kind = "not" if isinstance(place, Choices) else "outside"
-    return f"{knob} {_short(words.number(value))} is {kind} {place}"
+    return f"{knob} {_short(words.number(value))} is {kind} {str(place).removesuffix(' (log)')}"
 
 
 def _as_written(value: Knob, place: Space) -> Knob:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diagnostics.events import dumps
@@ -22,15 +22,16 @@ FORMULA = tuple("=+-@＝＋－＠")
 def export(study: StudyRecord, fmt: str) -> str:
     """The trials of `study` in the order they were proposed; `fmt` is one of `FORMATS`.
 
-    CSV has one row per trial and the same columns for every study with the same space; what is not known is empty. Text
+    What people asked of a trial and noted of it is told with it, in JSON also what they asked of the study. CSV has one
+    row per trial and the same columns for every study with the same space; what is not known is empty. Text
     that a spreadsheet would take for a formula begins with an apostrophe. JSON has null for what is not known, and
     "NaN", "Infinity" and "-Infinity" for numbers that are not finite.
     """
     if fmt == "json":
-        trials = [_object(trial) for trial in study.trials]
+        trials = [_object(trial, words.by_people(study, trial.number)) for trial in study.trials]
         about = {"version": 1, "study": study.spec.name, "objective": study.spec.objective}
-        return dumps({**about, "trials": trials}, indent=1) + "\n"
-    rows = [_row(trial, study.spec.start) for trial in study.trials]
+        return dumps({**about, "people": words.by_people(study), "trials": trials}, indent=1) + "\n"
+    rows = [_row(trial, study.spec.start, words.by_people(study, trial.number)) for trial in study.trials]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*_BEFORE, *study.spec.start, *_AFTER])
@@ -41,11 +42,11 @@ def export(study: StudyRecord, fmt: str) -> str:
 _BEFORE = ("number", "state", "reason", "value")
 _AFTER = (
     *("seed", "origin", "parent", "why", "hypothesis", "verdict", "findings"),
-    *("steps", "completions", "seconds", "attempt"),
+    *("steps", "completions", "seconds", "attempt", "people"),
 )
 
 
-def _row(trial: TrialRecord, knobs: Mapping[str, Knob]) -> list[Any]:
+def _row(trial: TrialRecord, knobs: Mapping[str, Knob], people: Sequence[str]) -> list[Any]:
     proposal, verdict = trial.proposal, trial.verdict
     return [
         trial.number,
@@ -64,6 +65,7 @@ def _row(trial: TrialRecord, knobs: Mapping[str, Knob]) -> list[Any]:
         trial.completions,
         round(trial.seconds, 3),
         trial.attempt,
+        "; ".join(people),
     ]
 
 
@@ -74,7 +76,7 @@ def _cell(value: object) -> object:
     return f"'{text}" if text.lstrip().startswith(FORMULA) else text
 
 
-def _object(trial: TrialRecord) -> dict[str, Any]:
+def _object(trial: TrialRecord, people: Sequence[str]) -> dict[str, Any]:
     proposal = trial.proposal
     return {
         "number": trial.number,
@@ -103,4 +105,5 @@ def _object(trial: TrialRecord) -> dict[str, Any]:
         "completions": trial.completions,
         "seconds": round(trial.seconds, 3),
         "attempt": trial.attempt,
+        "people": list(people),
     }

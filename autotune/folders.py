@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 from pathlib import Path
 
 from diagnostics.errors import UserError
 
 RUNS = Path("autotune-runs")
+
+
+def study_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of a study, which is the latest one where none is given."""
+    parser.add_argument("study", nargs="?", type=Path, help=f"folder of the study (default: the latest in {RUNS}/)")
 
 
 def new_directory(root: Path, name: str) -> Path:

@@ -16,7 +16,7 @@ from diagnostics.events import dumps
 from diagnostics.finding import Finding, Severity, finding_to_json, hypothesis_to_json
 from diagnostics.text import visible
 from studies import words
-from studies.record import StudyRecord, TrialRecord, verdict_to_json
+from studies.record import State, StudyRecord, TrialRecord, verdict_to_json
 
 JOURNAL_FILE = "journal.md"
 REPORT_FILE = "report.json"
@@ -172,25 +172,26 @@ def _knobs(study: StudyRecord) -> Iterator[str]:
 
 
 def _notes(study: StudyRecord) -> Iterator[str]:
-    """What else happened to the study: notes, requests of people, trials that were begun again."""
+    """What else happened to the study: notes, trials that were begun again, and what people asked."""
     said = []
     for d in study.decisions:
         match d.kind:
-            case "noted":
+            case "noted" if "by" not in d.data:
                 said.append(d.data["text"])
-            case "request_answered":
-                said.append(f"a person asked ({d.data['action']}): {d.data['answer']}")
             case "trial_retried":
                 said.append(f"trial {d.trial} was begun again (attempt {d.data['attempt']}): {d.data['reason']}")
+            case "trial_continued":
+                said.append(words.decision(study, d))
             case "study_resumed":
                 said.append("the study went on after it had stopped")
             case _:
                 pass
-    if said:
-        yield "## What else happened"
-        yield ""
-        yield from (f"- {visible(text)}." for text in said)
-        yield ""
+    for title, told in (("What else happened", said), ("What people asked and noted", words.by_people(study))):
+        if told:
+            yield f"## {title}"
+            yield ""
+            yield from (f"- {visible(text)}." for text in told)
+            yield ""
 
 
 def _trials(study: StudyRecord) -> Iterator[str]:
@@ -203,10 +204,16 @@ def _trials(study: StudyRecord) -> Iterator[str]:
             yield f"- Hypothesis: {visible(words.hypothesis(t.proposal.hypothesis))}."
         if t.verdict is not None:
             yield f"- Verdict: {t.verdict.judgement}: {visible(t.verdict.why)}."
-        values = ", ".join(f"{words.number(e.value)} (step {e.step})" for e in t.evaluations) or "never evaluated"
-        yield f"- {study.spec.objective}: {values}."
+        if t.state not in (State.WAITING, State.REFUSED):
+            values = ", ".join(f"{words.number(e.value)} (step {e.step})" for e in t.evaluations) or "never evaluated"
+            yield f"- {study.spec.objective}: {values}."
         for f in t.findings:
             yield f"- {visible(words.finding(f))}."
-        cost = f"{t.completions:,} completions, {words.duration(t.seconds)}"
-        yield f"- Result: {words.outcome(t)}, {visible(t.reason)}; {cost}."
+        for text in words.by_people(study, t.number):
+            yield f"- {visible(text)}."
+        if t.state in (State.WAITING, State.REFUSED):
+            yield f"- Result: {words.outcome(t)}{visible(f', {t.reason}' if t.reason else '')}."
+        else:
+            cost = f"{t.completions:,} completions, {words.duration(t.seconds)}"
+            yield f"- Result: {words.outcome(t)}, {visible(t.reason)}; {cost}."
         yield ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -186,6 +187,25 @@ def answered(taken: Decision) -> str:
 def reply(action: object, trial: int | None, by: object, answer: object) -> str:
     """What a person asked of a study, and the answer."""
     return f"{f'{by} ' if by else ''}{asked(action, trial)}: {answer}"
+
+
+def by_people(study: StudyRecord, trial: int | None = None) -> list[str]:
+    """What people asked of a study and what they noted, each with its time; of one trial where it is named."""
+    told = []
+    for taken in study.decisions:
+        noted = taken.kind == "noted" and "by" in taken.data
+        # That a note was written down says nothing that the note does not.
+        said = taken.kind == "request_answered" and not (
+            taken.data.get("action") == Action.NOTE and taken.data.get("done")
+        )
+        if (noted or said) and trial in (None, taken.trial):
+            told.append(f"{moment(taken.time)}: {decision(study, taken)}")
+    return told
+
+
+def moment(seconds: float) -> str:
+    """A time since the epoch as a person reads it, to the minute, where they are."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def asked(action: object, trial: int | None) -> str:

@@ -1,20 +1,19 @@
-"""`autotune study`: start a study, go on with one, end one, list studies, show or export one, say the best settings."""
+"""`autotune study`: start a study, go on with one; its other actions are in `study_ask` and `study_look`."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
+from autotune.commands import study_ask, study_look
 from autotune.extras import EXTRAS, require
-from autotune.folders import RUNS, latest, new_directory, studies_in
+from autotune.folders import RUNS, latest, new_directory, study_argument
 from diagnostics.errors import UserError
 from diagnostics.text import visible
 from studies.spec import DEFAULT_PRESET
@@ -22,7 +21,7 @@ from studies.spec import DEFAULT_PRESET
 if TYPE_CHECKING:
     from autotune.from_run.started import FromRun
     from autotune.launch import Launcher
-    from studies.record import Search, StudyRecord
+    from studies.record import Search
     from studies.spec import StudySpec
 
 
@@ -59,42 +58,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--storage", default="", metavar="URL", help="Optuna storage (default: study.db in the folder)")
     how.add_argument("--name", default="", metavar="N", help="of the study in that storage (default: the preset's)")
+    how.add_argument("--review", action="store_true", help="let every proposal wait for `autotune study accept`")
     how.add_argument("--dry-run", action="store_true", help="say what the study would do and cost, and do nothing")
     _budget_arguments(how)
     start.set_defaults(action=_start)
 
     resume = actions.add_parser("resume", help="go on with a study", description="Go on where a study stopped.")
-    _study_argument(resume)
+    study_argument(resume)
     resume.add_argument("--storage", metavar="URL", help="where its Optuna storage is now, or its password")
     _budget_arguments(resume)
     resume.set_defaults(action=_resume)
 
-    stop = actions.add_parser("stop", help="end a running study", description="End a running study after its step.")
-    _study_argument(stop)
-    stop.add_argument("--trial", type=int, metavar="N", help="end this trial only")
-    stop.set_defaults(action=_stop)
-
-    listing = actions.add_parser("list", help="list the studies in a folder", description="List studies.")
-    listing.add_argument("root", nargs="?", type=Path, default=RUNS, help=f"where to look (default {RUNS}/)")
-    listing.set_defaults(action=_list)
-
-    show = actions.add_parser("show", help="show the trials of a study", description="Show the trials of a study.")
-    _study_argument(show)
-    show.set_defaults(action=_show)
-
-    best = actions.add_parser("best", help="say the best settings found", description="Say the best settings found.")
-    _study_argument(best)
-    best.add_argument("--format", choices=["terminal", "json"], default="terminal", help="how to write it")
-    best.set_defaults(action=_best)
-
-    export = actions.add_parser("export", help="write all trials as a table", description="Write all trials.")
-    _study_argument(export)
-    export.add_argument("--format", choices=["csv", "json"], default="csv", help="how to write it (default csv)")
-    export.set_defaults(action=_export)
-
-
-def _study_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", nargs="?", type=Path, help=f"folder of the study (default: the latest in {RUNS}/)")
+    study_ask.configure(actions)
+    study_look.configure(actions)
 
 
 def _budget_arguments(parser: argparse._ActionsContainer) -> None:
@@ -119,7 +95,7 @@ def _start(args: argparse.Namespace) -> ExitStatus:
     first = _from_run(args) if args.run is not None else None
     spec = _with_trials(args, _spec(args) if first is None else first.spec)
     first = replace(first, spec=spec) if first is not None else None
-    how = _with_budget(args, Search(args.sampler, args.pruner, args.storage, args.name))
+    how = _with_budget(args, Search(args.sampler, args.pruner, args.storage, args.name, review=args.review))
     if args.dry_run:
         from autotune.dry_run import dry_run
 
@@ -303,108 +279,3 @@ def _launcher(spec: StudySpec, how: Search) -> Launcher:
     from autotune.launch.local import LocalLauncher
 
     return LocalLauncher(parallel=how.parallel)
-
-
-def _stop(args: argparse.Namespace) -> ExitStatus:
-    from studies.log import is_running, is_study
-    from studies.requests import Action, ask
-
-    directory = args.study or latest(RUNS)
-    if not is_study(directory):
-        raise UserError(f"{directory} is no study", "See `autotune study list`.")
-    if not is_running(directory):
-        raise UserError(f"no process runs the study in {directory}", f"Go on with: autotune study resume {directory}")
-    if args.trial is not None:
-        ask(directory, Action.STOP_TRIAL, trial=args.trial)
-        print(f"asked trial {args.trial} of {directory} to end after its step")
-    else:
-        ask(directory, Action.STOP_STUDY)
-        print(
-            f"asked {directory} to end after the step its trials are at; go on with: autotune study resume {directory}"
-        )
-    return ExitStatus.CLEAN
-
-
-# ---- looking at studies
-
-
-def _list(args: argparse.Namespace) -> ExitStatus:
-    from studies import words
-    from studies.log import is_running, read
-
-    folders = studies_in(args.root)
-    if not folders:
-        print(f"no studies in {args.root}; `autotune study start` makes one")
-    for folder in folders:
-        try:
-            study = read(folder)
-        except UserError as error:  # one that cannot be read does not hide the others
-            print(visible(f"{folder}  {error.message}"))
-            continue
-        best = study.best()
-        result = f"best {words.result(study, best)} in trial {best.number}" if best else "no feasible trial"
-        state = "running" if is_running(folder) else study.ended or "killed"
-        print(visible(f"{folder}  {len(study.trials)}/{study.spec.trials} trials  {state}  {result}"))
-    return ExitStatus.CLEAN
-
-
-def _show(args: argparse.Namespace) -> ExitStatus:
-    import shutil
-
-    from rich.text import Text
-
-    from autotune.output import show
-    from autotune.views.plain import closing, told
-    from autotune.views.table import trials_table
-    from studies.log import read
-
-    study = read(args.study or latest(RUNS))
-    lines = [line for trial in study.trials for line in told(trial)]
-    if study.unreadable:
-        lines.append(f"{study.unreadable} lines of its records could not be read")
-    lines += _importance(study)
-    lines += closing(study)
-    show(trials_table(study, shutil.get_terminal_size().columns), *(Text(visible(line)) for line in lines))
-    return ExitStatus.CLEAN
-
-
-def _importance(study: StudyRecord) -> list[str]:
-    """Which knobs mattered, where Optuna is installed and there are enough trials to say."""
-    if importlib.util.find_spec("optuna") is None:
-        return []
-    from autotune.importance import importance
-
-    shares = importance(study) or {}
-    told = ", ".join(f"{knob} {share:.0%}" for knob, share in shares.items())
-    return [f"importance: {told}"] if told else []
-
-
-def _best(args: argparse.Namespace) -> ExitStatus:
-    from studies import words
-    from studies.log import read
-
-    study = read(args.study or latest(RUNS))
-    best = study.best()
-    if best is None:
-        raise UserError(
-            f"{study.directory} has no trial that ran to its end without a finding at ERROR",
-            "See `autotune study show` for what went wrong.",
-        )
-    if args.format == "json":
-        values = study.values(best)
-        told = {"trial": best.number, "value": fmean(values), "seeds": len(values), "knobs": dict(study.settings(best))}
-        print(json.dumps(told))
-        return ExitStatus.CLEAN
-    print(f"trial {best.number}: {study.spec.objective} {words.result(study, best)}")
-    for knob, value in study.settings(best).items():
-        print(f"  {knob} = {words.number(value)}")
-    print(f"train with them: autotune train --study {study.directory}")
-    return ExitStatus.CLEAN
-
-
-def _export(args: argparse.Namespace) -> ExitStatus:
-    from autotune.export import export
-    from studies.log import read
-
-    sys.stdout.write(export(read(args.study or latest(RUNS)), args.format))
-    return ExitStatus.CLEAN
