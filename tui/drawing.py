@@ -7,6 +7,7 @@ curve, which stays, so that no spike is hidden.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -68,7 +69,7 @@ class View:
             return range(0)
         return range(self.where.column(first), self.where.column(last) + 1)
 
-    def has(self, step: int) -> bool:
+    def has(self, step: float) -> bool:
         """Whether a step is seen."""
         return self.where.first <= self.x(step) <= self.where.last
 
@@ -86,25 +87,32 @@ def seen(plot: Plot, width: int, height: int, look: Look) -> View:
     if own_clock is not None:
         before = before if before_clock else NONE  # of a run without times nobody knows where to draw it
     start, end = (own_clock.elapsed(first), own_clock.elapsed(last)) if own_clock else (first, last)
-    if own_clock and before_clock and look.span is None and before.steps:
-        end = max(end, before_clock.elapsed(before.steps[-1]))
+    if before_clock and look.span is None:
+        end = max(end, before_clock.elapsed(math.inf))
     across, down = max(1, width - GUTTER - 1), max(1, height - _lines_around(plot, height))
     both = [(curve, own_clock), (before, before_clock)]
     return View(view(both, start, end, across, down, log=look.log), curve, before, own_clock, before_clock)
 
 
 def draw(
-    plot: Plot, width: int, height: int, look: Look | None = None, *, chosen: bool = False, cursor: int | None = None
+    plot: Plot,
+    width: int,
+    height: int,
+    look: Look | None = None,
+    *,
+    chosen: bool = False,
+    pointed: Sequence[float] = (),
 ) -> list[Line]:
-    """The lines of a plot, each `width` cells; `cursor` is a step that is pointed at."""
+    """The lines of a plot, each `width` cells; the steps that are `pointed` at have a line."""
     look = look or Look()
     shown = seen(plot, width, height, look)
     lines = [_title(plot, width, chosen=chosen)]
-    pointed = shown.column(cursor) if cursor is not None and shown.has(cursor) else None
+    columns = [shown.column(step) for step in pointed if shown.has(step)]
     labels = _value_labels(shown.where)
     for y, row in enumerate(_rows(plot, shown, look)):
-        if pointed is not None and row[pointed][0] == " ":
-            row[pointed] = "│", FAINT
+        for x in columns:
+            char, style = row[x]
+            row[x] = ("│", FAINT) if char == " " else (char, style + Style(reverse=True))
         lines.append([Segment(f"{labels.get(y, ''):>{GUTTER - 1}} ", FAINT), *_joined(row), Segment(" ")])
     for marks in _marks(plot, shown, height):
         lines.append([Segment(" " * GUTTER), *_joined(marks), Segment(" ")])
@@ -234,15 +242,12 @@ def _put_beside(line: Cells, text: str, style: Style) -> None:
 
 def _put_knobs(line: Cells, plot: Plot, shown: View, *, named: bool) -> None:
     """A mark with the new value where a setting was changed, as long as there is room for it."""
-    free = 0
-    for step, knob, value in plot.knobs:
-        if shown.has(step):
-            x = shown.column(step)
-            line[x] = KNOB, CHANGED
-            text = f" {visible(knob)} {words.number(value)}" if named else words.number(value)
-            if x >= free and x + 1 + len(text) < len(line):
-                _write(line, x + 1, text, CHANGED)
-                free = x + 2 + len(text)
+    marks = [(shown.column(step), knob, value) for step, knob, value in plot.knobs if shown.has(step)]
+    for i, (x, knob, value) in enumerate(marks):
+        line[x] = KNOB, CHANGED
+        text = f" {visible(knob)} {words.number(value)}" if named else words.number(value)
+        if x + 1 + len(text) < min((after for after, _, _ in marks[i + 1 :]), default=len(line)):
+            _write(line, x + 1, text, CHANGED)
 
 
 def _x_labels(shown: View) -> Cells:

@@ -164,6 +164,9 @@ class Curves(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen: a line of each plot that stands in this row."""
+        return self._line(y).apply_style(self.rich_style)
+
+    def _line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         row = self._at(y + self.scroll_offset.y)
         if not self.matching:
