@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 STEP_RESET = "LOG001"
+NOT_READ = "could not be read"  # in notes on a log
 
 
 class Severity(IntEnum):
@@ -244,6 +245,11 @@ class Report:
         """
         skipped = len(self.skips) + (STEP_RESET not in {skip.code for skip in self.skips})
         return self.steps >= 0 and (skipped < self.rules or bool(self.findings))
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Those of the notes that count what of the log could not be read."""
+        return tuple(note for note in self.notes if NOT_READ in note)
 
     def unexplained(self) -> tuple[Finding, ...]:
         """The findings at WARNING or above that none of the causes accounts for."""

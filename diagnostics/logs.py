@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from diagnostics.assembly import COUNTED, EPOCH_NAMES, FORMAT, STEP_NAMES, Assembly, Segment
+from diagnostics.finding import NOT_READ
 from diagnostics.naming import Meaning, Naming, settle
 from diagnostics.readers import events
 from diagnostics.readers.reader import Reader
@@ -184,7 +185,7 @@ def _times(segment: Segment) -> MetricSeries | None:
 
 def lost(table: Table) -> list[str]:
     """What could not be read of a log, a note for each kind of it."""
-    return [f"could not be read: {n:,} {_one(what) if n == 1 else what}" for what, n in table.lost.items()]
+    return [f"{NOT_READ}: {n:,} {_one(what) if n == 1 else what}" for what, n in table.lost.items()]
 
 
 def _one(many: str) -> str:

@@ -248,3 +248,8 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes % 60:02d} min" if hours else f"{minutes} min {rest:02d} s"
     return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def pace(seconds: float) -> str:
+    """How long one of many takes."""
+    return duration(seconds) if seconds >= 1 else f"{seconds:.1g} s"

@@ -9,7 +9,7 @@ from diagnostics.finding import Finding
 from studies import words
 from tui.log_feed import QUIET, Logs, LogView
 from tui.log_feed import Segment as SegmentView
-from tui.status import Phase, Status
+from tui.status import LATE_FACTOR, LATE_SECONDS, Phase, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,21 @@ def status(run: Run | None, logs: Logs | None, now: float) -> Status:
     old = max(0.0, now - log.written)
     if log.ended:
         return Status(Phase.FINISHED, f"{step}, written {words.duration(old)} ago; the log says that its run is over")
+    usual = pace(run)
+    usually = f", usually every {words.pace(usual)}" if usual is not None else ""
     if old > QUIET:
-        return Status(Phase.QUIET, f"{step}, nothing written for {words.duration(old)}")
+        return Status(Phase.QUIET, f"{step}, nothing written for {words.duration(old)}{usually}")
+    if usual is not None and old > max(LATE_SECONDS, LATE_FACTOR * usual):
+        return Status(Phase.STALE, f"{step}, no new step for {words.duration(old)}{usually}")
     return Status(Phase.RUNNING, f"{step}, data up to {words.duration(old)} old")
+
+
+def pace(run: Run) -> float | None:
+    """Seconds from one logged step to the next, on average; None where the log does not say when they were logged."""
+    clock = run.segment.clock if run.segment else None
+    if clock is None or len(clock.steps) < 2:
+        return None
+    return (clock.seconds[-1] - clock.seconds[0]) / (len(clock.steps) - 1)
 
 
 def brief(run: Run, now: float) -> str:
@@ -80,8 +92,9 @@ def brief(run: Run, now: float) -> str:
     match stands.phase:
         case Phase.READING:
             return f"reading {run.log.share:.0%}"
-        case Phase.RUNNING | Phase.QUIET:
-            return f"{words.duration(max(0.0, now - run.log.written))} ago"
+        case Phase.RUNNING | Phase.QUIET | Phase.STALE:
+            lead = "" if stands.phase is Phase.RUNNING else f"{stands.phase} "
+            return f"{lead}{words.duration(max(0.0, now - run.log.written))}{'' if lead else ' ago'}"
         case Phase.FINISHED:
             return "ended" if run.last else "began anew"
         case _:

@@ -142,8 +142,8 @@ def _late(snapshot: Snapshot, going: Sequence[TrialRecord], now: float) -> Itera
         elif steps and not feed.ended:
             usual = (feed.last_time - feed.first_time - trial.paused_seconds) / steps
             if silence > max(LATE_SECONDS, LATE_FACTOR * usual):
-                told = words.duration(usual) if usual >= 1 else f"{usual:.1g} s"
-                yield f"trial {trial.number}: no new step for {words.duration(silence)}, usually every {told}"
+                told = f"no new step for {words.duration(silence)}, usually every {words.pace(usual)}"
+                yield f"trial {trial.number}: {told}"
     running = any(t.state is State.RUNNING for t in snapshot.study.trials)
     if not running and now - last_decision > BEGIN_SECONDS:
         yield f"no new trial for {words.duration(now - last_decision)}"

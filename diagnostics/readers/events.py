@@ -16,6 +16,7 @@ import numpy as np
 
 from diagnostics.errors import UserError
 from diagnostics.events import EVENTS_FILE, Envelope, KnobChanged, MetricsLogged, Outcome, RunEnded, RunStarted, Tail
+from diagnostics.finding import NOT_READ
 from diagnostics.metrics import is_metric, settings
 from diagnostics.series import MetricSeries, RunHistory, are_bounds
 from diagnostics.text import count, times
@@ -227,7 +228,7 @@ class _Reading:
         if self._superseded:
             notes.append(f"{count(self._superseded, 'row')} superseded by later rows of the same steps")
         if tail.unreadable:
-            notes.append(f"{count(tail.unreadable, 'line')} could not be read; the last: {tail.last_error}")
+            notes.append(f"{count(tail.unreadable, 'line')} {NOT_READ}; the last: {tail.last_error}")
         if tail.torn:
             notes.append("the last line is incomplete: it is still being written, or its writer was killed")
         match self._ended:

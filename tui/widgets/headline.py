@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.text import Text
 from textual.widgets import Static
 
+from diagnostics.finding import Severity
+from diagnostics.report.words import amounts
 from diagnostics.text import count, visible
 from studies import words
 from tui import theme
@@ -57,12 +59,20 @@ def log_headline(path: Path, logs: Logs, run: Run | None, now: float, width: int
     if worst:
         right = Text(f"{worst.severity.name} {visible(worst.code)}", style=theme.SEVERITIES[worst.severity])
     if len(logs.logs) > 1:
-        right = Text(count(len(logs.logs), "log"))
+        worst_of_each = [log.report.worst() for log in logs.logs if log.report]
+        sick = amounts(severity for severity in worst_of_each if severity is not None and severity > Severity.INFO)
+        right = Text(f"{count(len(logs.logs), 'log')}{f': {sick}' if sick else ''}")
         if logs.others:
             right.append(f", {count(len(logs.others), 'other file')}", style=theme.FAINT)
     left = Text(middle(visible(str(path)), max(0, width - right.cell_len - 1)), style="bold")
     first = Text.assemble(left, " " * max(1, width - left.cell_len - right.cell_len), right)
-    second = Text.assemble((f" {stands.phase.upper()} ", theme.PHASES[stands.phase]), " ", visible(stands.text))
+    unread = run.log.report.unread if run and run.log.report else ()
+    second = Text.assemble(
+        (f" {stands.phase.upper()} ", theme.PHASES[stands.phase]),
+        " ",
+        *((f"{visible(note)}; ", theme.WARNING) for note in unread),
+        visible(stands.text),
+    )
     return Text("\n").join([first, second])
 
 
