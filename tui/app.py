@@ -46,11 +46,14 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from diagnostics.rule import Catalogue
+    from tui.screens.compare import CompareScreen
     from tui.screens.finding import FindingScreen
     from tui.screens.run import RunScreen
     from tui.screens.samples import SamplesScreen
+    from tui.screens.system import SystemScreen
 
 
+OF_A_RUN = {"finding": "Finding", "samples": "Samples", "compare": "Compare", "system": "System"}
 # Of a replay: the key, what it does, its label, and how the key is shown.
 REPLAY_KEYS = (
     ("space", "pause", "Pause", "space"),
@@ -147,16 +150,18 @@ class MonitorApp(App[MonitorResult]):
         else:
             self.feed = LogFeed(path, found, self._publish, self.broke, mine=mine, rules=rules, clock=clock)
         if isinstance(self.feed, Feed):
-            self.tabs = {"study": "Study", "run": "Trial", "finding": "Finding", "samples": "Samples"}
+            self.tabs = {"study": "Study", "run": "Trial", **OF_A_RUN}
             self.add_mode("study", StudyScreen)
             for action in ACTIONS:
                 self.bind(action.key, action.binding, description=action.text, show=action.hint)
         else:
-            self.tabs = {"logs": "Runs", "run": "Run", "finding": "Finding", "samples": "Samples"}
+            self.tabs = {"logs": "Runs", "run": "Run", **OF_A_RUN}
             self.add_mode("logs", LogScreen)
         self.add_mode("run", _run_screen)
         self.add_mode("finding", _finding_screen)
         self.add_mode("samples", _samples_screen)
+        self.add_mode("compare", _compare_screen)
+        self.add_mode("system", _system_screen)
         for number, name in enumerate(self.tabs, 1):
             self.bind(str(number), f"turn('{name}')", description=f"Turn to {self.tabs[name]}", show=False)
 
@@ -371,6 +376,18 @@ def _samples_screen() -> SamplesScreen:
     from tui.screens.samples import SamplesScreen
 
     return SamplesScreen()
+
+
+def _system_screen() -> SystemScreen:
+    from tui.screens.system import SystemScreen
+
+    return SystemScreen()
+
+
+def _compare_screen() -> CompareScreen:
+    from tui.screens.compare import CompareScreen
+
+    return CompareScreen()
 
 
 SWITCH = 0.001  # seconds after which the thread that reads lets a key through; Python's own are 0.005
