@@ -5,7 +5,6 @@ Evaluation passes through untouched.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,19 +22,17 @@ def attach_sampling(trainer: GRPOTrainer, meter: Meter) -> None:
     calculate: Callable[..., torch.Tensor] = trainer._calculate_rewards
 
     def timed(*args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter()
-        generated = generate(*args, **kwargs)
-        if trainer.model.training:
-            meter.seconds["generation_seconds"] += time.perf_counter() - began
-        return generated
+        if not trainer.model.training:
+            return generate(*args, **kwargs)
+        with meter.timed("generation_seconds"):
+            return generate(*args, **kwargs)
 
     def measured(inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
-        began = time.perf_counter()
-        per_function = calculate(inputs, prompts, completions, completion_ids_list)  # (completions everywhere, F)
         if not trainer.model.training:
-            return per_function
+            return calculate(inputs, prompts, completions, completion_ids_list)
+        with meter.timed("reward_seconds"):
+            per_function = calculate(inputs, prompts, completions, completion_ids_list)  # (completions everywhere, F)
         n = trainer.num_generations
-        meter.seconds["reward_seconds"] += time.perf_counter() - began
         hashes = torch.tensor(completion_hashes(completion_ids_list), device=per_function.device)
         raw = weighted(per_function, trainer.reward_weights).double().cpu().numpy()
         meter.rollout(raw.reshape(-1, n), trainer.accelerator.gather(hashes).cpu().numpy().reshape(-1, n))
@@ -59,10 +56,14 @@ def attach_loss(trainer: GRPOTrainer, meter: Meter) -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor | None]] = []
 
     def captured(*args: Any, **kwargs: Any) -> Any:
-        scored = score(*args, **kwargs)
         if torch.is_grad_enabled():  # the loss's own; those of the rollout and the reference run without gradient
+            scored = score(*args, **kwargs)
             seen.append(scored[:2])
-        return scored
+            return scored
+        if not trainer.model.training:
+            return score(*args, **kwargs)
+        with meter.timed("scoring_seconds"):
+            return score(*args, **kwargs)
 
     def measured(model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
         seen.clear()

@@ -22,7 +22,9 @@ from trainers.measure import Meter
 from trainers.ppo import PPOTrainer
 from trainers.recorder import Recorder, Stop
 from trainers.seams import GRPOTrainer
+from trainers.usage import Usage
 
+BEFORE_UPDATE = ("generation_seconds", "reward_seconds", "scoring_seconds")  # the phases of a step that are measured
 DIVERGED = "the policy's probabilities are not finite: it has diverged"
 # What torch says when it samples from such on a CPU. On a GPU a kernel asserts it without saying what, as it does for
 # an index out of range, so there the error is passed on as it is.
@@ -77,6 +79,7 @@ class Instruments(Recorder):
         self.meter = trainer.meter if isinstance(trainer, PPOTrainer) else Meter()
         self.meter.reward_bounds = self.reward_bounds
         self._began = 0.0
+        self._usage = Usage(trainer.accelerator.device)
 
     def recall(self, rows: Sequence[MetricsLogged]) -> None:
         """Count completions on from there, too."""
@@ -92,7 +95,11 @@ class Instruments(Recorder):
         """Read the meter: one reduction over processes and one copy from the device per step."""
         seconds = self.meter.seconds
         spent = time.perf_counter() - self._began
-        seconds["update_seconds"] = spent - seconds["generation_seconds"] - seconds["reward_seconds"]
+        for phase in BEFORE_UPDATE:
+            seconds[phase] += 0.0  # a step may go on with the rollout of an earlier one
+        seconds["update_seconds"] = spent - sum(seconds[phase] for phase in BEFORE_UPDATE)
+        seconds["step_seconds"] = spent
+        self.add(self._usage.read())
         self.add(self.meter.read(lambda sums: self.trainer.accelerator.reduce(sums, reduction="sum")))
 
     def diverged(self) -> None:

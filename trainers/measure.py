@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +160,13 @@ class Meter:
         self.generated += rewards.size
         self._rewards.append(rewards)
         self._hashes.append(hashes)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Count what is done here as time of a `phase`, a metric in seconds; of a GPU what the host waits for."""
+        began = time.perf_counter()
+        yield
+        self.seconds[phase] += time.perf_counter() - began
 
     def micro_batch(self, sums: Mapping[str, Tensor]) -> None:
         """The `loss_sums` of one micro-batch of this process; nothing is copied from the device yet."""

@@ -132,6 +132,12 @@ class PPOTrainer(GRPOTrainer):
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         """As TRL's; the values of the same forward pass are put into `_values` where someone waits for them."""
+        if torch.is_grad_enabled() or not self.model.training:
+            return self._logps_entropies_and_values(model, *args, **kwargs)
+        with self.meter.timed("scoring_seconds"):  # of a rollout, and not in the loss
+            return self._logps_entropies_and_values(model, *args, **kwargs)
+
+    def _logps_entropies_and_values(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         if self._values is None or model is self.ref_model:
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
         scorer = Scorer(model)

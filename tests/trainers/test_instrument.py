@@ -93,6 +93,31 @@ def test_it_tells_a_whole_run(stranger: Callable[..., GRPOTrainer]) -> None:
     assert rows[2].metrics["kl.reference.k3.token"] > 0
 
 
+PHASES = ("generation_seconds", "reward_seconds", "scoring_seconds", "update_seconds")
+
+
+def test_the_phases_of_a_step_add_up_to_it_also_where_no_rollout_is_made(stranger: Callable[..., GRPOTrainer]) -> None:
+    rows = metrics(told(stranger(num_iterations=2, max_steps=4)))
+    assert len(rows) == 4
+    for row in rows:
+        step = row.metrics["step_seconds"]
+        shares = [row.metrics[phase] / step for phase in PHASES]
+        assert all(0 <= share <= 1 for share in shares)
+        assert sum(shares) == pytest.approx(1)
+    made, again = rows[0].metrics, rows[1].metrics
+    assert min(made[phase] for phase in PHASES) > 0  # the old log-probabilities, and the reference's
+    assert [again[phase] for phase in PHASES[:3]] == [0, 0, 0]
+
+
+def test_what_the_process_takes_is_told_and_nothing_of_a_gpu_where_there_is_none(
+    stranger: Callable[..., GRPOTrainer],
+) -> None:
+    for row in metrics(told(stranger())):
+        assert 0.05 < row.metrics["process_memory"] < 1000  # GiB
+        assert row.metrics["process_cpu"] > 0
+        assert not [name for name in row.metrics if name.startswith("gpu")]
+
+
 def test_it_measures_what_trl_measures_where_trl_is_right(stranger: Callable[..., GRPOTrainer]) -> None:
     trainer = stranger()
     rows = metrics(told(trainer))
