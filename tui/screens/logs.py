@@ -11,19 +11,18 @@ from textual.widgets import DataTable
 from diagnostics.finding import Finding, Report
 from diagnostics.text import visible
 from tui.log_status import Run
-from tui.screens.frame import Frame
+from tui.screens.stacked import Stacked
 from tui.widgets.about import About
 from tui.widgets.curves import Curves, plots
 from tui.widgets.log_about import about
 from tui.widgets.logs import LogTable
 
-SHORT = 20  # lines; below, the table has few
 
-
-class LogScreen(Frame):
+class LogScreen(Stacked):
     """One log that is one run needs no table."""
 
     PANES = ("logs", "about", "curves")
+    BENEATH = ("about", "curves")
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,8 +30,8 @@ class LogScreen(Frame):
 
     def body(self) -> ComposeResult:
         """The panes."""
-        with Container(id="panes"):
-            yield LogTable(f"{self.monitor.path}/", id="logs")
+        yield LogTable(f"{self.monitor.path}/", id="logs")
+        with Container(id="beneath"):
             yield About(id="about")
             yield Curves(id="curves")
 
@@ -72,8 +71,8 @@ class LogScreen(Frame):
         """The table, where there is something to choose."""
         alone = len(self.watched.runs) < 2
         self.set_class(alone, "alone")
-        self.set_class(self.size.height < SHORT, "short")
         self.query_one(LogTable).display = not alone
+        super().show_panes()
 
     def reachable(self) -> tuple[str, ...]:
         """All panes, without a table of one."""

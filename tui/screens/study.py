@@ -12,41 +12,29 @@ from diagnostics.text import visible
 from studies import words
 from studies.record import TrialRecord
 from tui.feed import Snapshot
-from tui.screens.frame import TALL, Frame
+from tui.screens.frame import TALL
+from tui.screens.stacked import Stacked
 from tui.widgets.about import About, about, beginning
 from tui.widgets.curves import Curves, plots
 from tui.widgets.decisions import Decisions
 from tui.widgets.overview import Overview
 from tui.widgets.trials import Trials
 
-BENEATH = ("about", "curves", "decisions")
-WIDE = 200  # cells; from here on all panes below the trials stand side by side
-TWO = 28  # lines; from here on two of them stand one upon the other where the screen is narrow
 FEW, SOME, MANY = 2, 4, 10  # lines that tell what the study has come to
 ROOMY = 48  # lines of the screen from which on these are many
 
 
-class StudyScreen(Frame):
-    """The trials of a study and what is decided; where it is narrow, the log shares its place with the curves."""
+class StudyScreen(Stacked):
+    """The trials of a study, the selected one, and what was decided."""
 
     PANES = ("trials", "about", "curves", "decisions")
+    BENEATH = ("about", "curves", "decisions")
     DEFAULT_CSS = """
-    StudyScreen #overview { height: auto; }
-    StudyScreen #trials { height: auto; max-height: 40%; }
-    StudyScreen #beneath { height: 1fr; layout: grid; grid-size: 2 2; grid-columns: 1fr 1fr; grid-rows: 3fr 2fr; }
+    StudyScreen #beneath { grid-size: 2 2; grid-rows: 3fr 2fr; }
     StudyScreen #curves { row-span: 2; }
     StudyScreen.wide #beneath { grid-size: 3 1; grid-columns: 5fr 6fr 4fr; grid-rows: 1fr; }
-    StudyScreen.wide #curves { row-span: 1; }
-    StudyScreen.narrow #trials { max-height: 7; }
-    StudyScreen.narrow #beneath { layout: vertical; }
-    StudyScreen.narrow #beneath > * { height: 1fr; }
-    StudyScreen.narrow.two #about { height: auto; max-height: 60%; }
-    StudyScreen.narrow.tall #trials { max-height: 12; }
+    StudyScreen.wide #curves, StudyScreen.narrow #curves { row-span: 1; }
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lower = "about"  # which of the panes below the trials is shown where there is room for one
 
     def body(self) -> ComposeResult:
         """The panes."""
@@ -101,28 +89,11 @@ class StudyScreen(Frame):
     # ---- where things stand
 
     def show_panes(self) -> None:
-        """As many of the panes below the trials as there is room for."""
-        self.set_class(self.size.width >= WIDE, "wide")
-        self.set_class(self.size.height >= TWO, "two")
-        for name, shown in self._beneath().items():
-            self.query_one(f"#{name}").display = shown
+        """As many panes, and as much of what the study has come to, as there is room for."""
+        super().show_panes()
         self._show_overview()
-
-    def _beneath(self) -> dict[str, bool]:
-        """Which of the panes below the trials are shown."""
-        if not self.has_class("narrow"):
-            return dict.fromkeys(BENEATH, True)
-        if not self.has_class("two"):
-            return {name: name == self._lower for name in BENEATH}
-        second = self._lower if self._lower != "about" else "curves"
-        return {name: name in ("about", second) for name in BENEATH}
 
     def _show_overview(self) -> None:
         height = self.size.height
         most = FEW if height < TALL else SOME if height < ROOMY else MANY
         self.query_one(Overview).show(self.snapshot.study, most)
-
-    def turn_to(self, name: str) -> None:
-        """Let the pane called `name` have the place that several share; beside the trials stands the one selected."""
-        self._lower = name if name in BENEATH else "about"
-        self.show_panes()

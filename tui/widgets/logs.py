@@ -101,6 +101,7 @@ class LogTable(RowTable):
 
     def __init__(self, base: str, *, id: str) -> None:
         super().__init__(id=id)
+        self.border_title = "Logs"
         self._base = base
         self._runs: Sequence[Run] = ()
         self._now = 0.0
