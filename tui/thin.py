@@ -7,6 +7,7 @@ Of each stretch of steps the first, the lowest, the highest and the last value a
 from __future__ import annotations
 
 import math
+from array import array
 from typing import TYPE_CHECKING
 
 from diagnostics.axes import Clock, clock
@@ -32,15 +33,19 @@ def thinned(series: MetricSeries) -> Curve:
     known = values if whole else values[finite]
     low, high = (float(known.min()), float(known.max())) if len(known) else (math.inf, -math.inf)
     if len(steps) <= 5 * STRETCHES:
-        return Curve(tuple(steps.tolist()), tuple(values.tolist()), whole, low, high)
-    thin_steps, thin_values = _extremes(steps, values)
+        return Curve(*_arrays(steps, values), whole, low, high)
 
     def closer(first: float, last: float) -> Curve:
         start = max(0, int(steps.searchsorted(first)) - 1)  # the neighbours outside, which lines come from and lead to
         end = int(steps.searchsorted(last, side="right")) + 1
         return thinned(MetricSeries(series.metric, steps[start:end], values[start:end]))
 
-    return Curve(tuple(thin_steps.tolist()), tuple(thin_values.tolist()), whole, low, high, closer)
+    return Curve(*_arrays(*_extremes(steps, values)), whole, low, high, closer)
+
+
+def _arrays(steps: Steps, values: Values) -> tuple[array[int], array[float]]:
+    """Steps and values as `diagnostics.plot` wants them."""
+    return array("q", steps.tobytes()), array("d", values.tobytes())
 
 
 def clock_of(times: MetricSeries) -> Clock | None:
@@ -61,6 +66,7 @@ def _extremes(steps: Steps, values: Values) -> tuple[Steps, Values]:
     known = np.where(finite, values, np.nan)
     lowest, highest = np.fmin.reduceat(known, first), np.fmax.reduceat(known, first)
     broken = np.where(np.logical_and.reduceat(finite, first), values[last], np.nan)
-    thin = np.stack([values[first], lowest, highest, broken, values[last]], axis=1)
+    begin = np.where(finite[first], values[first], lowest)  # what is not finite is told once
+    thin = np.stack([begin, lowest, highest, broken, values[last]], axis=1)
     at = np.stack([steps[first], steps[first], steps[last], steps[last], steps[last]], axis=1)
     return at.ravel(), thin.ravel()

@@ -1,6 +1,7 @@
 """Curves as braille: nothing that a person must see is lost on the way."""
 
 import math
+from array import array
 from itertools import pairwise
 
 import pytest
@@ -81,4 +82,4 @@ def test_a_curve_that_grows_is_what_it_would_be_at_once() -> None:
 
 def test_steps_that_go_back_are_put_in_order() -> None:
     known = curve([(0, 1.0), (5, 2.0)])
-    assert curve([(0, 1.0), (5, 2.0), (3, 9.0)], known).steps == (0, 3, 5)
+    assert curve([(0, 1.0), (5, 2.0), (3, 9.0)], known).steps == array("q", [0, 3, 5])

@@ -54,12 +54,12 @@ def test_a_new_attempt_takes_back_what_the_earlier_one_told(stage) -> None:
         first.emit(MetricsLogged(step, {"reward_mean": value}))
     first.close()
     feed = Feed(Path("st"), ignore, ignore)
-    assert feed.read().trials[0].curves["reward_mean"].values == (0.5, 0.7, 0.0)
+    assert [*feed.read().trials[0].curves["reward_mean"].values] == [0.5, 0.7, 0.0]
     again = EventLog(trial_directory(Path("st"), 0) / "events.jsonl", attempt=2, clock=stage.clock)
     again.emit(RunStarted(1, "trl-grpo", "1.16.0", {"max_steps": 100}))
     for step, value in ((1, 0.6), (2, 0.0)):  # as long as before, with the same end
         again.emit(MetricsLogged(step, {"reward_mean": value}))
-    assert feed.read().trials[0].curves["reward_mean"].values == (0.5, 0.6, 0.0)
+    assert [*feed.read().trials[0].curves["reward_mean"].values] == [0.5, 0.6, 0.0]
 
 
 def test_curves_that_did_not_grow_stay_the_same_object(stage) -> None:
