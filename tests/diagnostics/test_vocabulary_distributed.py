@@ -42,6 +42,8 @@ OPENRLHF_METRICS = {
     "ppo_clip_ratio": "clip_fraction.token", "rollout/response_length_mean": "completion_length_mean",
     "rollout/truncated_rate": "truncated_share", "critic_loss": "value_loss", "values": "value_mean",
     "critic_lr": "value_learning_rate", "critic_grad_norm": "value_grad_norm",
+    "timing/step_total": "step_seconds", "timing/generation": "generation_seconds",
+    "timing/ppo_train": "update_seconds",
 }  # fmt: skip
 
 
@@ -187,6 +189,8 @@ def test_nemo_rl():
         "train/advantages/max": "advantage_max", "train/advantages/min": "advantage_min",
         "train/truncation_rate": "truncated_share", "train/mean_gen_tokens_per_sample": "completion_length_mean",
         "train/max_gen_tokens_per_sample": "completion_length_max", "validation/accuracy": "eval_reward",
+        "timing/train/total_step_time": "step_seconds", "timing/train/generation": "generation_seconds",
+        "timing/train/policy_training": "update_seconds",
     }  # fmt: skip
     assert naming.settings == {
         "learning_rate": 5e-6, "kl_coef": 0.01, "clip_range": 0.2, "clip_range_high": 0.28, "num_generations": 16,
@@ -290,6 +294,7 @@ def test_skyrl():
         "generate/max_num_tokens": "completion_length_max", "generate/std_num_tokens": "completion_length_std",
         "eval/all/avg_score": "eval_reward", "eval/openai_gsm8k/avg_score": "eval_set_reward[openai_gsm8k]",
         "async/staleness_mean": "staleness_mean", "async/staleness_max": "staleness_max",
+        "timing/step": "step_seconds", "timing/generate": "generation_seconds", "timing/policy_train": "update_seconds",
     }  # fmt: skip
     assert naming.steps == ("trainer/global_step",)
     assert naming.settings == {

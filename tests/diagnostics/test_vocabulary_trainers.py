@@ -30,6 +30,7 @@ OUR_PPO = (
     "value_clip_fraction", "value_mean", "value_error", "explained_variance", "return_mean", "return_var",
     "advantage_mean", "advantage_std", "entropy.token", "entropy.sequence", "reward_mean", "reward_std.batch",
     "reward_total", "eos_share", "unique_share", "completions_generated", "generation_seconds", "reward_seconds",
+    "scoring_seconds",
 )  # fmt: skip
 
 # Framework, what else of the log tells it, and the metric of each name; "" is for names that need none.
@@ -87,7 +88,7 @@ CASES = {
     }),
     "trl-grpo 0.26.2": ("trl-grpo", {"settings": GRPO, "packages": {"trl": "0.26.2"}}, {
         **HF, **LENGTHS, **CLIPS, "reward": "reward_mean", "reward_std": "reward_std.group", "frac_reward_zero_std":
-        "zero_std_share", "kl": "kl.reference.k3.token", "entropy": "entropy.token", "step_time": "",
+        "zero_std_share", "kl": "kl.reference.k3.token", "entropy": "entropy.token", "step_time": "step_seconds",
         "sampling/sampling_logp_difference/mean": "sampler_logprob_diff_mean",
         "sampling/sampling_logp_difference/max": "sampler_logprob_diff_max",
         "sampling/importance_sampling_ratio/mean": "", "tools/call_frequency": "",
@@ -109,7 +110,7 @@ CASES = {
     }),
     "autotune-ppo": ("autotune-ppo", {}, {
         **HF, **LENGTHS, **{name: name for name in OUR_PPO}, "reward": "", "reward_std": "", "frac_reward_zero_std": "",
-        "rewards/a/mean": "reward_component_mean[a]", "num_tokens": "", "step_time": "",
+        "rewards/a/mean": "reward_component_mean[a]", "num_tokens": "", "step_time": "step_seconds",
     }),
     "autotune-ppo in wandb": ("autotune-ppo", {"settings": GRPO | PPO | {"kl_controller": "fixed"}}, {
         **{f"train/{name}": name for name in OUR_PPO}, "train/loss": "total_loss", "train/completions/clipped_ratio":
@@ -158,6 +159,12 @@ CASES = {
         "policy_loss", "losses/entropy": "entropy.action", "losses/old_approx_kl": "kl.rollout.k1.action",
         "losses/approx_kl": "kl.rollout.k3.action", "losses/clipfrac": "clip_fraction.action",
         "losses/explained_variance": "explained_variance", "global_step": "",
+    }),
+    "trl-grpo, profiled": ("trl-grpo", {"settings": GRPO}, {
+        "reward": "reward_mean", "frac_reward_zero_std": "zero_std_share", "step_time": "step_seconds",
+        "profiling/Time taken: GRPOTrainer.transformers.generate": "generation_seconds",
+        "profiling/Time taken: GRPOTrainer._calculate_rewards": "reward_seconds",
+        "profiling/Time taken: GRPOTrainer.compute_loss": "",
     }),
     "cleanrl, early": ("cleanrl", {}, {
         "charts/SPS": "", "losses/value_loss": "value_loss", "losses/approx_kl": "kl.rollout.unknown",

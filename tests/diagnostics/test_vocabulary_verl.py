@@ -33,6 +33,9 @@ VERL_TIMES = row(
     "timing_s/{gen,ref,adv,update_actor,step} timing_per_token_ms/{gen,ref,update_actor} perf/total_num_tokens",
     "perf/time_per_step perf/throughput perf/mfu/actor",
 )
+TIMES = {
+    "timing_s/step": "step_seconds", "timing_s/gen": "generation_seconds", "timing_s/update_actor": "update_seconds",
+}  # fmt: skip
 VERL_0_1 = [
     *(name for name in VERL_DATA if not name.endswith("clip_ratio")),
     *(n for n in VERL_CRITIC if n not in {"critic/lr", "critic/vf_explained_var"}),
@@ -110,7 +113,7 @@ def test_verl_0_5():
     naming = settle(VERL_0_5, settings=VERL_SETTINGS, packages={"verl": "0.5.0"})
     assert naming.recognised.startswith("verl 0.5.0, by ")
     assert naming.unmapped == ()
-    assert meant(naming) == DATA_METRICS | {
+    assert meant(naming) == DATA_METRICS | TIMES | {
         "response_length/clip_ratio": "truncated_share", "actor/entropy": "entropy.token",
         "actor/kl_loss": "kl.reference.k3.token", "actor/kl_coef": "kl_coef", "actor/pg_loss": "policy_loss",
         "actor/pg_clipfrac": "clip_fraction.token", "actor/ppo_kl": "kl.rollout.k1.token",
@@ -124,7 +127,7 @@ def test_verl_0_9():
     naming = settle(VERL_0_9, settings=VERL_SETTINGS)
     assert naming.recognised.startswith("verl 0.9 or newer, by ")
     assert naming.unmapped == ()
-    assert meant(naming) == DATA_METRICS | CRITIC_METRICS | {
+    assert meant(naming) == DATA_METRICS | CRITIC_METRICS | TIMES | {
         "critic/vf_explained_var": "explained_variance", "critic/lr": "value_learning_rate",
         "actor/entropy": "entropy.token", "actor/kl_loss": "kl.reference.k3.token", "actor/kl_coef": "kl_coef",
         "actor/pg_loss": "policy_loss", "actor/loss": "total_loss", "actor/pg_clipfrac": "clip_fraction.token",
