@@ -102,6 +102,8 @@ class Frame:
         level = self._level()
         # Halves, so that the distance of the lowest and the highest float has a size.
         bottom, span = level(self.low) / 2, level(self.high) / 2 - level(self.low) / 2
+        if not span:  # of the smallest float there is no half
+            return lambda value: down // 2
         return lambda value: down - min(down, max(0, round((level(value) / 2 - bottom) / span * down)))
 
     def _level(self) -> Callable[[float], float]:
@@ -119,10 +121,8 @@ def round_numbers(low: float, high: float, most: int, *, least: float = 0.0) -> 
     if most < 1 or not 0 < high - low < math.inf:
         return []
     apart = 10.0 ** math.floor(math.log10(max((high - low) / most, least, 1e-300)))
-    widths = (apart * size for size in (1, 2, 5, 10, 20, 50, 100))
-    return next(
-        (found for width in widths if width >= least and len(found := _multiples(low, high, width)) <= most), []
-    )
+    widths = [apart * size for size in (1, 2, 5, 10, 20, 50, 100) if apart * size >= least]
+    return next((found for width in widths if len(found := _multiples(low, high, width)) <= most), [])
 
 
 def round_durations(low: float, high: float, most: int) -> list[float]:

@@ -243,11 +243,18 @@ def _put_beside(line: Cells, text: str, style: Style) -> None:
 def _put_knobs(line: Cells, plot: Plot, shown: View, *, named: bool) -> None:
     """A mark with the new value where a setting was changed, as long as there is room for it."""
     marks = [(shown.column(step), knob, value) for step, knob, value in plot.knobs if shown.has(step)]
+    free = 0  # where the next text may begin
     for i, (x, knob, value) in enumerate(marks):
         line[x] = KNOB, CHANGED
-        text = f" {visible(knob)} {words.number(value)}" if named else words.number(value)
-        if x + 1 + len(text) < min((after for after, _, _ in marks[i + 1 :]), default=len(line)):
-            _write(line, x + 1, text, CHANGED)
+        text = f"{visible(knob)} {words.number(value)}" if named else words.number(value)
+        after = marks[i + 1][0] if i + 1 < len(marks) else len(line)
+        start = x + 2 if named else x + 1
+        if start + len(text) < after:
+            _write(line, start, text, CHANGED)
+            free = start + len(text) + 1
+        elif named and x - 1 - len(text) >= free:
+            _write(line, x - 1 - len(text), text, CHANGED)
+            free = x + 2
 
 
 def _x_labels(shown: View) -> Cells:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.axes import Frame
-from diagnostics.plot import BLANK, DOTS, NONE, braille, curve, frame, gaps
+from diagnostics.axes import Frame, clock
+from diagnostics.plot import BLANK, DOTS, NONE, braille, curve, frame, gaps, middle, view
 
 
 def drawn(cells: list[list[int]]) -> str:
@@ -83,3 +83,81 @@ def test_a_curve_that_grows_is_what_it_would_be_at_once() -> None:
 def test_steps_that_go_back_are_put_in_order() -> None:
     known = curve([(0, 1.0), (5, 2.0)])
     assert curve([(0, 1.0), (5, 2.0), (3, 9.0)], known).steps == array("q", [0, 3, 5])
+
+
+def dots(cells: list[list[int]]) -> int:
+    return sum(bits.bit_count() for row in cells for bits in row)
+
+
+def test_a_log_scale_has_the_decades_at_one_distance() -> None:
+    rising = curve([(0, 0.001), (1, 0.01), (2, 0.1), (3, 1.0)])
+    linear, log = (view([(rising, None)], 0, 3, 4, 2, log=log) for log in (False, True))
+    assert drawn(braille(rising, linear)) == "   ⡜\n⣀⣀⠴⠁"
+    assert drawn(braille(rising, log)) == "  ⡠⠊\n⡠⠊"
+
+
+def test_a_part_is_drawn_to_its_borders_and_as_high_as_it_is() -> None:
+    line = curve([(0, 0.0), (10, 100.0), (20, 0.0), (30, 1.0), (40, 50.0)])
+    where = view([(line, None)], 20, 30, 4, 1)
+    assert (where.low, where.high) == (0.0, 1.0)
+    assert drawn(braille(line, where)) == "⣀⠤⠒⠉"
+    between = view([(line, None)], 12, 18, 4, 1)  # no point at all, and yet a line
+    assert (between.low, between.high) == (0.0, 0.0)
+    assert dots(braille(line, between)) == 8
+
+
+def test_a_line_from_far_outside_costs_what_is_seen_of_it() -> None:
+    line = curve([(0, 0.0), (10**15, 1.0)])
+    where = view([(line, None)], 10**14, 10**14 + 4, 4, 1)
+    assert dots(braille(line, where)) == 8
+
+
+def test_by_time_a_slow_stretch_is_wide() -> None:
+    line = curve([(0, 0.0), (1, 1.0), (2, 0.0)])
+    watch = clock([0, 1, 2], [1000.0, 1001.0, 1004.0])
+    assert watch is not None
+    where = view([(line, watch)], 0.0, 4.0, 4, 1)
+    top = [x for x, bits in enumerate(braille(line, where, watch)[0]) if bits & 0x09]  # the uppermost dots of a cell
+    assert top == [where.column(watch.elapsed(1))] == [1]  # one second of four: dot 1.75 of 7
+
+
+def test_by_time_no_spike_is_lost_either() -> None:
+    points = [(step, 9.0 if step == 7013 else 0.0) for step in range(10_000)]
+    line, watch = curve(points), clock(range(10_000), [step + (500 if step > 5000 else 0) for step in range(10_000)])
+    where = view([(line, watch)], 0.0, 10_499.0, 40, 5)
+    assert [x for x, bits in enumerate(braille(line, where, watch)[0]) if bits] == [where.column(7513)]
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf]), min_size=1, max_size=300),
+    st.sampled_from([0.05, 0.2]),
+)
+def test_a_median_of_anything_is_drawn_within_what_there_is(values: list[float], share: float) -> None:
+    line = curve(list(enumerate(values)))
+    where = frame([line], 0, 20, 4)
+    smooth, rows = middle(line, where, None, share), [y for y, row in enumerate(braille(line, where)) if any(row)]
+    assert all(not any(row) or min(rows) <= y <= max(rows) for y, row in enumerate(smooth))
+    assert any(map(any, smooth)) == any(map(math.isfinite, values))
+
+
+def test_a_single_spike_does_not_move_the_median() -> None:
+    line = curve([(step, 9.0 if step == 50 else 1.0 + step % 2) for step in range(101)])
+    where = frame([line], 0, 40, 5)
+    assert not any(any(row) for row in middle(line, where, None, 0.1)[:4])
+    assert any(braille(line, where)[0])
+
+
+def test_the_median_of_a_window_by_hand() -> None:
+    """Eight points on eight columns of dots; a window of half the width is two columns to either side."""
+    line = curve(list(enumerate([0.0, 3.0, 0.0, 3.0, 3.0, 0.0, 0.0, 0.0])))
+    where = Frame(0, 7, 0.0, 3.0, 4, 1)
+    # of (0 3 0) 0, of (0 3 0 3) the upper middle 3, of (0 3 0 3 3) 3, of (3 0 3 3 0) 3, of (0 3 3 0 0) 0, then 0
+    assert drawn(middle(line, where, None, 0.5)) == drawn(
+        braille(curve(list(enumerate([0.0, 3.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0]))), where)
+    )
+
+
+def test_a_median_breaks_where_a_value_is_not_finite() -> None:
+    line = curve([(step, math.nan if 40 <= step < 60 else 1.0) for step in range(101)])
+    where = frame([line], 0, 20, 2)
+    assert drawn(middle(line, where, None, 0.05)) == drawn(braille(line, where))

@@ -165,11 +165,16 @@ def _when(clock: Clock, step: int) -> str:
 
 def _values(view: View, step: int) -> str:
     """The value at a step, and how far those reach that stand in the same column."""
-    own = view.curve
+    own, column = view.curve, view.column(step)
     value = words.number(_at(own, step))
-    column = view.column(step)
-    near = [v for s, v in zip(own.steps, own.values, strict=True) if view.has(s) and view.column(s) == column]
-    finite = [v for v in near if math.isfinite(v)]
+    start = end = bisect_right(own.steps, step)
+    while start > 0 and view.column(own.steps[start - 1]) == column:
+        start -= 1
+    while end < len(own.steps) and view.column(own.steps[end]) == column:
+        end += 1
+    finite = [
+        v for s, v in zip(own.steps[start:end], own.values[start:end], strict=True) if view.has(s) and math.isfinite(v)
+    ]
     if len(finite) < 2 or min(finite) == max(finite):
         return value
     return f"{value} ({words.number(min(finite))} to {words.number(max(finite))} here)"
