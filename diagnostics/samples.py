@@ -19,6 +19,13 @@ from diagnostics.sources import Source
 
 AT_ONCE = 4 << 20  # bytes
 LONGEST_LINE = 64 << 20  # bytes; a longer one is counted as damaged
+TRAIN = "train"  # the split of what is trained on
+OF_BATCH = (
+    "reward_mean",
+    "zero_std_share",
+    "unique_share",
+    "eos_share",
+)  # what a run logs of all completions of a step
 KEPT = 4  # steps that are kept in memory
 # A line as `diagnostics.events.encode` begins it; of any other all is looked at.
 _LINE = re.compile(
@@ -55,13 +62,15 @@ class Group:
 
     @property
     def rewards(self) -> list[float]:
-        """Those that are known, as they were logged."""
-        return [sample.reward for sample in self.samples if sample.reward is not None]
+        """Those that are known and numbers, as they were logged."""
+        known = (sample.reward for sample in self.samples)
+        return [reward for reward in known if reward is not None and not math.isnan(reward)]
 
     @property
     def alike(self) -> bool:
         """Whether all rewards are the same, so that nothing is learned from them."""
-        return len(self.rewards) > 1 and len(set(self.rewards)) == 1
+        rewards = self.rewards
+        return len(rewards) == len(self.samples) > 1 and len(set(rewards)) == 1
 
     def distinct(self) -> list[tuple[Sample, int]]:
         """Each completion once with how often it is there, those of the highest reward first, unknown ones last."""
@@ -140,11 +149,18 @@ def plain(value: Any) -> str:
             return json.dumps(value, ensure_ascii=False)
 
 
+def _said(value: Any) -> str:
+    """A completion as text: who says it stands beside it only where it is several messages."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and "content" in value[0]:
+        return plain(value[0]["content"])
+    return plain(value)
+
+
 def _sample(entry: Mapping[str, Any]) -> Sample:
     ended = entry.get("ended")
     return Sample(
         plain(entry.get("prompt", "")),
-        plain(entry["completion"]),
+        _said(entry["completion"]),
         _number(entry.get("reward")),
         _number(entry.get("advantage")),
         _whole(entry.get("tokens")),

@@ -8,15 +8,16 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from diagnostics.samples import Group
 from diagnostics.text import visible
+from tui.screens.shown import Shown
+from tui.watched import Watched
 from tui.widgets.completions import FAINT, about, lines_of, standing, written
 
 
-class Completion(Screen[None]):
+class Completion(Shown):
     """The completion of that `index` among those of `group`; left and right turn to the others."""
 
     DEFAULT_CSS = """
@@ -25,8 +26,15 @@ class Completion(Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "dismiss", "Back", key_display="esc"),
-        Binding("right,l", "turn(1)", "Next completion", key_display="→", priority=True),
-        Binding("left,h", "turn(-1)", "Completion before", key_display="←", priority=True),
+        Binding(
+            "right,l",
+            "turn(1)",
+            "Completion",
+            key_display="←→",
+            priority=True,
+            tooltip="The next completion of the group",
+        ),
+        Binding("left,h", "turn(-1)", "Completion before", show=False, priority=True),
     ]
 
     def __init__(self, group: Group, step: int, index: int, needle: str) -> None:
@@ -37,12 +45,15 @@ class Completion(Screen[None]):
         """The text, the keys."""
         with VerticalScroll():
             yield Static(markup=False)
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Show it."""
         self.query_one(VerticalScroll).focus()
         self._show()
+
+    def show(self, watched: Watched) -> None:
+        """A text that somebody reads stays, whatever comes."""
 
     def _show(self) -> None:
         all_of_them = standing(self._group)

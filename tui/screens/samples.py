@@ -86,7 +86,6 @@ class SamplesScreen(Frame):
     def on_mount(self) -> None:
         """Begin to read."""
         self._feed = SampleFeed(lambda view: self.monitor.tell(Read(view), self), self.monitor.broke)
-        super().on_mount()
         self._feed.start()
 
     def on_unmount(self) -> None:
@@ -130,7 +129,7 @@ class SamplesScreen(Frame):
     def _show(self, *, anew: bool) -> None:
         group, run = self.group, self.watched.run
         place = min(self.place, len(self.view.shown.groups) - 1) if self.view.shown and group else 0
-        self.query_one("#head", Static).update(head(self.view, place, self._needle, follows=self.step is None))
+        self.query_one("#head", Static).update(head(self.view, run, place, self._needle, follows=self.step is None))
         prompt = self.query_one(Prompt)
         prompt.display = group is not None and group.prompt is not None
         prompt.border_title = "Prompt"
@@ -192,12 +191,12 @@ class SamplesScreen(Frame):
         needle.value = ""
         self.query_one(Completions).focus()
 
-    @on(Input.Changed)
+    @on(Input.Changed, "#needle")
     def _changed(self, event: Input.Changed) -> None:
         self._needle = event.value
         self._show(anew=False)
 
-    @on(Input.Submitted)
+    @on(Input.Submitted, "#needle")
     def _submitted(self) -> None:
         """To the next group in which it is found."""
         groups = self.view.shown.groups if self.view.shown else ()

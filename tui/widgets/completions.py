@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from diagnostics.samples import Group, Sample
-from diagnostics.text import visible
+from diagnostics.text import count, visible
 from studies import words
 from tui import theme
 
@@ -65,7 +65,8 @@ def about(sample: Sample, times: int, stands: str) -> Iterator[Text]:
     if sample.advantage is not None:
         first.append(f"  advantage {sample.advantage:+.2f}")
     yield first
-    length = f"{sample.tokens} tokens" if sample.tokens is not None else f"{len(sample.completion)} characters"
+    many = (len(sample.completion), "character") if sample.tokens is None else (sample.tokens, "token")
+    length = count(*many)
     yield Text.assemble((length, FAINT), (f"  ×{times} the same" if times > 1 else "", "bold"))
 
 
@@ -139,7 +140,7 @@ class Completions(ScrollView, can_focus=True):
         most = MOST * self.wide
         parts = [*about(sample, times, stands)]
         if self.group.prompt is None:
-            parts.append(lines_of(sample.prompt[: 4 * self.wide], self._needle, FAINT))
+            parts.append(lines_of(f"prompt: {sample.prompt[: 4 * self.wide]}", self._needle, FAINT))
         parts.append(written(sample, self._needle, most))
         console = self.app.console
         lines = console.render_lines(Text("\n").join(parts), console.options.update(width=self.wide), pad=True)

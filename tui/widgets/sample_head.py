@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from rich.text import Text
 
-from diagnostics.samples import Group, SampledStep, spread
-from diagnostics.text import count
+from diagnostics.plot import NONE
+from diagnostics.samples import OF_BATCH, TRAIN, Group, SampledStep, spread
+from diagnostics.text import count, visible
 from studies import words
 from tui import theme
 from tui.sample_feed import SampleView
+from tui.watched import RunView
 
 
-def head(view: SampleView, group: int, needle: str, *, follows: bool) -> Text:
-    """The lines above the samples that `view` shows, of which the group of that index is looked at."""
+def head(view: SampleView, run: RunView | None, group: int, needle: str, *, follows: bool) -> Text:
+    """The lines above the samples that `view` shows of `run`, of which the group of that index is looked at."""
     parts = [_steps(view, follows=follows)]
     if view.shown is not None and view.shown.groups:
         chosen = view.shown.groups[group]
-        parts += [_rewards(view.shown, chosen.split), _group(view.shown, group)]
+        parts.append(_rewards(view.shown, chosen.split))
+        if chosen.split == TRAIN and run is not None:
+            parts.append(_batch(run, view.shown.step))
+        parts.append(_group(view.shown, group))
         if needle:
             parts.append(_found(view.shown, group, needle))
-    return Text("\n").join(parts)
+    return Text("\n").join(part for part in parts if part.plain)
 
 
 def _steps(view: SampleView, *, follows: bool) -> Text:
@@ -43,41 +50,50 @@ def _rewards(shown: SampledStep, split: str) -> Text:
     """The rewards of all that is told of a split at this step."""
     groups = shown.of_split(split)
     several = [group for group in groups if group.prompt is not None]
-    many = sum(len(group.samples) for group in groups)
-    told = Text(f"{split or 'samples'}: {count(many, 'completion')}")
+    told = Text(f"{visible(split) or 'samples'}: {sum(len(group.samples) for group in groups)} told")
     if several:
-        told.append(f" of {count(len(several), 'group')}")
+        told.append(f" in {count(len(several), 'group')}")
     rewards = spread([reward for group in groups for reward in group.rewards])
     if rewards is None:
         return told.append(", no reward known", theme.FAINT)
     mean, ends = words.number(rewards.mean), f"{words.number(rewards.lowest)} to {words.number(rewards.highest)}"
-    told.append(f", reward {mean} ± {words.number(rewards.deviation)}, {ends}")
+    told.append(f", reward {mean} ± {words.number(rewards.deviation)} ({ends})")
     alike = sum(group.alike for group in several)
     if several:
-        told.append(f", {alike} of {len(several)} with equal rewards", theme.WARNING if alike else "")
+        told.append(f", {alike} of {len(several)} all equal", theme.WARNING if alike else "")
     return told
 
 
+def _batch(run: RunView, step: int) -> Text:
+    """What the run logs of all completions of that step."""
+    parts = []
+    for metric in OF_BATCH:
+        curve = run.metrics.get(metric, NONE)
+        place = bisect_left(curve.steps, step)
+        if place < len(curve.steps) and curve.steps[place] == step:
+            parts.append(f"{metric} {words.number(curve.values[place])}")
+    return Text(f"of all: {', '.join(parts)}" if parts else "", theme.FAINT)
+
+
 def _group(shown: SampledStep, place: int) -> Text:
-    group: Group = shown.groups[place]
-    many = len(shown.groups)
-    told = Text(f"{'▴' if place else ' '} group {place + 1} of {many} {'▾' if place + 1 < many else ' '} ", "bold")
-    distinct = len(group.distinct())
+    group, many = shown.groups[place], len(shown.groups)
+    told = Text(f"group {place + 1} of {many}{' ▴' if place else ''}{' ▾' if place + 1 < many else ''} ", "bold")
     if group.prompt is None:
-        told.append(f"{group.split}: a completion each of {count(len(group.samples), 'prompt')}", "not bold")
-    else:
-        of = f" of {group.of}" if group.of else ""
-        told.append(f"{group.split}: {len(group.samples)}{of} completions of one prompt", "not bold")
-        told.append(", all different" if distinct == len(group.samples) else f", {distinct} different", "not bold")
-        if group.alike:
-            told.append("; equal rewards: nothing to learn", f"not bold {theme.WARNING}")
+        return told.append(f"{visible(group.split)}: one each of {count(len(group.samples), 'prompt')}", "not bold")
+    of = f" of {group.of}" if group.of else ""
+    told.append(f"{visible(group.split)}: {len(group.samples)}{of} of one prompt", "not bold")
+    distinct = len(group.distinct())
+    different = "all different" if distinct == len(group.samples) else f"{distinct} different"
+    told.append(f", {'all the same' if distinct == 1 else different}", "not bold")
+    if group.alike:
+        told.append(", equal rewards: nothing to learn", f"not bold {theme.WARNING}")
     return told
 
 
 def _found(shown: SampledStep, place: int, needle: str) -> Text:
     here = sum(map(bool, (matches(needle, group) for group in shown.groups)))
     return Text(
-        f'"{needle}" in {matches(needle, shown.groups[place])} of {len(shown.groups[place].samples)} here, '
+        f'"{visible(needle)}" in {matches(needle, shown.groups[place])} of {len(shown.groups[place].samples)} here, '
         f"in {here} of {count(len(shown.groups), 'group')}",
         theme.CHANGED,
     )
