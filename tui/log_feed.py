@@ -118,12 +118,17 @@ class LogFeed(ReadingThread[Logs]):
 
     def read(self) -> Logs:
         """Look at each log once, the one that was written last first; where one cannot be read, what is known stays."""
-        began = time.thread_time()
+        began, known = time.thread_time(), self._read_once()
         self._search()
         for followed in sorted(self._followed.values(), key=lambda f: f.view.written, reverse=True):
             followed.look(self._clock(), self._progress)
-        self._busy = time.thread_time() - began
+        # What is read for the first time says nothing of what it will cost to follow it.
+        self._busy = time.thread_time() - began if self._read_once() == known else 0.0
         return self._snapshot()
+
+    def _read_once(self) -> int:
+        """How many logs were read to where they end."""
+        return sum(followed.view.report is not None for followed in self._followed.values())
 
     def close(self) -> None:
         """Stop reading."""
