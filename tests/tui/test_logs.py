@@ -169,10 +169,10 @@ def test_a_folder_lists_its_logs_the_newest_selected_and_takes_in_new_ones(run, 
         app = watching("runs")
         async with app.run_test(size=(160, 50)) as pilot:
             await until(pilot, lambda: was_read(app))
-            assert "2 logs, 1 other file" in text_of(app)
+            assert "2 logs: 1 error, 1 other file" in text_of(app)
             assert app.watched.selected == ("runs/new/log.jsonl", 1)
             (line,) = [line for line in text_of(app).split("\n") if line.startswith("old/log.jsonl")]
-            assert line.split("│")[0].split()[1:4] == ["69", "E", "RWD002"]
+            assert line.split("│")[0].split()[1:5] == ["E", "RWD002", "reward_collapse", "69"]
             await pilot.press("down")
             assert app.watched.selected == ("runs/old/log.jsonl", 1)
             await until(pilot, lambda: "ERROR  RWD002" in text_of(app))
@@ -252,7 +252,7 @@ def test_keys_are_answered_while_reading_hangs(run, text_of, monkeypatch: pytest
             await pilot.press("tab", "enter")
             assert "Mean reward" in text_of(app)
             await pilot.press("escape", "question_mark")
-            assert "select a log" in text_of(app)
+            assert "To the next pane" in text_of(app)
             await pilot.press("escape", "q")
         assert app.return_value is MonitorResult.LEFT
 

@@ -352,8 +352,8 @@ def test_a_pane_fills_the_screen_and_goes_back(stage, run, text_of) -> None:
             await until(pilot, lambda: watched(app))
             await pilot.press("tab", "enter")
             await until(pilot, lambda: "seed 1, 12,800 completions" in text_of(app))  # below the edge before
-            assert "Curves" not in text_of(app)
+            assert "verdict" not in text_of(app)
             await pilot.press("enter")
-            await until(pilot, lambda: "Curves" in text_of(app))
+            await until(pilot, lambda: "verdict" in text_of(app))
 
     run(go())
