@@ -108,17 +108,14 @@ def _request(name: str, path: Path) -> Request:
     data = json.loads(written)
     if not isinstance(data, dict):
         raise TypeError(f"{path} holds no table")
-    text, by, asked = data.get("text", ""), data.get("by", ""), data.get("time", 0.0)
-    if not isinstance(text, str) or not isinstance(by, str):
-        raise TypeError("a text is none")
     return Request(
         name,
         Action(data["action"]),
         _trial(data["trial"]),
         _knobs(data.get("knobs", {})),
-        text,
-        by[:_NAME],
-        _finite(asked),
+        _text(data.get("text", "")),
+        _text(data.get("by", ""))[:_NAME],
+        _finite(data.get("time", 0.0)),
     )
 
 
@@ -130,10 +127,21 @@ def _trial(number: Any) -> int | None:
     return number
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return well_formed(value)
+
+
+def well_formed(text: str) -> str:
+    """`text` as it can be written to a file: a half of a character, which JSON can bring, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _knobs(values: Any) -> dict[str, Knob]:
     if not isinstance(values, dict):
         raise TypeError("knobs are no table")
-    return {knob: value if isinstance(value, str) else _finite(value) for knob, value in values.items()}
+    return {_text(knob): _text(v) if isinstance(v, str) else _finite(v) for knob, v in values.items()}
 
 
 def _finite(value: Any) -> float | int:

@@ -152,9 +152,9 @@ def _note(directory: Path, args: argparse.Namespace) -> ExitStatus:
     """Write a note of a study that no process runs: under the lock of its one writer, so that there never are two."""
     from autotune import journal
     from studies.log import StudyLog, read
-    from studies.requests import LONGEST, person
+    from studies.requests import LONGEST, person, well_formed
 
-    text = args.text.strip()
+    text = well_formed(args.text.strip())
     if not text or len(text) > LONGEST:
         raise UserError(f"the note has {len(text):,} characters", f"Give some, and {LONGEST:,} at most.")
     log = StudyLog(directory)

@@ -24,7 +24,7 @@ class Running:
     def __init__(self, script: Script, directory: Path, attempt: int) -> None:
         self._log = EventLog(directory / "events.jsonl", attempt=attempt)
         self._moves = script(trial.read(directory), self._log)
-        self._step, self._status, self._asked = 0, -1, False
+        self._step, self._status, self._asked, self._paused = 0, -1, False, False
 
     def poll(self) -> int | None:
         if self._status >= 0:
@@ -33,6 +33,8 @@ class Running:
             self._moves.close()
             self._log.emit(RunEnded(self._step, Outcome.STOPPED, "SIGTERM"))
             return self._end(0)
+        if self._paused:
+            return None
         try:
             self._step = next(self._moves)
         except StopIteration as end:
@@ -41,6 +43,12 @@ class Running:
 
     def ask_to_stop(self) -> None:
         self._asked = True
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def go_on(self) -> None:
+        self._paused = False
 
     def stop(self) -> int:
         self._asked = True
