@@ -98,7 +98,7 @@ def braille(curve: Curve, where: Frame, clock: Clock | None = None) -> list[list
     return _drawn(_seen(curve, where, clock), where)
 
 
-def middle(curve: Curve, where: Frame, clock: Clock | None, share: float) -> list[list[int]]:
+def running_median(curve: Curve, where: Frame, clock: Clock | None, share: float) -> list[list[int]]:
     """The dots of the running median over `share` of the width, as those of `braille`.
 
     Of each column of dots the median, then of those in the window the median (a remedian: Rousseeuw and Bassett, 1990),

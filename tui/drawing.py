@@ -13,18 +13,19 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from diagnostics.axes import Clock, Frame, clock_time, powers_of_ten, round_durations, round_numbers
+from diagnostics.axes import HIGH, Clock, Frame, clock_time, powers_of_ten, round_durations, round_numbers
 from diagnostics.finding import Finding
-from diagnostics.plot import BLANK, DOTTED, NONE, Curve, braille, gaps, middle, view
+from diagnostics.plot import BLANK, DOTTED, NONE, Curve, braille, gaps, running_median, view
 from diagnostics.text import NOT_FINITE, visible
 from studies import words
 from tui import theme
 from tui.look import SMOOTHING, Look
 from tui.plots import Plot
+from tui.widgets.logs import middle
 
 GUTTER = 9  # for the labels of the highest and the lowest value
 ROOMY = 10  # lines; from here on values between them are named, and findings have lines of their own
@@ -142,8 +143,8 @@ def _rows(plot: Plot, shown: View, look: Look) -> list[Cells]:
     dotted = [[(cell & DOTTED) or cell for cell in row] for row in braille(shown.before, where, shown.before_clock)]
     layers = [(dotted, below, False), (bits, own, not share)]
     if share:
-        layers.append((middle(shown.before, where, shown.before_clock, share), below + Style(bold=True), False))
-        layers.append((middle(shown.curve, where, shown.clock, share), OWN + Style(bold=True), True))
+        layers.append((running_median(shown.before, where, shown.before_clock, share), below + Style(bold=True), False))
+        layers.append((running_median(shown.curve, where, shown.clock, share), OWN + Style(bold=True), True))
     top = set(gaps(shown.curve, where, shown.clock))
     rows: list[Cells] = []
     for y in range(where.height):
@@ -171,13 +172,16 @@ def _value_labels(where: Frame) -> dict[int, str]:
         height = where.heights()
         near = where.linear_below
         for value in _round_values(where, where.height // 3):
-            y = height(value) // 4
+            y = height(value) // HIGH
             if 1 < y < where.height - 2:
                 labels[y] = _label(value)
         if where.log and near is not None:
-            labels.setdefault(height(0) // 4 if where.low < 0 < where.high else 1, "0" if where.low < 0 else "")
+            labels.setdefault(height(0) // HIGH if where.low < 0 < where.high else 1, "0" if where.low < 0 else "")
     if where.log:
         labels[1 if where.height > 2 else 0] = "log" if where.linear_below is None else "log ±"
+    if where.high <= where.low:  # a line in the middle
+        labels[(where.height * HIGH - 1) // 2 // HIGH] = _label(where.low)
+        return labels
     labels[where.height - 1] = _label(where.low)
     labels[0] = _label(where.high)
     return labels
@@ -299,9 +303,8 @@ def _title(plot: Plot, width: int, *, chosen: bool) -> Line:
     value = f" {words.number(plot.curve.values[-1])}" if plot.curve.values else " -"
     worst = plot.findings[0] if plot.findings else None
     code = f" {worst.severity.name} {visible(worst.code)}" if worst else ""
-    name = visible(plot.metric)
     room = width - len(value) - len(code) - 3
-    name = name if cell_len(name) <= room else f"{set_cell_size(name, max(1, room - 1))}…"
+    name = middle(visible(plot.metric), max(1, room))
     style = Style(bold=True, reverse=chosen)
     mark = Style(color=theme.MARKS[worst.severity], bold=True) if worst else FAINT
     rest = max(0, width - cell_len(name) - len(value) - len(code) - 2)

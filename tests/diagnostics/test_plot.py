@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diagnostics.axes import Frame, clock
-from diagnostics.plot import BLANK, DOTS, NONE, braille, curve, frame, gaps, middle, view
+from diagnostics.plot import BLANK, DOTS, NONE, braille, curve, frame, gaps, running_median, view
 
 
 def drawn(cells: list[list[int]]) -> str:
@@ -135,7 +135,10 @@ def test_by_time_no_spike_is_lost_either() -> None:
 def test_a_median_of_anything_is_drawn_within_what_there_is(values: list[float], share: float) -> None:
     line = curve(list(enumerate(values)))
     where = frame([line], 0, 20, 4)
-    smooth, rows = middle(line, where, None, share), [y for y, row in enumerate(braille(line, where)) if any(row)]
+    smooth, rows = (
+        running_median(line, where, None, share),
+        [y for y, row in enumerate(braille(line, where)) if any(row)],
+    )
     assert all(not any(row) or min(rows) <= y <= max(rows) for y, row in enumerate(smooth))
     assert any(map(any, smooth)) == any(map(math.isfinite, values))
 
@@ -143,7 +146,7 @@ def test_a_median_of_anything_is_drawn_within_what_there_is(values: list[float],
 def test_a_single_spike_does_not_move_the_median() -> None:
     line = curve([(step, 9.0 if step == 50 else 1.0 + step % 2) for step in range(101)])
     where = frame([line], 0, 40, 5)
-    assert not any(any(row) for row in middle(line, where, None, 0.1)[:4])
+    assert not any(any(row) for row in running_median(line, where, None, 0.1)[:4])
     assert any(braille(line, where)[0])
 
 
@@ -152,7 +155,7 @@ def test_the_median_of_a_window_by_hand() -> None:
     line = curve(list(enumerate([0.0, 3.0, 0.0, 3.0, 3.0, 0.0, 0.0, 0.0])))
     where = Frame(0, 7, 0.0, 3.0, 4, 1)
     # of (0 3 0) 0, of (0 3 0 3) the upper middle 3, of (0 3 0 3 3) 3, of (3 0 3 3 0) 3, of (0 3 3 0 0) 0, then 0
-    assert drawn(middle(line, where, None, 0.5)) == drawn(
+    assert drawn(running_median(line, where, None, 0.5)) == drawn(
         braille(curve(list(enumerate([0.0, 3.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0]))), where)
     )
 
@@ -160,4 +163,4 @@ def test_the_median_of_a_window_by_hand() -> None:
 def test_a_median_breaks_where_a_value_is_not_finite() -> None:
     line = curve([(step, math.nan if 40 <= step < 60 else 1.0) for step in range(101)])
     where = frame([line], 0, 20, 2)
-    assert drawn(middle(line, where, None, 0.05)) == drawn(braille(line, where))
+    assert drawn(running_median(line, where, None, 0.05)) == drawn(braille(line, where))

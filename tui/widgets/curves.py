@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -33,13 +34,18 @@ LEAST_WIDTH, LOW, TALL, TALLEST = 36, 6, 8, 16  # cells of a plot; the last wher
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Plots that stand side by side, of which the first is `start`, or the heading of a group; `y` is its top."""
+    """The plots from `start` to before `end`, side by side; above them the names of groups that begin there."""
 
     y: int
     height: int
-    start: int = 0
-    end: int = 0
-    heading: Line | None = None
+    start: int
+    end: int
+    heading: Line
+
+    @property
+    def top(self) -> int:
+        """How many lines stand above the plots."""
+        return 1 if self.heading else 0
 
 
 class Curves(ScrollView, can_focus=True):
@@ -109,42 +115,31 @@ class Curves(ScrollView, can_focus=True):
             self.scroll_home(animate=False)
 
     def _measure(self) -> None:
-        """Where each row of plots and each heading stands."""
-        groups = grouped(self.matching) if self.by_group else [("", self.matching)]
-        tall = self._tall([len(of_group) for _, of_group in groups])
-        self._rows, y, start = [], 0, 0
-        for name, of_group in groups:
-            if name:
-                self._rows.append(_Row(y, 1, start, start, self._heading(name, of_group)))
-                y += 1
-            end = start + len(of_group)
-            for first in range(start, end, self.across):
-                self._rows.append(_Row(y, tall, first, min(end, first + self.across)))
-                y += tall
-            start = end
+        """Where each row of plots stands; a group begins where the one before it ends."""
+        starts = range(0, len(self.matching), self.across)
+        headings = [self._heading(start, min(len(self.matching), start + self.across)) for start in starts]
+        usual = TALL if self.size.height >= 2 * TALL else LOW
+        room = self.size.height - sum(map(bool, headings))
+        tall = max(usual, min(TALLEST, room // max(1, len(starts))))
+        self._rows, y = [], 0
+        for start, heading in zip(starts, headings, strict=True):
+            row = _Row(y, tall + bool(heading), start, min(len(self.matching), start + self.across), heading)
+            self._rows.append(row)
+            y += row.height
         self.virtual_size = Size(self.scrollable_content_region.width, y)
         self.refresh()
 
-    def _tall(self, sizes: Sequence[int]) -> int:
-        """How many lines a plot has, of groups of `sizes`."""
-        usual = TALL if self.size.height >= 2 * TALL else LOW
-        rows = sum(-(-size // self.across) for size in sizes)
-        room = self.size.height - (len(sizes) if self.by_group else 0)
-        return max(usual, min(TALLEST, room // max(1, rows)))
-
-    def _heading(self, name: str, of_group: Sequence[Plot]) -> Line:
-        """The name of a group and the worst that was found in it."""
-        width = self.scrollable_content_region.width
-        found = [finding for plot in of_group for finding in plot.findings]
-        worst = max(found, key=lambda finding: finding.severity, default=None)
-        told = ""
-        if worst is not None:
-            told = f" {worst.severity.name} {visible(worst.code)} since step {worst.first_step} "
-            told += f"and {others} more " if (others := len({finding.code for finding in found}) - 1) else ""
-        style = Style(color=theme.MARKS[worst.severity], bold=True) if worst else FAINT
-        name = f" {visible(name)} "
-        rest = max(0, width - 2 - cell_len(name) - len(told) - 1)
-        return [Segment("──", FAINT), Segment(name, Style(bold=True)), Segment(told, style), Segment("─" * rest, FAINT)]
+    def _heading(self, start: int, end: int) -> Line:
+        """The names of the groups that begin among these plots, each with the worst that was found in it."""
+        if not self.by_group:
+            return []
+        width, line, begins = self.scrollable_content_region.width // self.across, [], False
+        for name, of_group in groupby(range(start, end), key=lambda i: self.matching[i].group):
+            plots = list(of_group)
+            begin = plots[0] == 0 or self.matching[plots[0] - 1].group != name
+            line += _named(name, self.matching, width * len(plots)) if begin else [Segment(" " * width * len(plots))]
+            begins = begins or begin
+        return line if begins else []
 
     def _at(self, y: int) -> _Row | None:
         """The row that the line `y` belongs to."""
@@ -174,16 +169,16 @@ class Curves(ScrollView, can_focus=True):
             return Strip([Segment(set_cell_size(hint if y == 0 else "", width), FAINT)], width)
         if row is None:
             return Strip.blank(width)
-        line = y + self.scroll_offset.y - row.y
-        if row.heading is not None:
+        line = y + self.scroll_offset.y - row.y - row.top
+        if line < 0:
             return Strip(row.heading).adjust_cell_length(width)
-        segments = [
-            segment for i in range(row.start, row.end) for segment in self._lines(self.matching[i], i, row.height)[line]
-        ]
+        tall = row.height - row.top
+        segments = [segment for i in range(row.start, row.end) for segment in self._lines(i, tall)[line]]
         return Strip(segments).adjust_cell_length(width)
 
-    def _lines(self, plot: Plot, index: int, height: int) -> list[Line]:
+    def _lines(self, index: int, height: int) -> list[Line]:
         """The lines of a plot, drawn again only where something of it changed."""
+        plot = self.matching[index]
         width = self.scrollable_content_region.width // self.across
         chosen, look = index == self.chosen and self.has_focus, replace(self.look, search="")
         seen = plot if look.time else replace(plot, clock=None, before_clock=None)
@@ -201,19 +196,17 @@ class Curves(ScrollView, can_focus=True):
         """Move to a neighbour; up and down to the plot nearest to it in the next row."""
         if right and 0 <= self.chosen + right < len(self.matching):
             self._choose(self.chosen + right)
-        rows = [row for row in self._rows if row.heading is None]
-        here = next((i for i, row in enumerate(rows) if row.start <= self.chosen < row.end), None)
-        if down and here is not None and 0 <= here + down < len(rows):
-            there = rows[here + down]
-            self._choose(min(there.end - 1, there.start + self.chosen - rows[here].start))
+        if down:
+            there = self.chosen + down * self.across
+            last = len(self.matching) - 1
+            on_last_row = self.chosen // self.across == last // self.across
+            if there >= 0 and not (down > 0 and on_last_row):
+                self._choose(min(last, there))
 
     def _choose(self, index: int) -> None:
         self.chosen = index
-        at = next(i for i, row in enumerate(self._rows) if row.start <= index < row.end)
-        row = self._rows[at]
-        heading = self._rows[at - 1].height if at and self._rows[at - 1].heading is not None else 0
-        region = Region(0, row.y - heading, 1, row.height + heading)
-        self.scroll_to_region(region, animate=False)
+        row = self._rows[index // self.across]
+        self.scroll_to_region(Region(0, row.y, 1, row.height), animate=False)
         self.refresh()
 
     def action_zoom(self) -> None:
@@ -225,7 +218,7 @@ class Curves(ScrollView, can_focus=True):
         """A click chooses a plot, a second one zooms."""
         at = event.get_content_offset(self)
         row = self._at(at.y + self.scroll_offset.y) if at else None
-        if at is None or row is None or row.heading is not None:
+        if at is None or row is None:
             return
         width = max(1, self.scrollable_content_region.width // self.across)
         index = row.start + min(self.across - 1, at.x // width)
@@ -234,3 +227,18 @@ class Curves(ScrollView, can_focus=True):
                 self.action_zoom()
             else:
                 self._choose(index)
+
+
+def _named(name: str, plots: Sequence[Plot], width: int) -> Line:
+    """The name of a group among `plots` and the worst that was found in it, in `width` cells."""
+    found = [finding for plot in plots if plot.group == name for finding in plot.findings]
+    worst = max(found, key=lambda finding: finding.severity, default=None)
+    told = ""
+    if worst is not None:
+        told = f" {worst.severity.name} {visible(worst.code)} since step {worst.first_step} "
+        told += f"and {others} more " if (others := len({finding.code for finding in found}) - 1) else ""
+    style = Style(color=theme.MARKS[worst.severity], bold=True) if worst else FAINT
+    name = f" {name} "
+    told = told if len(name) + len(told) + 4 <= width else ""
+    rest = "─" * max(0, width - 3 - len(name) - len(told))
+    return [Segment("──", FAINT), Segment(name, Style(bold=True)), Segment(told, style), Segment(f"{rest} ", FAINT)]
