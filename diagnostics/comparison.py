@@ -22,7 +22,7 @@ from diagnostics.series import MetricSeries, RunHistory
 COST = "completions_generated"
 SEED = "seed"
 # Metrics that are set, counted or a matter of the machine.
-_NOT_MEASURED = {"rate", "weight", "completions", "s"}
+_NOT_MEASURED = {"rate", "weight", "completions", "s", "GiB", "cores", "share of time"}
 
 
 @dataclass(frozen=True, slots=True)

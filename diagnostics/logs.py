@@ -114,7 +114,7 @@ class TableLog:
                 settings=table.settings,
                 packages=table.packages,
                 framework=table.framework,
-                mine=self._mine,
+                mine=UserMap(table.meant) | (self._mine or UserMap()),
             )
         return self._naming
 

@@ -66,7 +66,8 @@ class Table:
     `settings` are the run's own, nested as they were. `framework` is the vocabulary that the format tells, "" where
     it tells none, and `packages` the versions that the log gives of Python packages, such as trl. `texts` are columns
     that hold no number at all, and what was there first. `lost` counts what could not be read, by what it was, in words
-    that stand behind a number ("lines that are no JSON").
+    that stand behind a number ("lines that are no JSON"). `meant` are the canonical metrics of columns that the format
+    itself says the meaning of.
     """
 
     def __init__(self) -> None:
@@ -80,6 +81,7 @@ class Table:
         self.texts: dict[str, str] = {}
         self.lost: Counter[str] = Counter()
         self.notes: list[str] = []
+        self.meant: dict[str, str] = {}
         self.ended = False
 
     def add(self, values: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from diagnostics.readers.table import Table
 from diagnostics.readers.wandb_frames import Frames, begins
 from diagnostics.readers.wandb_history import History
 from diagnostics.readers.wandb_records import Config, Kind, Names, Start
+from diagnostics.readers.wandb_system import System
 
 FORMAT = "wandb run file"
 
@@ -60,6 +61,7 @@ class WandbReader:
         self._frames = Frames()
         self._damaged = 0  # bytes of it that were counted
         self._history = History(self.table)
+        self._system = System(self.table)
         self._steps: dict[str, str] = {}  # step metrics, by the names they are the steps of
         self._starts: list[Start] = []
         self._output: list[str] = []
@@ -112,6 +114,8 @@ class WandbReader:
                 kind, data = records.opened(record)
                 if kind is Kind.HISTORY:
                     rows.append(data)
+                elif kind is Kind.STATS:
+                    self._system.put(data, self.table.rows + len(rows) - 1)
                 elif kind is not Kind.OTHER:
                     self._other(kind, data)
             except ValueError:

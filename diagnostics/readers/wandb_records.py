@@ -29,6 +29,7 @@ class Kind(IntEnum):
     HISTORY = 2
     OUTPUT = 4
     CONFIG = 5
+    STATS = 7
     TELEMETRY = 11
     METRIC = 12
     OUTPUT_RAW = 13
@@ -130,6 +131,12 @@ def step_metric(data: bytes) -> tuple[str, str]:
     said = {number: text(value) for number, value in _fields(data) if number in (1, 2, 4)}
     # A dot that is part of a name stands behind a backslash.
     return said.get(2, said.get(1, "")), said.get(4, "").replace("\\.", ".")
+
+
+def stats(data: bytes) -> dict[str, str]:
+    """What a sample of the machine says, in JSON, by name."""
+    items = (dict(_fields(value)) for number, value in _fields(data) if number == 3 and isinstance(value, bytes))
+    return {text(item.get(1, b"")): text(item.get(16, b"")) for item in items}
 
 
 def exit_code(data: bytes) -> int:
