@@ -479,18 +479,99 @@ def test_to_be_asked_is_to_get_sigterm(start):
 
 
 @pytest.mark.slow
-def test_a_command_ends_with_the_process_that_started_it(tmp_path):
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_command_ends_with_the_process_that_started_it(tmp_path, paused):
     (tmp_path / "script.py").write_text(textwrap.dedent(LOGS) + textwrap.dedent(STUBBORN))
     write(CommandSpec(f"{shlex.quote(sys.executable)} {tmp_path}/script.py {{dir}}", "score"), tmp_path)
     code = (
         "import sys, time; from pathlib import Path; from autotune.launch.command import CommandLauncher\n"
-        f"CommandLauncher().start(Path({str(tmp_path)!r})); time.sleep(100)"
+        f"trial = CommandLauncher().start(Path({str(tmp_path)!r}))\n"
+        f"log = Path({str(tmp_path / 'log.jsonl')!r})\n"
+        "while not (log.exists() and log.stat().st_size): time.sleep(0.02)\n"
+        f"{'trial.pause()' if paused else ''}\n"
+        "time.sleep(100)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(module.__file__).parents[2])
     both = pids(tmp_path)
+    if paused:
+        until(lambda: all(map(stands_still, both)))
     parent.kill()
     parent.wait()
     until(lambda: not any(map(alive, both)))
+
+
+# ---- pausing
+
+
+COUNTS = """
+    import itertools, subprocess
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+    say(0, score=1, pid=os.getpid(), child=child.pid)
+    for i in itertools.count():
+        open(sys.argv[1] + "/count", "w").write(str(i))
+        if os.path.exists(sys.argv[1] + "/enough"):
+            break
+        time.sleep(0.01)
+"""
+
+
+def stands_still(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_paused_command_stands_still_with_its_children_and_goes_on(start, monkeypatch):
+    monkeypatch.setattr(module, "ALIVE_SECONDS", 0.0)
+    trial = start(COUNTS, stall_minutes=1.0)
+    both = pids(trial.directory)
+    trial.pause()
+    trial.pause()
+    until(lambda: all(map(stands_still, both)))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 600)  # long after what would be a hang
+    assert trial.poll() is None
+    assert trial._why == ""
+    assert not stands_still(trial.pid)  # whoever looks after it does so
+    trial.go_on()
+    trial.go_on()
+    assert trial.poll() is None
+    assert trial._why == ""
+    monkeypatch.undo()
+    until(lambda: not any(map(stands_still, both)))
+    (trial.directory / "enough").touch()
+    assert ended(trial).ended.outcome is Outcome.FINISHED
+
+
+def test_a_paused_command_can_be_asked_to_end(start):
+    trial = start(
+        """
+        import signal
+        def leave(*_):
+            say(1, score=7)
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, leave)
+        say(0, score=1, pid=os.getpid(), child=os.getpid())
+        time.sleep(100)
+        """
+    )
+    (pid, _) = pids(trial.directory)
+    trial.pause()
+    until(lambda: stands_still(pid))
+    trial.ask_to_stop()
+    trial.pause()  # which comes too late
+    log = ended(trial)
+    assert (log.ended.outcome, log.evaluations[-1].value) == (Outcome.STOPPED, 7)
+
+
+def test_a_paused_command_that_is_killed_has_ended(start):
+    trial = start(COUNTS)
+    both = pids(trial.directory)
+    trial.pause()
+    until(lambda: all(map(stands_still, both)))
+    os.kill(both[0], signal.SIGKILL)
+    log = ended(trial)
+    assert log.ended.reason.startswith("ended by SIGKILL")
+    until(lambda: not any(map(alive, both)))
+    trial.go_on()
 
 
 # ---- its last words
