@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from diagnostics.report.digest import Digest, ToldFinding
 from diagnostics.text import count
 from tui import theme
-from tui.widgets.row_table import Column, Row, RowTable
+from tui.widgets.row_table import Column, Row, RowTable, cut
 
 SINCE = 12  # cells
 
@@ -123,6 +123,4 @@ class Findings(RowTable):
 
 def _row(entry: Entry, wanted: Sequence[Column]) -> Row:
     cells = entry.title.copy(), Text(entry.since)
-    for cell, (_, room) in zip(cells, wanted, strict=True):
-        cell.truncate(room - 1, overflow="ellipsis")
-    return cells
+    return tuple(cut(cell, room - 1) for cell, (_, room) in zip(cells, wanted, strict=True))

@@ -13,7 +13,7 @@ from diagnostics.text import sparkline, visible
 from tui import theme
 from tui.log_status import Run, brief
 from tui.plots import rank
-from tui.widgets.row_table import Column, Row, RowTable
+from tui.widgets.row_table import Column, Row, RowTable, cut
 
 NEXT = "  ↳ segment "  # of a log whose steps begin anew
 STEP, FINDING, NAMED, WRITTEN, CURVE = 10, 13, 30, 19, 13  # cells
@@ -47,8 +47,7 @@ def row(run: Run, base: str, now: float, wanted: Sequence[Column], drawn: str) -
                 cell = Text(drawn, style=theme.OWN)
             case _:
                 cell = _written(run, now)
-        cell.truncate(room - 1, overflow="ellipsis")
-        cells.append(cell)
+        cells.append(cut(cell, room - 1))
     return tuple(cells)
 
 

@@ -12,6 +12,7 @@ from diagnostics.text import visible
 from studies import words
 from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
+from tui.widgets.row_table import cut
 
 LABEL = 8  # cells, a blank included
 VALUES = 6  # of a knob, that are told apart
@@ -121,6 +122,4 @@ class Overview(Widget):
     def render(self) -> Text:
         """The lines, as wide as the screen."""
         lines = [Text.assemble((f"{label:<{LABEL}}", theme.FAINT), text) for label, text in self._lines]
-        for line in lines:
-            line.truncate(self.size.width, overflow="ellipsis")
-        return Text("\n").join(lines)
+        return Text("\n").join(cut(line, self.size.width) for line in lines)

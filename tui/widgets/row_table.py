@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events, on
 from textual.widgets import DataTable
 
+_NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,.e+-]*$")
 Row = tuple[Text, ...]
 Column = tuple[str, int]  # its name and its width in cells, a blank behind it included
+
+
+def cut(text: Text, cells: int) -> Text:
+    """`text` in at most `cells` cells, an ellipsis at its end where it is longer; a number is whole or not there."""
+    if text.cell_len <= cells:
+        return text
+    text.truncate(max(0, cells - 1))
+    whole = _NUMBER.sub("", text.plain)
+    text.truncate(cell_len(whole.rstrip()))
+    return text.append("…") if cells > 0 else text
 
 
 class RowTable(DataTable[Text]):

@@ -15,7 +15,7 @@ from studies import words
 from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
 from tui.feed import Snapshot
-from tui.widgets.row_table import Column, Row, RowTable
+from tui.widgets.row_table import Column, Row, RowTable, cut
 
 CURVE = 12  # cells
 # Cells from which on there is room for the curve, for the name of a finding and its onset, for whole states.
@@ -67,7 +67,7 @@ def rows(snapshot: Snapshot, wanted: Sequence[Column]) -> Iterator[Row]:
                     star = trial is best
                     cell = Text(f"{trial.number} ★" if star else f"{trial.number}", style=theme.BEST if star else "")
                 case "changed":
-                    cell = Text(visible(words.change(study, trial)))
+                    cell = Text(_changed(study, trial, room - 1))
                 case "state":
                     cell = _state(trial, snapshot.running)
                 case "curve":
@@ -82,9 +82,17 @@ def rows(snapshot: Snapshot, wanted: Sequence[Column]) -> Iterator[Row]:
                     value = trial.proposal.knobs.get(knob)
                     told = Text(visible(words.number(value)))
                     cell = told if value != before.get(knob) else Text(told.plain, style=theme.FAINT)
-            cell.truncate(room - 1, overflow="ellipsis")
-            cells.append(cell)
+            cells.append(cut(cell, room - 1))
         yield tuple(cells)
+
+
+def _changed(study: StudyRecord, trial: TrialRecord, room: int) -> str:
+    """What a trial changed; where there is no room for that, what it changed it to."""
+    told = visible(words.change(study, trial))
+    changes = study.changes(trial)
+    if cell_len(told) <= room or not changes:
+        return told
+    return visible(", ".join(f"{knob} {words.number(after)}" for knob, (_, after) in changes.items()))
 
 
 def varied(study: StudyRecord) -> list[str]:
