@@ -109,7 +109,8 @@ def draw(
     shown = seen(plot, width, height, look)
     lines = [_title(plot, width, chosen=chosen)]
     columns = [shown.column(step) for step in pointed if shown.has(step)]
-    labels = _value_labels(shown.where)
+    finite = any(curve.low <= curve.high for curve in (shown.curve, shown.before))
+    labels = _value_labels(shown.where) if finite else {}
     for y, row in enumerate(_rows(plot, shown, look)):
         for x in columns:
             char, style = row[x]
@@ -138,7 +139,7 @@ def _rows(plot: Plot, shown: View, look: Look) -> list[Cells]:
     colours: list[Style | None] = [None] * where.width
     for found in reversed(plot.findings):  # the worst is drawn over the others
         for x in shown.columns(found):
-            colours[x] = Style(color=theme.MARKS[found.severity], bold=True)
+            colours[x] = _mark(found)
     bits = braille(shown.curve, where, shown.clock)
     dotted = [[(cell & DOTTED) or cell for cell in row] for row in braille(shown.before, where, shown.before_clock)]
     layers = [(dotted, below, False), (bits, own, not share)]
@@ -202,35 +203,46 @@ def _round_values(where: Frame, most: int) -> list[float]:
 
 def _marks(plot: Plot, shown: View, height: int) -> Iterator[Cells]:
     """The line of steps, with the marks in it, or where there is room each in a line of its own."""
-    steps = _x_labels(shown)
+    line = _blank(shown)
     if height < ROOMY:
         for found in reversed(plot.findings):
-            for x in shown.columns(found):
-                steps[x] = "━", Style(color=theme.MARKS[found.severity], bold=True)
-        _put_knobs(steps, plot, shown, named=False)
+            _put_range(line, found, shown)
+        _put_knobs(line, plot, shown, named=False)
         for found in reversed(plot.findings):
-            _put_letter(steps, found, shown)
-        yield steps
+            _put_letter(line, found, shown)
+        _put_steps(line, shown)
+        yield line
         return
-    yield steps
+    _put_steps(line, shown)
+    yield line
     for found in plot.findings[: _lines_around(plot, height) - 2 - bool(plot.knobs)]:
-        line: Cells = [(" ", FAINT)] * shown.where.width
-        style = Style(color=theme.MARKS[found.severity], bold=True)
-        for x in shown.columns(found):
-            line[x] = "━", style
+        line = _blank(shown)
+        _put_range(line, found, shown)
         _put_letter(line, found, shown)
-        _put_beside(line, f"{visible(found.code)} {visible(found.name)}", style)
+        _put_beside(line, f"{visible(found.code)} {visible(found.name)}", _mark(found))
         yield line
     if plot.knobs:
-        line = [(" ", FAINT)] * shown.where.width
+        line = _blank(shown)
         _put_knobs(line, plot, shown, named=True)
         yield line
 
 
+def _blank(shown: View) -> Cells:
+    return [(" ", FAINT)] * shown.where.width
+
+
+def _mark(found: Finding) -> Style:
+    return Style(color=theme.MARKS[found.severity], bold=True)
+
+
+def _put_range(line: Cells, found: Finding, shown: View) -> None:
+    for x in shown.columns(found):
+        line[x] = "━", _mark(found)
+
+
 def _put_letter(line: Cells, found: Finding, shown: View) -> None:
     if shown.has(found.raised_at):
-        style = Style(color=theme.MARKS[found.severity], bold=True, reverse=True)
-        line[shown.column(found.raised_at)] = found.severity.name[0], style
+        line[shown.column(found.raised_at)] = found.severity.name[0], _mark(found) + Style(reverse=True)
 
 
 def _put_beside(line: Cells, text: str, style: Style) -> None:
@@ -261,25 +273,20 @@ def _put_knobs(line: Cells, plot: Plot, shown: View, *, named: bool) -> None:
             free = x + 2
 
 
-def _x_labels(shown: View) -> Cells:
-    """The ends of the axis, and between them round steps or times."""
+def _put_steps(line: Cells, shown: View) -> None:
+    """Where there is room: the ends of the axis, and between them round steps or times."""
     where = shown.where
-    line: Cells = [(" ", FAINT)] * where.width
     most = max(1, where.width // 14)
     if shown.clock:
         between = round_durations(where.first, where.last, most)
     else:
         between = round_numbers(where.first, where.last, most, least=1)
-    first, last, *texts = [clock_time(x) if shown.clock else f"{x:.0f}" for x in (where.first, where.last, *between)]
-    _write(line, 0, first, FAINT)
-    if where.last > where.first:
-        _write(line, max(0, where.width - len(last)), last, FAINT)
-        for x, text in zip(between, texts, strict=True):
-            start = where.column(x) - len(text) // 2
-            around = line[max(0, start - 2) : start + len(text) + 2]
-            if start > 0 and start + len(text) < where.width and all(char == " " for char, _ in around):
-                _write(line, start, text, FAINT)
-    return line
+    ends = [where.first, where.last] if where.last > where.first else [where.first]
+    for x in (*ends, *between):
+        text = clock_time(x) if shown.clock else f"{x:.0f}"
+        start = max(0, min(where.width - len(text), where.column(x) - len(text) // 2))
+        if all(char == " " for char, _ in line[max(0, start - 1) : start + len(text) + 1]):
+            _write(line, start, text, FAINT)
 
 
 def _write(line: Cells, start: int, text: str, style: Style) -> None:

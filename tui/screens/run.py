@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from diagnostics.text import count, visible
 from studies import words
-from studies.record import StudyRecord, TrialRecord
+from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
 from tui.drawing import KNOB
 from tui.screens.frame import Frame
@@ -50,7 +50,8 @@ def in_words(run: RunView, study: StudyRecord | None) -> Text:
         more = f" and {count(others, 'more finding')}" if others else ""
         parts.append(Text.assemble((name, theme.SEVERITIES[worst.severity]), f" since step {worst.first_step}{more}"))
     elif run.metrics:
-        parts.append(Text("nothing is found wrong so far", style=theme.GOOD))
+        over = run.of.state is not State.RUNNING if isinstance(run.of, TrialRecord) else run.of.log.ended
+        parts.append(Text(f"nothing is found wrong{'' if over else ' so far'}", style=theme.GOOD))
     if study is not None and isinstance(run.of, TrialRecord):
         parts.append(Text(visible(words.change(study, run.of))))
     changed = (f"{visible(knob)} {words.number(value)} at step {step}" for step, knob, value in run.knobs)
