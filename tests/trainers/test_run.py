@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from diagnostics.events import (
 )
 from diagnostics.finding import Severity
 from studies import trial as trials
+from studies.trial import PAUSE_FILE
 from trainers import run
 from trainers.instrument import Diverged
 from trainers.run import run_trial
@@ -267,11 +269,18 @@ def test_as_a_program_a_users_error_is_one_line_and_exit_code_2(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_two_processes_write_one_run(trial: Trial) -> None:
+def test_two_processes_write_one_run_and_stand_still_together(trial: Trial) -> None:
     folder = trial(save_model=True)
+    (folder / PAUSE_FILE).touch()
     # Without a GPU too, it is --multi_gpu that makes accelerate start several processes itself rather than through MPI.
     launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    done = python(*launch, "-m", "trainers", str(folder))
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(python, *launch, "-m", "trainers", str(folder))
+        wait(lambda: running.done() or ((folder / "events.jsonl").exists() and bool(rows(folder))))
+        time.sleep(1)  # in which four steps would be done
+        assert [row.step for row in rows(folder)] == [0]
+        (folder / PAUSE_FILE).unlink()
+        done = running.result()
     assert done.returncode == 0, done.stderr[-3000:]
     told: list[Event] = events(folder)
     assert [type(event) for event in told].count(RunStarted) == 1
