@@ -33,7 +33,8 @@ def _best(study: StudyRecord) -> Part:
     best, start = study.best(), _start(study)
     objective, was = visible(study.spec.objective), _worth(study, start)
     if best is None:
-        highest = max((t for t in study.trials if t.value is not None), key=lambda t: t.value or 0.0, default=None)
+        ended = (t for t in study.trials if t.state is not State.RUNNING and t.value is not None)
+        highest = max(ended, key=lambda t: t.value or 0.0, default=None)
         reached = f"; the highest {objective} is {_worth(study, highest)}, of trial {highest.number}" if highest else ""
         return "best", Text(f"none yet: no trial has ended without an error{reached}", style=theme.FAINT)
     knobs = ", ".join(
@@ -106,9 +107,17 @@ class Overview(Widget):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._lines: list[Part] = []
+        self._said: object = None
 
     def show(self, study: StudyRecord | None, most: int) -> None:
-        """Show at most `most` lines of `study`; nothing before its first trial."""
+        """Show at most `most` lines of `study`; nothing before its first trial.
+
+        The steps of a trial that runs change none of them.
+        """
+        said = study and [t.number if t.state is State.RUNNING else t for t in study.trials], most
+        if said == self._said:
+            return
+        self._said = said
         lines = overview(study, most) if study is not None and study.trials else []
         self.display = bool(lines)
         if lines != self._lines:

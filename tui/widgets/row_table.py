@@ -52,6 +52,8 @@ class RowTable(DataTable[Text]):
                 if i >= len(self._shown):
                     self.add_row(*row, key=str(i))
                     continue
+                if row is self._shown[i]:
+                    continue
                 for (name, _), cell, old in zip(wanted, row, self._shown[i], strict=True):
                     if (cell.plain, cell.style, cell.spans) != (old.plain, old.style, old.spans):
                         self.update_cell(str(i), name, cell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -13,6 +13,7 @@ from diagnostics.finding import Severity
 from diagnostics.text import sparkline, visible
 from studies import words
 from studies.record import State, StudyRecord, TrialRecord
+from studies.trial import Knob
 from tui import theme
 from tui.feed import Snapshot
 from tui.widgets.row_table import Column, Row, RowTable, cut
@@ -50,40 +51,38 @@ def columns(width: int, knobs: Sequence[str] = ()) -> list[Column]:
     return [("#", number), ("changed", max(8, left)), *own, *fixed]
 
 
-def rows(snapshot: Snapshot, wanted: Sequence[Column]) -> Iterator[Row]:
-    """A row per trial, under the columns `wanted`."""
-    study = snapshot.study
-    if study is None:
-        return
-    best = study.best()
-    trials = {trial.number: trial for trial in study.trials}
-    for trial in study.trials:
-        parent = trials.get(-1 if trial.proposal.parent is None else trial.proposal.parent)
-        before = parent.proposal.knobs if parent else study.spec.start
-        cells = []
-        for name, room in wanted:
-            match name:
-                case "#":
-                    star = trial is best
-                    cell = Text(f"{trial.number} ★" if star else f"{trial.number}", style=theme.BEST if star else "")
-                case "changed":
-                    cell = Text(_changed(study, trial, room - 1))
-                case "state":
-                    cell = _state(trial, snapshot.running)
-                case "curve":
-                    cell = Text(sparkline([e.value for e in trial.evaluations], CURVE), style=theme.OWN)
-                case "score":
-                    cell = Text(_score(trial.value))
-                case "finding":
-                    cell = _worst(trial, room)
-                case "verdict":
-                    cell = _verdict(trial)
-                case knob:
-                    value = trial.proposal.knobs.get(knob)
-                    told = Text(visible(words.number(value)))
-                    cell = told if value != before.get(knob) else Text(told.plain, style=theme.FAINT)
-            cells.append(cut(cell, room - 1))
-        yield tuple(cells)
+def row(study: StudyRecord, trial: TrialRecord, wanted: Sequence[Column], *, star: bool, running: bool) -> Row:
+    """The cells of a trial under the columns `wanted`; `star` says that it is the best, `running` that the study is."""
+    before = _before(study, trial)
+    cells = []
+    for name, room in wanted:
+        match name:
+            case "#":
+                cell = Text(f"{trial.number} ★" if star else f"{trial.number}", style=theme.BEST if star else "")
+            case "changed":
+                cell = Text(_changed(study, trial, room - 1))
+            case "state":
+                cell = _state(trial, running)
+            case "curve":
+                cell = Text(sparkline([e.value for e in trial.evaluations], CURVE), style=theme.OWN)
+            case "score":
+                cell = Text(_score(trial.value))
+            case "finding":
+                cell = _worst(trial, room)
+            case "verdict":
+                cell = _verdict(trial)
+            case knob:
+                value = trial.proposal.knobs.get(knob)
+                same = value == before.get(knob)
+                cell = Text(visible(words.number(value)), style=theme.FAINT if same else "")
+        cells.append(cut(cell, room - 1))
+    return tuple(cells)
+
+
+def _before(study: StudyRecord, trial: TrialRecord) -> Mapping[str, Knob]:
+    """The knobs of the trial that it was changed from, else those that the study starts from."""
+    parent = study.trial(trial.proposal.parent)
+    return parent.proposal.knobs if parent else study.spec.start
 
 
 def _changed(study: StudyRecord, trial: TrialRecord, room: int) -> str:
@@ -144,6 +143,8 @@ class Trials(RowTable):
         super().__init__(id=id)
         self.border_title = "Trials"
         self._snapshot = Snapshot()
+        self._best: tuple[object, TrialRecord | None] = None, None  # of those that have ended
+        self._rows: dict[int, tuple[object, Row]] = {}  # what each was made of, and it
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring the table up to date; the highlighted row stays."""
@@ -151,8 +152,21 @@ class Trials(RowTable):
         self.refill()
 
     def refill(self) -> None:
-        """Bring the table up to date for the width that it has."""
+        """Bring the table up to date for the width that it has; only what is new is put into words."""
         width, study = self.scrollable_content_region.width, self._snapshot.study
-        if width and study is not None:
-            wanted = columns(width, varied(study))
-            self.fill(wanted, list(rows(self._snapshot, wanted)))
+        if not width or study is None:
+            return
+        over = tuple(t for t in study.trials if t.state not in (State.RUNNING, State.WAITING))
+        if self._best[0] != over:
+            self._best = over, study.best()
+        wanted = columns(width, varied(study))
+        self.fill(wanted, [self._row(study, trial, wanted) for trial in study.trials])
+
+    def _row(self, study: StudyRecord, trial: TrialRecord, wanted: list[Column]) -> Row:
+        star, running = trial is self._best[1], self._snapshot.running
+        made_of = trial, star, running, wanted
+        known = self._rows.get(trial.number)
+        if known is None or known[0] != made_of:
+            made = row(study, trial, wanted, star=star, running=running)
+            known = self._rows[trial.number] = made_of, made
+        return known[1]
