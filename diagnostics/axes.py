@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -20,8 +21,8 @@ class Clock:
     Between two steps time passes evenly.
     """
 
-    steps: tuple[int, ...]
-    seconds: tuple[float, ...]
+    steps: Sequence[int]
+    seconds: Sequence[float]
 
     def elapsed(self, step: float) -> float:
         """Seconds from the first step to `step`, of one outside the run those of its end."""
@@ -44,8 +45,8 @@ class Clock:
 
 def clock(steps: Iterable[int], seconds: Iterable[float]) -> Clock | None:
     """The clock of rising `steps` and their `seconds`, where some fall (a clock was set back) held; None for none."""
-    known = tuple(steps)
-    return Clock(known, tuple(accumulate(seconds, max))) if known else None
+    known = array("q", steps)
+    return Clock(known, array("d", accumulate(seconds, max))) if known else None
 
 
 @dataclass(frozen=True, slots=True)

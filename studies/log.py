@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +39,8 @@ from studies.trial_log import TrialLog
 VERSION = 1
 STUDY_FILE = "study.jsonl"
 TRIALS = "trials"
+MOST_POINTS = 1 << 21  # of curves that are kept of a study: 32 MB
+STRETCHES = 64  # of the steps of a trial whose curves are thinned
 LOOKS, LOOK_SECONDS = 10, 0.05  # `is_running` holds the lock for an instant: a writer that meets it tries again
 
 
@@ -170,10 +172,13 @@ def _lock(file: IO[str]) -> None:
 class StudyFollower:
     """Follows a study in its folder, while it runs or afterwards; reads files and writes none.
 
+    At most about `points` points of curves are kept: `logs` of trials that are over are thinned, the earliest first,
+    and read anew when they are wanted. `news` are the trials of which the last look told something.
+
     UserError where the folder is no study, or one that a newer version wrote. A torn last line means "not yet".
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, points: int = MOST_POINTS) -> None:
         self.directory = directory
         try:
             self._file = (directory / STUDY_FILE).open("rb")  # bytes: a letter may be written in two parts
@@ -185,6 +190,13 @@ class StudyFollower:
         self._decisions: list[Decision] = []
         self._unreadable = 0
         self.logs: dict[int, TrialLog] = {}
+        self.news: set[int] = set()
+        self._most, self._points = points, dict[int, int]()  # that are kept of each trial
+        self._wanted: frozenset[int] = frozenset()
+
+    def want(self, trials: Iterable[int]) -> None:
+        """Have all points of these trials from the next look on."""
+        self._wanted = frozenset(trials)
 
     def poll(self) -> bool:
         """Read what is new, in the study's record and in its trials' events; whether there was anything."""
@@ -199,15 +211,32 @@ class StudyFollower:
                     "Its first line is damaged: start the study anew in another folder.",
                 )
             return False
-        moved = bool(lines)
+        self.news = set()
         for number, trial in self._trials.items():
             log = self.logs.get(number)
-            if log is None:
+            if log is None or not (log.whole or self._may_be_thin(number)):
+                if log is not None:
+                    log.close()
                 log = self.logs[number] = TrialLog(trial_directory(self.directory, number), self._record.spec.objective)
             if log.poll():
-                moved = True
+                self.news.add(number)
                 self._trials[number] = trial.with_log(log)
-        return moved
+                self._make_room(number)
+        return bool(lines or self.news)
+
+    def _may_be_thin(self, number: int) -> bool:
+        return number not in self._wanted and self._trials[number].state not in (State.RUNNING, State.WAITING)
+
+    def _make_room(self, number: int) -> None:
+        """Thin what nobody looks at, where the trial of that number brought more than is to be kept."""
+        self._points[number] = self.logs[number].points
+        for other, log in self.logs.items():
+            if sum(self._points.values()) <= self._most:
+                return
+            if log.whole and self._may_be_thin(other):
+                log.thin(STRETCHES)
+                self._points[other] = log.points
+                self.news.add(other)
 
     def record(self) -> StudyRecord | None:
         """The study as far as read, None while its first line is not there yet."""

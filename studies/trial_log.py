@@ -19,6 +19,7 @@ from diagnostics.events import (
 )
 from diagnostics.finding import Finding
 from diagnostics.vocabulary import meanings
+from studies.points import Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class TrialLog:
     """Follows the events of one trial and keeps what the study needs of them.
 
     `times` are the steps that were logged, rising, each with its time (seconds since the epoch). `knobs` are the
-    settings that changed while running, as (step, knob, value).
+    settings that changed while running, as (step, knob, value). `whole` says that all points are there.
     """
 
     directory: Path
@@ -44,8 +45,8 @@ class TrialLog:
     notes: tuple[str, ...] = ()
     evaluations: list[Evaluation] = field(default_factory=list)
     findings: dict[str, Finding] = field(default_factory=dict)
-    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    times: list[tuple[int, float]] = field(default_factory=list)
+    curves: dict[str, Points] = field(default_factory=dict)
+    times: Points = field(default_factory=Points)
     knobs: list[tuple[int, str, float]] = field(default_factory=list)
     attempt: int = 0
     step: int = 0
@@ -53,6 +54,7 @@ class TrialLog:
     ended: RunEnded | None = None
     first_time: float = 0.0
     last_time: float = 0.0
+    whole: bool = True
     _tail: Tail | None = None
     _objectives: tuple[str, ...] = ()  # the canonical metrics that the run's framework means by the objective
     _counts: bool = False  # whether it logs how many completions it has generated
@@ -80,6 +82,17 @@ class TrialLog:
         """Lines that were no events."""
         return self._tail.unreadable if self._tail else 0
 
+    @property
+    def points(self) -> int:
+        """How many are kept, of all curves."""
+        return sum(map(len, self.curves.values()))
+
+    def thin(self, stretches: int) -> None:
+        """Keep of each curve what can be seen of it on so many stretches of steps."""
+        for points in (*self.curves.values(), self.times):
+            points.thin(stretches)
+        self.whole = False
+
     def close(self) -> None:
         """Stop following."""
         if self._tail:
@@ -89,8 +102,8 @@ class TrialLog:
         """A new attempt starts at `step`: what an earlier one told of that step and later did not happen."""
         self.evaluations = [e for e in self.evaluations if e.step < step]
         self.findings = {code: f for code, f in self.findings.items() if f.raised_at < step}
-        self.curves = {name: [p for p in points if p[0] < step] for name, points in self.curves.items()}
-        self.times = [(s, time) for s, time in self.times if s < step]
+        self.curves = {name: _before(step, points) for name, points in self.curves.items()}
+        self.times = _before(step, self.times)
         self.knobs = [changed for changed in self.knobs if changed[0] < step]
         self.step, self.ended = step, None
 
@@ -128,7 +141,14 @@ class TrialLog:
         elif not self._counts:  # of a script that does not tell, the cost is counted in steps
             self.completions = event.step
         for metric, value in values.items():
-            self.curves.setdefault(metric, []).append((event.step, value))
+            if metric not in self.curves:
+                self.curves[metric] = Points()
+            self.curves[metric].append((event.step, value))
         objective = next((name for name in (self.objective, *self._objectives) if name in values), None)
         if objective is not None:
             self.evaluations.append(Evaluation(event.step, self.completions, values[objective]))
+
+
+def _before(step: int, points: Points) -> Points:
+    """Those before a step."""
+    return Points(point for point in points if point[0] < step)

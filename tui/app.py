@@ -271,6 +271,9 @@ class MonitorApp(App[MonitorResult]):
         """Have the screens that are in front show `watched`."""
         before, self.watched = self.watched, watched
         self.asking.updated(before, watched)
+        if isinstance(self.feed, Feed):
+            looked_at = (watched.run, watched.compared)
+            self.feed.want(run.key for run in looked_at if run is not None and isinstance(run.key, int))
         for screen in self.screen_stack:
             if isinstance(screen, Shown):
                 screen.show(watched)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diagnostics.axes import Clock, clock
 from diagnostics.errors import UserError
 from diagnostics.plot import NONE, Curve, curve
-from studies.log import StudyFollower, is_running, is_study
+from studies.log import MOST_POINTS, StudyFollower, is_running, is_study
 from studies.record import StudyRecord
 from studies.requests import Request, pending
 from studies.trial_log import TrialLog
@@ -27,7 +27,8 @@ LOG_TAIL = 1 << 14  # bytes
 class TrialFeed:
     """The curves of one trial, and when its lines came (seconds since the epoch, 0 before the first).
 
-    `clock` says when each step was logged, `knobs` what was changed while it ran, as (step, knob, value).
+    `clock` says when each step was logged, `knobs` what was changed while it ran, as (step, knob, value). `whole` says
+    that all points are there, as those of trials are that run or are looked at.
     """
 
     curves: Mapping[str, Curve] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class TrialFeed:
     ended: bool = False
     clock: Clock | None = None
     knobs: tuple[tuple[int, str, float], ...] = ()
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,13 @@ class Feed(ReadingThread[Snapshot]):
         self._trials: dict[int, TrialFeed] = {}
         self._running, self._probed = True, 0.0
         self._known = Snapshot()
+        self._wanted: frozenset[int] = frozenset()
+
+    def want(self, trials: Iterable[int]) -> None:
+        """Have all points of the curves of these trials, soon; of others there may be few."""
+        before, self._wanted = self._wanted, frozenset(trials)
+        if not self._wanted <= before:
+            self.look()
 
     def read(self) -> Snapshot:
         """Look at the files once; where they cannot be read, what is known stays, and the next look begins anew."""
@@ -115,14 +124,14 @@ class Feed(ReadingThread[Snapshot]):
         if self._follower is None:
             if not is_study(self.directory):
                 return self._absent()
-            self._follower = StudyFollower(self.directory)
+            self._follower = StudyFollower(self.directory, MOST_POINTS)
+        self._follower.want(self._wanted)
         moved = self._follower.poll()
         study = self._follower.record()
         if study is None:
             return self._absent()
-        for number, log in self._follower.logs.items():
-            if moved:
-                self._trials[number] = _frozen(log, self._trials.get(number, TrialFeed()))
+        for number in self._follower.news:
+            self._trials[number] = _frozen(self._follower.logs[number], self._trials.get(number, TrialFeed()))
         self._look_for_the_writer(study, moved)
         answered = {str(d.data.get("request")) for d in study.decisions if d.kind == "request_answered"}
         requests = tuple(r for r in pending(self.directory, answered) if isinstance(r, Request))
@@ -163,7 +172,8 @@ class Feed(ReadingThread[Snapshot]):
 
 def _frozen(log: TrialLog, known: TrialFeed) -> TrialFeed:
     """What `log` holds now; curves that did not grow keep their identity, which is what drawing them is cached by."""
-    before = known.curves if known.attempt == log.attempt else {}  # a new attempt takes back what an earlier one told
+    same = known.attempt == log.attempt and known.whole == log.whole  # a new attempt takes back what was told
+    before = known.curves if same else {}
     curves = {metric: curve(points, before.get(metric, NONE)) for metric, points in log.curves.items()}
     return TrialFeed(
         curves,
@@ -174,6 +184,7 @@ def _frozen(log: TrialLog, known: TrialFeed) -> TrialFeed:
         log.ended is not None,
         _clock(log, known.clock if before else None),
         tuple(log.knobs),
+        log.whole,
     )
 
 
