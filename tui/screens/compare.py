@@ -13,13 +13,15 @@ from textual.widgets import DataTable
 
 from diagnostics.text import visible
 from tui.compare_feed import CompareFeed, CompareView, Pair
+from tui.log_status import Run
 from tui.plots import Plot, plots
 from tui.screens.frame import Frame
 from tui.screens.zoom import Zoom
-from tui.watched import RunKey, Watched
+from tui.watched import RunKey, RunView, Watched
 from tui.widgets.about import About
 from tui.widgets.compare_words import told
 from tui.widgets.curves import Curves
+from tui.widgets.logs import middle
 from tui.widgets.others import Others, others
 
 SHORT = 30  # lines; below, the table has few
@@ -86,7 +88,7 @@ class CompareScreen(Frame):
         """The runs to choose from, the words, the curves."""
         with Container(id="compare"):
             with Vertical(id="left"):
-                yield Others(id="others")
+                yield Others(f"{self.monitor.path}/", id="others")
                 yield About(id="report")
             yield Curves(id="curves")
 
@@ -133,32 +135,42 @@ class CompareScreen(Frame):
         several = len(self.watched.runs) > 1
         self.set_class(not several, "alone")
         table = self.query_one(Others)
-        table.border_title = Text(visible(f"Compare {after.name} with" if after else "Compare with"))
+        table.border_title = Text(f"Compare {self._called(after)} with" if after else "Compare with")
         table.show(self.watched)
         report = self.query_one(About)
         if before is None or after is None:
             report.show(Text(self._why_not()), "Compare", anew=anew)
+            self.query_one(Curves).border_title = "Curves"
             self.query_one(Curves).show((), anew=anew)
             return
+        first, second = self._called(before), self._called(after)
+        if isinstance(after.of, Run):  # whose names are too long for tables
+            first, second = f"A {first}", f"B {second}"
         said = self.view, before.of if not self.view.comparison else None, after.of
         if anew or said != self._said:  # a long report is laid out again only where it says something new
             self._said = said
             words = told(self.view, before, after, self.watched.study)
-            report.show(words, visible(f"{before.name} → {after.name}"), anew=anew)
+            report.show(words, f"{first} → {second}", anew=anew)
         curves = self.query_one(Curves)
-        curves.border_title = Text(visible(f"{after.name} (solid) and {before.name} (dotted)"))
+        curves.border_title = Text(f"{second} (solid) and {first} (dotted)")
         curves.show(in_order(plots(after, before), self.view), anew=anew)
+
+    def _called(self, run: RunView) -> str:
+        """What a run is called in a title, behind the path that all logs share."""
+        pane = self.size.width if self.has_class("narrow") else self.size.width // 2
+        return middle(visible(run.name.replace(f"{self.monitor.path}/", "", 1)), max(12, pane // 2 - 15))
 
     def _why_not(self) -> str:
         run, runs = self.watched.run, self.watched.runs
         if run is None:
             return "no run yet"
         if len(runs) < 2:
-            return f"There is only one run, {visible(run.name)}: nothing to compare it with yet."
-        return f"{visible(run.name)} is the first: choose above what to compare it with."
+            return f"There is only one run, {self._called(run)}: nothing to compare it with yet."
+        return f"{self._called(run)} is the first: choose above what to compare it with (enter)."
 
     @on(DataTable.RowHighlighted)
-    def _highlighted(self, event: DataTable.RowHighlighted) -> None:
+    @on(DataTable.RowSelected)
+    def _chosen(self, event: DataTable.RowHighlighted | DataTable.RowSelected) -> None:
         choices = others(self.watched)
         if event.cursor_row < len(choices):
             chosen = choices[event.cursor_row].key

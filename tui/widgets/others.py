@@ -30,10 +30,12 @@ class Others(RowTable):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "cursor_down", "Compare with", key_display="↑↓", tooltip="Compare with another run"),
         Binding("up,k", "cursor_up", "The run above", show=False, tooltip="Compare with the run above"),
+        Binding("enter", "select_cursor", "This one", show=False, tooltip="Compare with this one"),
     ]
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, base: str, *, id: str) -> None:
         super().__init__(id=id)
+        self._base = base  # the path that the names of all logs begin with
         self._watched = Watched()
 
     def show(self, watched: Watched) -> None:
@@ -48,7 +50,7 @@ class Others(RowTable):
         width = self.scrollable_content_region.width
         if width:
             wanted = columns(width, study=self._watched.study is not None)
-            self.fill(wanted, [row(self._watched, run, wanted) for run in others(self._watched)])
+            self.fill(wanted, [row(self._watched, run, self._base, wanted) for run in others(self._watched)])
 
 
 def columns(width: int, *, study: bool) -> list[Column]:
@@ -59,8 +61,8 @@ def columns(width: int, *, study: bool) -> list[Column]:
     return [("with", NAME), ("changed", max(8, rest - NAME)), ("step", STEP), ("finding", FINDING), ("", WHY)]
 
 
-def row(watched: Watched, run: RunView, wanted: Sequence[Column]) -> Row:
-    """The cells of a run, as wide as `wanted`."""
+def row(watched: Watched, run: RunView, base: str, wanted: Sequence[Column]) -> Row:
+    """The cells of a run, as wide as `wanted`; names begin behind `base`."""
     worst = run.findings[0] if run.findings else None
     finding = (
         Text(f"{worst.severity.name[0]} {visible(worst.code)}", theme.SEVERITIES[worst.severity])
@@ -68,7 +70,7 @@ def row(watched: Watched, run: RunView, wanted: Sequence[Column]) -> Row:
         else Text("none", theme.FAINT)
     )
     cells = [
-        Text(middle(visible(run.name), wanted[0][1] - 1)),
+        Text(middle(visible(run.name.replace(base, "", 1)), wanted[0][1] - 1)),
         Text(_step(run)),
         finding,
         Text(_why(watched, run), theme.CHANGED),

@@ -86,7 +86,7 @@ def _group(shown: SampledStep, place: int) -> Text:
     different = "all different" if distinct == len(group.samples) else f"{distinct} different"
     told.append(f", {'all the same' if distinct == 1 else different}", "not bold")
     if group.alike:
-        told.append(", equal rewards: nothing to learn", f"not bold {theme.WARNING}")
+        told.append(", all rewards equal", f"not bold {theme.WARNING}")
     return told
 
 
