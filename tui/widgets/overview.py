@@ -35,8 +35,8 @@ def _best(study: StudyRecord) -> Part:
     if best is None:
         ended = (t for t in study.trials if t.state is not State.RUNNING and t.value is not None)
         highest = max(ended, key=lambda t: t.value or 0.0, default=None)
-        reached = f"; the highest {objective} is {_worth(study, highest)}, of trial {highest.number}" if highest else ""
-        return "best", Text(f"none yet: no trial has ended without an error{reached}", style=theme.FAINT)
+        reached = f"; the highest is trial {highest.number}, {_worth(study, highest)}" if highest else ""
+        return "best", Text(f"none yet has ended well{reached}", style=theme.FAINT)
     knobs = ", ".join(
         f"{knob} {words.number(study.spec.start.get(knob))} → {words.number(value)}"
         for knob, value in best.proposal.knobs.items()
