@@ -174,6 +174,10 @@ def _review(study: StudyRecord, _: TrialRecord | None) -> Ask:
 def _nothing_to_change(study: StudyRecord, trial: TrialRecord | None) -> str:
     if study.ending:
         return "the study ends with the trials that run: it begins no other"
+    if study.begun >= study.spec.trials:
+        return (
+            f"all {study.spec.trials} trials of the study are begun; more come with: autotune study resume --trials N"
+        )
     return "" if trial is not None else "there is no trial yet whose knobs could be changed"
 
 

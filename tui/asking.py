@@ -17,6 +17,8 @@ from tui.status import Phase, status
 from tui.watched import Watched
 
 if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
     from tui.app import MonitorApp
 
 PATIENCE = 10.0  # seconds for an answer: the loop looks for requests all the time, unless it starts a trial
@@ -65,7 +67,8 @@ class Asking:
     def updated(self, before: Watched, now: Watched) -> None:
         """Say what was answered since `before`, and have the footers show what can be asked now."""
         for answer in answers(before.source, now.source):
-            self._app.notify(visible(words.answered(answer)), title="Answered", markup=False)
+            severity: SeverityLevel = "information" if answer.data.get("done", True) else "warning"
+            self._app.notify(visible(words.answered(answer)), title="Answered", severity=severity, markup=False)
         if (there := possible(now)) != self._possible:
             self._possible = there
             for screen in self._app.screen_stack:

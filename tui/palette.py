@@ -19,6 +19,8 @@ from tui.keys import bindings, explained, shown
 from tui.screens.zoom import Zoom
 
 if TYPE_CHECKING:
+    from textual.binding import ActiveBinding
+
     from tui.app import MonitorApp
 
 
@@ -43,15 +45,16 @@ class Commands(Provider):
                 yield DiscoveryHit(Content(text), command.run, text=text, help=escape(visible(command.help)))
 
     async def search(self, query: str) -> Hits:
-        """What the letters of `query` are found in, in their order."""
-        found = FuzzySearch(case_sensitive=False)
+        """What every word of `query` is found in, letter by letter, with gaps between them."""
+        fuzzy = FuzzySearch(case_sensitive=False)
         for command in self._commands():
             text = visible(command.text)
-            score, places = found.match(query, text)
-            if score > 0:
+            found = [fuzzy.match(word, text) for word in query.split()]
+            if all(score > 0 for score, _ in found):
                 marked = Content(text)
-                for place in places:
+                for place in {place for _, places in found for place in places}:
                     marked = marked.stylize("bold underline", place, place + 1)
+                score = sum(score for score, _ in found)
                 yield Hit(score, marked, command.run, text=text, help=escape(visible(command.help)))
 
     @property
@@ -85,16 +88,17 @@ class Commands(Provider):
                 yield Command(f"Zoom {metric}", partial(self._zoom, metric), first=False)
 
     def _keys(self) -> Iterator[Command]:
-        """What else has a key where one is."""
-        app, seen = self._monitor, set()
+        """What else has keys where one is."""
+        app = self._monitor
+        found: dict[str, tuple[ActiveBinding, list[str]]] = {}
         for key, active in self.screen.active_bindings.items():
-            binding = active.binding
+            action = active.binding.action
             ours = active.node is app or key in {known.key for known in bindings(active.node)}
-            asked_or_turned = binding.action.startswith(("ask(", "turn("))
-            if ours and not asked_or_turned and binding.action != "command_palette" and binding.action not in seen:
-                seen.add(binding.action)
-                run = partial(self._run, binding.action, active.node)
-                yield Command(f"{explained(app, binding)} ({shown(app, binding)})", run)
+            if ours and not action.startswith(("ask(", "turn(", "command_palette")):
+                found.setdefault(action, (active, []))[1].append(shown(app, active.binding))
+        for action, (active, keys) in found.items():
+            run = partial(self._run, action, active.node)
+            yield Command(f"{explained(app, active.binding)} ({' '.join(keys)})", run)
 
     def _run(self, action: str, node: Any) -> Awaitable[bool]:
         return self.app.run_action(action, node)

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 from diagnostics.errors import UserError
 from diagnostics.text import visible
 from studies.record import StudyRecord, TrialRecord
-from studies.requests import Action
+from studies.requests import LONGEST, Action
 from studies.space import check_knob, typed
 from studies.trial import Knob
 from tui.actions import Ask
@@ -28,6 +28,8 @@ class KnobForm(Dialog[Ask]):
     KnobForm .row { height: 1; }
     KnobForm .knob { width: 22; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     KnobForm Input { width: 18; margin-right: 1; }
+    KnobForm #why { width: 1fr; }
+    KnobForm .box > .row { margin-top: 1; }
     KnobForm .space { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; color: $text-muted; }
     KnobForm .problem { min-height: 2; margin-top: 1; }
     KnobForm .keys { margin-top: 0; }
@@ -54,6 +56,9 @@ class KnobForm(Dialog[Ask]):
                         yield Static(visible(knob), markup=False, classes="knob")
                         yield Input(str(value), select_on_focus=False)
                         yield Static(visible(str(self._space[knob])), markup=False, classes="space")
+            with Horizontal(classes="row"):
+                yield Static("why", classes="knob")
+                yield Input(id="why", placeholder="may stay empty", max_length=LONGEST)
             yield Static(markup=False, classes="problem")
             yield Keys({"enter": ("ask for it", "take"), "esc": ("not at all", "leave")})
 
@@ -65,9 +70,11 @@ class KnobForm(Dialog[Ask]):
     def changes(self) -> dict[str, Knob]:
         """The knobs that are not as they were. UserError where one is outside its space."""
         changed = {}
-        for (knob, before), field in zip(self._before.items(), self.query(Input), strict=True):
-            if field.value.strip() != str(before):
-                changed[knob] = check_knob(knob, typed(field.value.strip()), self._space, f"trial {self._trial.number}")
+        for (knob, before), field in zip(self._before.items(), self.query("#rows Input").results(Input), strict=True):
+            written = field.value.strip()
+            value = check_knob(knob, typed(written) if written != str(before) else before, self._space, "as it stands")
+            if value != before:
+                changed[knob] = value
         return changed
 
     @on(Input.Changed)
@@ -86,4 +93,5 @@ class KnobForm(Dialog[Ask]):
         except UserError:  # which is said already
             return
         if changes:
-            self.dismiss(Ask(Action.TRY, self._trial.number, changes))
+            why = self.query_one("#why", Input).value.strip()
+            self.dismiss(Ask(Action.TRY, self._trial.number, changes, why))

@@ -19,6 +19,7 @@ from tui.feed import Snapshot
 from tui.log_status import Run, size
 from tui.plots import plots
 from tui.screens.frame import Frame
+from tui.watched import RunView
 from tui.widgets.about import About
 from tui.widgets.cost import cost_in_words, seconds
 from tui.widgets.curves import Curves
@@ -73,9 +74,8 @@ class SystemScreen(Frame):
             return
         known = cost(run.metrics, run.clock)
         self._usual = known.pace.usual if known.pace else None
-        self.query_one("#cost", About).show(
-            cost_in_words(known, self.watched.study, self._disk), visible(f"What {run.name} costs"), anew=anew
-        )
+        said = cost_in_words(known, self.watched.study, self._disk)
+        self.query_one("#cost", About).show(said, self._title(), anew=anew)
         drawn = [plot for plot in plots(run, self.watched.beneath) if _costs(plot.metric)]
         curves = self.query_one(Curves)
         curves.border_title = Text("Curves" if drawn else "No curves: the log tells nothing of it")
@@ -85,13 +85,15 @@ class SystemScreen(Frame):
         """How long the last step has been."""
         super().tick()
         for pane in self.query("#cost"):
-            pane.border_subtitle = self._silence()
+            pane.border_title = Text(self._title())  # a Text is no markup
 
-    def _silence(self) -> str:
+    def _title(self) -> str:
+        run = self.watched.run
+        return visible(f"What {run.name} costs{self._silence(run)}") if run else ""
+
+    def _silence(self, run: RunView) -> str:
         """How old the last word of a run that goes on is."""
-        run, source = self.watched.run, self.watched.source
-        if run is None:
-            return ""
+        source = self.watched.source
         if isinstance(run.of, TrialRecord):
             goes_on = run.of.state is State.RUNNING and isinstance(source, Snapshot) and source.running
             feed = source.trials.get(run.of.number) if isinstance(source, Snapshot) else None
@@ -102,7 +104,7 @@ class SystemScreen(Frame):
         if not goes_on or not last:
             return ""
         usual = f", usually every {seconds(self._usual)}" if self._usual else ""
-        return f"last step {words.duration(max(0.0, self.monitor.clock() - last))} ago{usual}"
+        return f": last step {words.duration(max(0.0, self.monitor.clock() - last))} ago{usual}"
 
 
 def _costs(metric: str) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from rich.console import Group, RenderableType
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from diagnostics.finding import Finding
 from diagnostics.text import visible
@@ -19,8 +19,10 @@ from studies import words
 from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
 from tui.feed import Snapshot
+from tui.widgets.words import Words
 
 Part = tuple[str, Text]
+TO_FINDING = Style(bold=True, meta={"@click": "app.turn('finding')"})
 
 
 def about(snapshot: Snapshot, trial: TrialRecord) -> RenderableType:
@@ -98,7 +100,7 @@ def finding(found: Finding) -> Text:
         when = f" since step {found.first_step}, known at step {found.raised_at}"
     return Text.assemble(
         (f" {found.severity.name} ", theme.SEVERITIES[found.severity]),
-        (f" {visible(found.code)} {visible(found.name)}", "bold"),
+        (f" {visible(found.code)} {visible(found.name)}", TO_FINDING),
         (when, "bold"),
         f": {visible(found.message)}",
     )
@@ -173,11 +175,11 @@ class About(VerticalScroll):
 
     def compose(self) -> ComposeResult:
         """A text that scrolls."""
-        yield Static(markup=False)
+        yield Words()
 
     def show(self, text: RenderableType, title: str, *, anew: bool) -> None:
         """Show `text`; `anew` goes back to its top."""
         self.border_title = Text(title)  # a Text is no markup
-        self.query_one(Static).update(Group(text))
+        self.query_one(Words).update(Group(text))
         if anew:
             self.scroll_home(animate=False)

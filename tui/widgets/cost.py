@@ -106,7 +106,7 @@ def _gauges(gauges: Sequence[Gauge]) -> list[tuple[str, str]]:
 
 
 def _used(value: float, unit: str) -> str:
-    return f"{value:.0%}" if unit == "share" else f"{value:.3g} {unit}"
+    return f"{value:.0%}" if unit.startswith("share") else f"{value:.3g} {unit}"
 
 
 def _study(study: StudyRecord) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from diagnostics.text import visible
 from studies import words
@@ -18,6 +17,7 @@ from studies.record import Decision, Judgement
 from studies.requests import Request
 from tui import theme
 from tui.feed import Snapshot
+from tui.widgets.words import Words
 
 KINDS = {
     "trial_proposed": "bold",
@@ -80,7 +80,7 @@ class Decisions(VerticalScroll):
 
     def compose(self) -> ComposeResult:
         """A text that scrolls."""
-        yield Static(markup=False)
+        yield Words()
 
     def on_mount(self) -> None:
         """Say what it is."""
@@ -92,4 +92,4 @@ class Decisions(VerticalScroll):
         said = (count, snapshot.requests, snapshot.running)
         if said != self._said:
             self._said = said
-            self.query_one(Static).update(decisions(snapshot))
+            self.query_one(Words).update(decisions(snapshot))
