@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from diagnostics.events import EventLog, MetricsLogged, SamplesLogged
-from diagnostics.samples import SampleFile
+from diagnostics.samples import SampleFile, sampled
 from diagnostics.sources import find
 from tui import feed as feeds
 from tui import sample_feed
 from tui.app import MonitorApp, MonitorResult
-from tui.screens.samples import SamplesScreen
+from tui.screens.samples import Read, SamplesScreen
 from tui.widgets.completions import CARD, Completions
 
 SIZES = [(80, 24), (160, 50)]
@@ -145,6 +145,10 @@ def test_another_run_shows_its_own_samples_or_says_that_it_has_none(stage, run, 
             await pilot.press("left_square_bracket")
             await until(pilot, lambda: "no samples: this trial wrote none" in text_of(app))
             assert "right" not in text_of(app) and "Completions of trial 0" in text_of(app)
+            assert screen.group is None
+            late = sample_feed.SampleView(1, (10,), sampled(step(10)))  # which was read before the other was turned to
+            screen.post_message(Read(late))
+            await pilot.pause()
             assert screen.group is None
             await pilot.press("left", "right", "home", "end", "up", "down", "enter", "pagedown")  # none of them falls
             await pilot.press("right_square_bracket")
