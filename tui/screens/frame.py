@@ -43,6 +43,7 @@ class Frame(Shown):
         self.watched = Watched()
         self._shown: object = None  # which run
         self._before_search: Widget | None = None  # what had the focus
+        self._complete = False  # news may come while a screen is still put together
 
     # ---- what a screen says of itself
 
@@ -82,6 +83,7 @@ class Frame(Shown):
         name = left if isinstance(left, str) and left in panes else panes[0]
         self.turn_to(name)
         self.query_one(f"#{name}").focus()
+        self._complete = True
         super().on_mount()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -94,7 +96,7 @@ class Frame(Shown):
 
     def show(self, watched: Watched) -> None:
         """Bring the screen up to date."""
-        if not self.query(Headline):  # the app is closing
+        if not self._complete or not self.query(Headline):  # the latter: the app is closing
             return
         anew, self._shown = watched.selected != self._shown, watched.selected
         self.watched = watched

@@ -63,7 +63,7 @@ class SamplesScreen(Frame):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/", tooltip="Search in the completions of this step"),
         Binding("escape", "clear", "Clear the search", show=False),
-        Binding("q", "app.leave", "Leave", show=False, tooltip="Close the monitor; what is watched goes on"),
+        Binding("q", "app.leave", "Leave", tooltip="Close the monitor; what is watched goes on"),
     ]
 
     def __init__(self) -> None:
