@@ -169,7 +169,8 @@ def _told(run: RunHistory, series: MetricSeries, level: Values, limit: float, le
     points = _window(series)
     first, last = int(series.steps[max(0, i - points + 1)]), int(series.steps[i])
     what = f"in {level[i]:.0%} of the groups all completions got the same reward between steps {first} and {last}"
-    evidence = Evidence(series.metric, first, last, f"mean of the last {points} points", float(level[i]), limit)
+    of_them = "mean" if series.metric == SHARE else "share without a spread"
+    evidence = Evidence(series.metric, first, last, f"{of_them} of the last {points} points", float(level[i]), limit)
     if learned:
         what += ", most of them the highest there is: the prompts are learned"
         return Told(what, first, (evidence,), advice=(HARDER,))
