@@ -30,6 +30,7 @@ from tui.plots import Plot, grouped, matching, plots
 __all__ = ["Curves", "Plot", "draw", "plots"]
 
 LEAST_WIDTH, LOW, TALL, TALLEST = 36, 6, 8, 16  # cells of a plot; the last where there are few
+AT_ONCE = 12  # plots that are drawn anew before the screen is shown: a key does not wait for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,25 @@ class _Row:
     def top(self) -> int:
         """How many lines stand above the plots."""
         return 1 if self.heading else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """The lines of a plot, and in which way it was drawn: its look, width and height, whether it was the chosen one."""
+
+    plot: Plot
+    way: tuple[Look, int, int, bool]
+    lines: list[Line]
+
+    def shows(self, plot: Plot, look: Look) -> bool:
+        """Whether `plot` looks the same."""
+        old, new = self.plot, plot
+        if old.curve is not new.curve or old.before is not new.before:  # comparing them would cost as much as drawing
+            return False
+        if not look.time:
+            old, new = replace(old, clock=None, before_clock=None), replace(new, clock=None, before_clock=None)
+        same = replace(old, curve=NONE, before=NONE, newest=0) == replace(new, curve=NONE, before=NONE, newest=0)
+        return same and look.shown(self.plot.reach) == look.shown(plot.reach)
 
 
 class Curves(ScrollView, can_focus=True):
@@ -77,7 +97,9 @@ class Curves(ScrollView, can_focus=True):
         self.matching: tuple[Plot, ...] = ()  # those that are searched for, in the order in which they stand
         self.chosen = 0
         self._rows: list[_Row] = []
-        self._drawn: dict[str, tuple[object, Plot, list[Line]]] = {}
+        self._drawn: dict[str, _Drawn] = {}
+        self._may_draw = 0  # how many plots more
+        self._late: list[int] = []  # those that must wait
 
     def show(self, plots: Sequence[Plot], *, anew: bool) -> None:
         """Draw `plots`; `anew` goes back to the first."""
@@ -157,6 +179,18 @@ class Curves(ScrollView, can_focus=True):
 
     on_blur = on_focus
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines on the screen, at first as they were where more changed than can be drawn at once."""
+        self._may_draw, self._late = AT_ONCE, []
+        if self.matching:
+            row = self._rows[self.chosen // self.across]
+            self._lines(self.chosen, row.height - row.top)
+        strips = super().render_lines(crop)
+        if self._late:
+            row = self._rows[self._late[0] // self.across]
+            self.call_after_refresh(self.refresh_lines, row.y, self.virtual_size.height - row.y)
+        return strips
+
     def render_line(self, y: int) -> Strip:
         """One line of the screen: a line of each plot that stands in this row."""
         return self._line(y).apply_style(self.rich_style)
@@ -180,15 +214,19 @@ class Curves(ScrollView, can_focus=True):
         """The lines of a plot, drawn again only where something of it changed."""
         plot = self.matching[index]
         width = self.scrollable_content_region.width // self.across
-        chosen, look = index == self.chosen and self.has_focus, replace(self.look, search="")
-        seen = plot if look.time else replace(plot, clock=None, before_clock=None)
-        key = (look.shown(plot.reach), replace(seen, curve=NONE, before=NONE, newest=0), look, width, height, chosen)
+        way = replace(self.look, search=""), width, height, index == self.chosen and self.has_focus
         known = self._drawn.get(plot.metric)
-        # The curves stand for themselves by identity: comparing them would cost as much as drawing.
-        same = known is not None and known[1].curve is plot.curve and known[1].before is plot.before
-        if known is None or not same or known[0] != key:
-            known = self._drawn[plot.metric] = key, plot, draw(plot, width, height, look, chosen=chosen)
-        return known[2]
+        if known is None or known.way != way or not (known.plot is plot or known.shows(plot, way[0])):
+            if not self._may_draw:
+                self._late.append(index)
+                fits = known is not None and known.way[1:3] == (width, height)
+                return known.lines if known and fits else [[Segment(" " * width)]] * height
+            self._may_draw -= 1
+            known = _Drawn(plot, way, draw(plot, width, height, way[0], chosen=way[3]))
+        elif known.plot is not plot:
+            known = replace(known, plot=plot)
+        self._drawn[plot.metric] = known
+        return known.lines
 
     # ---- which plot is chosen
 
@@ -196,7 +234,7 @@ class Curves(ScrollView, can_focus=True):
         """Move to a neighbour; up and down to the plot nearest to it in the next row."""
         if right and 0 <= self.chosen + right < len(self.matching):
             self._choose(self.chosen + right)
-        if down:
+        if down and self.matching:
             there = self.chosen + down * self.across
             last = len(self.matching) - 1
             on_last_row = self.chosen // self.across == last // self.across
