@@ -192,4 +192,4 @@ def _clock(log: TrialLog, known: Clock | None) -> Clock | None:
     """When the steps of `log` came; the one that is known where none is new."""
     if known is not None and log.times and known.steps[-1] == log.times[-1][0]:
         return known
-    return clock(*zip(*log.times, strict=True)) if log.times else None
+    return clock(log.times.steps, log.times.values)

@@ -119,6 +119,8 @@ class LogFeed(ReadingThread[Logs]):
     def read(self) -> Logs:
         """Look at each log once, the one that was written last first; where one cannot be read, what is known stays."""
         began, known = time.thread_time(), self._read_once()
+        if known:
+            self._told = time.monotonic()  # a look that is soon over needs no word on how far it is
         self._search()
         for followed in sorted(self._followed.values(), key=lambda f: f.view.written, reverse=True):
             followed.look(self._clock(), self._progress)

@@ -18,7 +18,7 @@ from studies.record import Origin, Proposal, Search, State
 from studies.spec import load
 from tui import log_feed
 from tui.feed import Feed, Snapshot
-from tui.log_feed import INTERVAL, SHARE, LogFeed
+from tui.log_feed import INTERVAL, SHARE, LogFeed, Logs
 
 
 def ignore(_: object) -> None: ...
@@ -41,6 +41,22 @@ def test_only_what_following_costs_says_how_often_a_log_is_looked_at(
             file.write(json.dumps({"step": step, "reward": 0.5}) + "\n")
     feed.close()
     assert waits == [INTERVAL, pytest.approx(0.2 / SHARE)]
+
+
+def test_a_step_that_is_new_is_told_once(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps({"step": step, "reward": 0.5}) + "\n" for step in range(1, 40)))
+    told: list[Logs] = []
+    feed = LogFeed(log, find(log), told.append, ignore)
+    feed.tell(feed.read())
+    told.clear()
+    for step in range(40, 43):
+        with log.open("a") as file:
+            file.write(json.dumps({"step": step, "reward": 0.5}) + "\n")
+        feed._told = 0.0  # the last word was long ago
+        feed.tell(feed.read())
+    feed.close()
+    assert [logs.logs[0].segments[0].last for logs in told] == [40, 41, 42]
 
 
 # ---- long studies
