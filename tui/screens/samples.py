@@ -49,6 +49,7 @@ class SamplesScreen(Frame):
     PANES = ("completions", "prompt")
     DEFAULT_CSS = """
     SamplesScreen {
+        #head, #prompt, #completions, #needle { background: $surface; }
         #head { height: auto; max-height: 6; padding: 0 1; }
         #prompt { height: auto; max-height: 25%; min-height: 2; border-top: solid $primary-darken-2; padding: 0 1;
             scrollbar-size-vertical: 1; border-title-color: $text-muted; }

@@ -154,7 +154,7 @@ class Completions(ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         if not self._cards:
             told = f" {visible(self._hint)}" if y == 0 else ""
-            return Strip([Segment(told, FAINT)]).adjust_cell_length(width)
+            return Strip([Segment(told, FAINT)]).adjust_cell_length(width).apply_style(self.rich_style)
         at = y + self.scroll_offset.y
         row = bisect_right(self._tops, at) - 1
         segments: list[Segment] = []
@@ -162,7 +162,7 @@ class Completions(ScrollView, can_focus=True):
             line = at - self._tops[row]
             segments += card[line] if line < len(card) else [Segment(" " * self.wide)]
             segments.append(Segment(" " * GAP))
-        return Strip(segments).adjust_cell_length(width)
+        return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
 
     def action_page(self, step: int) -> None:
         """Move by most of what is shown."""
