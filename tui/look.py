@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 SMOOTHING = (0.0, 1 / 20, 1 / 6)  # shares of the width that a running median spans, in the order of its key
 LEAST = 4  # steps; the closest zoom
+NEAR = 20  # of so many parts the last one: a part of the steps that reaches it follows the newest step
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +54,10 @@ class Look:
         return self.between(reach, round(at - share * span), round(at - share * span) + span)
 
     def between(self, reach: Reach, first: int, last: int) -> Look:
-        """With the steps from `first` to `last`; plots follow the newest step where that is among them."""
+        """With the steps from `first` to `last`; plots follow the newest step where that is among them, or nearly."""
         first = min(max(first, reach.first), reach.last - LEAST)
         last = max(first + LEAST, last)
         if first <= reach.first and last >= reach.last:
             return replace(self, span=None, end=None)
-        return replace(self, span=last - first, end=None if last >= reach.newest else last)
-
-    def words(self) -> list[str]:
-        """What is not as usual, for a person."""
-        told = []
-        if self.log:
-            told.append("log scale")
-        if self.smooth:
-            told.append(f"median over 1/{round(1 / SMOOTHING[self.smooth])} of the width")
-        if not self.baseline:
-            told.append("baseline hidden")
-        return told
+        span = last - first
+        return replace(self, span=span, end=None if last >= reach.newest - span // NEAR else last)

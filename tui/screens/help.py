@@ -19,6 +19,8 @@ SIGNS = {
     "━━F━": "below a plot: where a finding holds, and the step at which it could first be known",
     "I W E F": "info, warning, error, fatal: a fatal run cannot recover",
     "×": "a value that is no finite number",
+    "dotted": "the curve of the run that this one is compared with; m marks another one",
+    "◆": "a setting was changed while the run went on, and its new value",
 }
 STUDY_SIGNS = {
     "★": "the best trial so far, the one to recommend",
@@ -33,7 +35,8 @@ LOG_SIGNS = {
 }
 MOUSE = {
     "click": "choose a screen, a trial, a plot, a key below; twice on a plot: the whole screen",
-    "drag": "select text, for y to copy",
+    "drag": "select text, for y to copy; on one large plot: show these steps",
+    "wheel": "scroll; on one large plot: fewer or more steps around the mouse",
     "y": "copies through the terminal, over ssh too; tmux passes it on after: tmux set -g set-clipboard on",
 }
 
