@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 from textual import events, on
+from textual.geometry import Size
 from textual.widgets import DataTable
 
 _NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,.e+-]*$")
@@ -46,8 +47,7 @@ class RowTable(DataTable[Text]):
                 self._columns, self._shown = wanted, []
                 for name, cells in wanted:
                     self.add_column(Text(name), width=cells, key=name)
-            if len(new) != len(self._shown):
-                self.refresh(layout=True)
+            grown = len(new) != len(self._shown)
             for i, row in enumerate(new):
                 if i >= len(self._shown):
                     self.add_row(*row, key=str(i))
@@ -58,8 +58,14 @@ class RowTable(DataTable[Text]):
                     if (cell.plain, cell.style, cell.spans) != (old.plain, old.style, old.spans):
                         self.update_cell(str(i), name, cell)
             self._shown = list(new)
+            if grown:
+                self.refresh(layout=True)
             if self.cursor_row != self._chosen:
                 self.move_cursor(row=self._chosen)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """A line for each row and the header. Textual's own counts the rows when it is next idle, after the layout."""
+        return len(self._shown) + self.header_height
 
     def choose(self, row: int) -> None:
         """Highlight the row of that index, now or as soon as it is there."""
