@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import overload
 
-from diagnostics.thin import POINTS, extremes
+from diagnostics.thin import POINTS, divided, extremes
 
 Point = tuple[int, float]  # a step and the value there
 
@@ -33,7 +33,8 @@ class Points(Sequence[Point]):
         """Keep what can be seen of the points on so many stretches of steps; they are in the order of these then."""
         if len(self) > POINTS * stretches:
             steps, values = zip(*sorted(self, key=itemgetter(0)), strict=True)
-            self.steps, self.values = extremes(steps, values, stretches)
+            by = divided(steps, stretches)
+            self.steps, self.values = by.steps, extremes(values, by)
 
     def __len__(self) -> int:
         return len(self.steps)

@@ -22,7 +22,7 @@ from diagnostics.plot import Curve
 from diagnostics.readers.files import files_below
 from diagnostics.sources import Found, Source, find
 from diagnostics.user_map import UserMap
-from tui.thin import clock_of, thinned
+from tui.thin import Thinner, clock_of
 from tui.thread import ReadingThread
 
 if TYPE_CHECKING:  # the first paint waits for no numpy
@@ -301,10 +301,11 @@ def _files(source: Source) -> list[Path]:
 
 def _segments(runs: Sequence[RunHistory]) -> Iterator[Segment]:
     for run in runs:
+        thin = Thinner().thinned
         every = [series for series in (*run.series.values(), *run.others.values()) if len(series)]
         yield Segment(
-            {metric: thinned(series) for metric, series in run.series.items()},
-            {name: thinned(series) for name, series in run.others.items() if name not in run.series},
+            {metric: thin(series) for metric, series in run.series.items()},
+            {name: thin(series) for name, series in run.others.items() if name not in run.series},
             min((int(series.steps[0]) for series in every), default=0),
             max((int(series.steps[-1]) for series in every), default=-1),
             run,
