@@ -5,6 +5,7 @@ import gzip
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,15 @@ def test_a_finding_without_an_answer_says_so(stage, run, text_of) -> None:
     stage.begin()
     stage.sick_trial()
     *_, text = steps_of(MonitorApp(Path("st"), clock=stage.clock), run, text_of, LARGE, "3")
+    assert "tried nothing in response yet" in joined(text)
+
+
+def test_what_answers_another_finding_is_no_answer_to_this_one(stage, run, text_of) -> None:
+    stage.begin()
+    stage.sick_trial()
+    stage.propose(1, replace(stage.cure(), code="LEN001"))
+    *_, text = steps_of(MonitorApp(Path("st"), clock=stage.clock), run, text_of, LARGE, "up", "3")
+    assert "Findings of trial 0" in text
     assert "tried nothing in response yet" in joined(text)
 
 

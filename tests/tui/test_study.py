@@ -14,6 +14,7 @@ from studies.requests import Action, ask
 from studies.spec import from_json, load
 from tui import feed as feeds
 from tui.app import MonitorApp
+from tui.widgets import trials
 from tui.widgets.row_table import RowTable, cut
 
 HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
@@ -228,16 +229,16 @@ def test_below_the_trials_panes_take_turns_where_there_is_room_for_one(stage, lo
     assert all("verdict" in text for text in texts)  # the table stays
 
 
-def many(stage, trials: int) -> None:
-    stage.log.started(replace(load("arithmetic-grpo"), trials=trials + 20), Search(parallel=4))
-    for number in range(trials):
+def many(stage, count: int) -> None:
+    stage.log.started(replace(load("arithmetic-grpo"), trials=count + 20), Search(parallel=4))
+    for number in range(count):
         rate = 1e-3 * 1.02**-number
         proposal = Proposal({**stage.cure().knobs, "learning_rate": rate}, Origin.SAMPLER, "the model of the sampler")
         events = stage.propose(number, proposal)
         for step in (0, 5, 10):
             stage.clock.now += 1
             events.emit(MetricsLogged(step, {"validation_reward": number / 1000 + step / 100}))
-        if number < trials - 4:
+        if number < count - 4:
             events.emit(RunEnded(100, Outcome.FINISHED))
             stage.log.ended(number, State.COMPLETE, "ran to its end", 0.5, 60.0)
         events.close()
@@ -248,6 +249,13 @@ def test_a_step_of_one_of_many_trials_changes_its_own_cells_alone(
 ) -> None:
     many(stage, 60)
     changed: list[tuple[str, str]] = []
+    worded: list[int] = []
+    row = trials.row
+
+    def watched_row(study, trial, *rest, **more):
+        worded.append(trial.number)
+        return row(study, trial, *rest, **more)
+
     update, add = RowTable.update_cell, RowTable.add_row
 
     def watched_update(self, row, column, *rest, **more):
@@ -266,6 +274,7 @@ def test_a_step_of_one_of_many_trials_changes_its_own_cells_alone(
                     await pilot.pause(0.01)
             await pilot.pause()
             assert "56/80 trials" in text_of(app)
+            monkeypatch.setattr(trials, "row", watched_row)
             monkeypatch.setattr(RowTable, "update_cell", watched_update)
             monkeypatch.setattr(RowTable, "add_row", watched_add)
             path = Path("st/trials/57/events.jsonl")
@@ -278,6 +287,7 @@ def test_a_step_of_one_of_many_trials_changes_its_own_cells_alone(
             await pilot.pause()
 
     run(go())
+    assert set(worded) == {57}
     assert {row for row, _ in changed} == {"57"}
     assert {column for _, column in changed} <= {"state", "curve", "score"}
 
