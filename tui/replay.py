@@ -21,10 +21,10 @@ LONGEST = 600.0  # seconds of silence that are played; of a longer one the rest 
 class Playback:
     """Tells the time of what is replayed, in seconds since 1970, from any thread.
 
-    `begin` says at which moments something was written. `advance` takes the next look, and the time stands still until
-    the one after, so that what is shown and the time that it is shown at belong together. Before it begins, and once
-    the last moment is past, the time is the present: then what is shown stands as it stands today. Where a log says no
-    times, a step takes a second.
+    `begin` says at which moments something was written. Who reads takes the next look with `advance`, and says with
+    `show` that what he saw is shown: so what is shown and the time that it is shown at belong together. Before it
+    begins, and once the last moment is past, the time is the present: then what is shown stands as it stands today.
+    Where a log says no times, a step takes a second.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Playback:
     ) -> None:
         self.speed, self.paused, self.by_steps = speed, False, False
         self.moment = -math.inf  # of the last look; infinite once all is past
+        self._shown = -math.inf  # the moment of what is shown
         self.passed_over = 0.0  # seconds of silence
         self._clock, self._present = clock, present
         self._lock = threading.Lock()
@@ -67,9 +68,19 @@ class Playback:
             at = int(self._places.searchsorted(position, side="right")) - 1
             self.moment = float(self._moments[at] + position - self._places[at])
 
+    def show(self) -> None:
+        """What was seen at the last look is shown now."""
+        self._shown = self.moment
+
     def __call__(self) -> float:
-        """The time of what is replayed."""
-        moment = self.moment
+        """The time of what is shown."""
+        return self._time(self._shown)
+
+    def reading(self) -> float:
+        """The time of the last look."""
+        return self._time(self.moment)
+
+    def _time(self, moment: float) -> float:
         return moment if math.isfinite(moment) else self._present()
 
     @property
@@ -105,7 +116,7 @@ class Playback:
 
     def badge(self) -> str:
         """That it is a replay, how fast and how far, in a few words."""
-        if self.over:
+        if self._shown == math.inf:
             return "REPLAY OVER"
         pace = f"{self.speed:,.4g} STEPS/S" if self.by_steps else f"{self.speed:,.4g}x"
         return f"REPLAY {pace} {math.floor(100 * self.share)}%{' PAUSED' if self.paused else ''}"

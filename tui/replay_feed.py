@@ -53,6 +53,11 @@ class StudyReplay(Feed):
         study = snapshot.study and replace(snapshot.study, directory=self._original)
         return replace(snapshot, study=study, replayed=True)
 
+    def tell(self, snapshot: Snapshot) -> None:
+        """Publish `snapshot`, and the time that it is of."""
+        self._playback.show()
+        super().tell(snapshot)
+
     def clear_away(self) -> None:
         """Take away the folder that the study was played in."""
         self.lines.remove()
@@ -78,7 +83,12 @@ class LogReplay(LogFeed):
         if source.format == OURS:
             self.lines = Lines(source.paths[0], playback)
             source = replace(source, paths=(self.lines.folder,))
-        super().__init__(path, Found((source,)), publish, failed, mine=mine, rules=rules, clock=playback)
+        super().__init__(path, Found((source,)), publish, failed, mine=mine, rules=rules, clock=playback.reading)
+
+    def tell(self, snapshot: Logs) -> None:
+        """Publish `snapshot`, and the time that it is of."""
+        self._playback.show()
+        super().tell(snapshot)
 
     def clear_away(self) -> None:
         """Take away the folder that the run was played in."""

@@ -79,6 +79,7 @@ def said(findings) -> set[tuple[str, int, int, str]]:
 
 def at(played: Playback) -> float:
     played.advance()
+    played.show()
     return played()
 
 
@@ -86,9 +87,11 @@ def test_time_goes_as_fast_as_asked_and_stands_still_between_two_looks() -> None
     played, hands = playback(60.0)
     assert played() == PRESENT
     played.begin(np.array([100.0, 130.0, 400.0]))
-    assert played() == 100.0
+    assert at(played) == 100.0
     hands.now += 0.25
-    assert played() == 100.0
+    played.advance()
+    assert played() == 100.0  # what was read is not shown yet
+    assert played.reading() == 115.0
     assert at(played) == 115.0
     assert played.share == 0.05
     assert played.badge() == "REPLAY 60x 5%"
@@ -96,6 +99,7 @@ def test_time_goes_as_fast_as_asked_and_stands_still_between_two_looks() -> None
     assert at(played) == PRESENT
     assert played.over
     assert played.badge() == "REPLAY OVER"
+    assert played.reading() == PRESENT
 
 
 def test_a_replay_is_paused_and_its_speed_doubled_and_halved() -> None:
@@ -166,12 +170,14 @@ def play(path: Path, *, ticks: int = 400, every: float = 0.25) -> Iterator[tuple
     try:
         for _ in range(ticks):
             feed.read()
+            played.show()
             yield feed, played
             if played.over:
                 break
             hands.now += every
         assert played.over
         feed.read()
+        played.show()
         yield feed, played
     finally:
         feed.clear_away()
@@ -318,6 +324,7 @@ def replayed(stage: Stage, moments: list[float]):
     for moment in moments:
         hands.now = began + moment
         snapshots.append(feed.read())
+        played.show()
     return feed, played, snapshots
 
 
