@@ -302,3 +302,41 @@ def test_a_run_without_metrics_says_so(stage, run, text_of) -> None:
             assert "no metrics yet" in text_of(app)
 
     run(go())
+
+
+def test_curves_that_had_to_wait_are_drawn_all_the_same(stage, run, text_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.finished()
+    texts = []
+
+    async def go() -> None:
+        app = MonitorApp(Path("st"), clock=stage.clock)
+        async with app.run_test(size=(160, 50)) as pilot:
+            await until(pilot, lambda: app.watched.run and app.watched.run.metrics)
+            await pilot.press(RUN, "S")
+            await until(pilot, lambda: not curves(app)._late)
+            texts.append(text_of(app))
+
+    for at_once in (99, 1):
+        monkeypatch.setattr("tui.widgets.curves.AT_ONCE", at_once)
+        run(go())
+    assert "completions_generated" in texts[0]
+    assert texts[0] == texts[1]
+
+
+def test_the_run_is_told_in_a_line_above_its_curves(stage, run, text_of) -> None:
+    stage.finished()
+
+    async def go() -> None:
+        app = MonitorApp(Path("st"), clock=stage.clock)
+        async with app.run_test(size=(120, 30)) as pilot:
+            await until(pilot, lambda: app.watched.run and app.watched.run.metrics)
+            await pilot.press(RUN)
+            assert "complete · nothing is found wrong · learning_rate 0.003 → 0.000375" in text_of(app)
+            assert "trial 1  (dotted: trial 0)" in text_of(app)
+            await pilot.press("left_square_bracket")
+            told = text_of(app)
+            assert "stopped 49/100 ·  FATAL KL002 kl_explosion  since step 20 · as the study starts" in told
+            assert "── KL  FATAL KL002 since step 20 ──" in told
+            assert "dotted" not in told
+
+    run(go())

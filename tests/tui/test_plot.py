@@ -238,11 +238,11 @@ def test_plots_stand_by_what_they_tell_and_what_findings_rest_on_comes_first() -
         "reward_mean",
         "reward_max",
     ]
-    evidence = (Evidence("reward_max", 0, 1, "mean", 1.0, 0.5),)
+    evidence = (Evidence("reward_std.group", 0, 1, "mean", 1.0, 0.5),)
     found = Finding("RWD002", "reward_collapse", Severity.ERROR, Confidence.HIGH, 0, 1, 1, "", evidence)
     groups = grouped(plots(view(dict.fromkeys(names, line), found)))
     assert [(name, [plot.metric for plot in of_group]) for name, of_group in groups] == [
-        ("Reward", ["reward_max", "reward_mean", "reward_std.group"]),
+        ("Reward", ["reward_std.group", "reward_mean", "reward_max"]),
         ("KL", ["kl.reference.k3.token"]),
         ("Entropy and diversity", ["entropy.token"]),
         ("Cost and time", ["update_seconds"]),
