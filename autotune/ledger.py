@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotune import dashboard, search
+from autotune.prescribe import tried
 from diagnostics.errors import UserError
 from diagnostics.finding import Finding, Severity, finding_from_json, finding_to_json
 from studies.record import (
@@ -49,6 +50,7 @@ REFUSED = "autotune:refused"  # a person did not want the trial to run
 DATABASE = "study.db"
 STORAGE_VARIABLE = "AUTOTUNE_STORAGE"  # holds the URL of a storage with its password
 CONSTRAINT = "findings_at_error"
+DRAWS = 10  # at most, until the settings are none that a person refused: a small space may have no others
 
 
 class Ledger:
@@ -87,22 +89,30 @@ class Ledger:
             study = optuna.create_study(
                 study_name=_name(spec, how),
                 storage=_storage(how, directory),
-                sampler=search.sampler(how.sampler, spec.seed, trials=spec.trials, objective=spec.objective),
                 pruner=search.pruner(how.pruner),
                 direction="maximize",
                 load_if_exists=True,
             )
+            # One that begins anew with the same seed would begin with what it drew before, which a person refused.
+            seed = spec.seed + sum(state(t) is State.REFUSED for t in study.get_trials(deepcopy=False))
+            study.sampler = search.sampler(how.sampler, seed, trials=spec.trials, objective=spec.objective)
             yield cls(study)
 
     def ask(self, space: Mapping[str, Space], start: Proposal | None) -> tuple[int, Proposal]:
         """The number of a new trial and what it is to try: what waits in the queue, else what the sampler says.
 
-        `start` joins the queue where it is given, once: a kill may have left it there.
+        `start` joins the queue where it is given, once: a kill may have left it there. What the model or chance draws
+        is drawn again where a person refused it before.
         """
         if start is not None:
             self._enqueue(start)
-        asked = self.study.ask({knob: distribution(place) for knob, place in space.items()})
-        proposal = replace(self._proposed(asked.number), knobs=dict(asked.params))
+        refused = [t for t in map(record_of, self.study.get_trials(deepcopy=False)) if t.state is State.REFUSED]
+        for draws in range(1, DRAWS + 1):
+            asked = self.study.ask({knob: distribution(place) for knob, place in space.items()})
+            proposal = replace(self._proposed(asked.number), knobs=dict(asked.params))
+            if proposal.origin is not Origin.SAMPLER or draws == DRAWS or not tried(proposal.knobs, refused, space):
+                break
+            self.fail(asked.number, "these are settings that a person refused")
         self._storage.set_trial_system_attr(asked._trial_id, PROPOSAL, proposal_to_json(proposal))
         return asked.number, proposal
 

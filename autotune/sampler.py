@@ -22,7 +22,7 @@ import optuna
 from optuna.samplers import BaseSampler, TPESampler
 
 from autotune.ledger import FINDINGS, PROPOSAL, record_of, space_of, verdicts_of
-from autotune.prescribe import prescribe, settled, tried
+from autotune.prescribe import prescribe, settled
 from diagnostics.finding import Finding, finding_to_json
 from studies.record import Origin, Proposal, State, TrialRecord, proposal_to_json, replicates
 from studies.space import Space
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 STARTUP_TRIALS = 4
 CONFIRMING = 4  # one trial of so many is kept for running the best settings on further seeds
 SEEDS = 3  # on which settings are confirmed: the least that shows whether one of them is an outlier
-DRAWS = 10  # of the model, so that it does not say again what a person refused; a small space has nothing else
 PRESCRIBED = (Origin.FINDING, Origin.BRACKET)
 
 
@@ -74,23 +73,18 @@ class FindingsSampler(BaseSampler):
         sign = -1.0 if study.direction == optuna.study.StudyDirection.MINIMIZE else 1.0
         known = [record_of(t, sign=sign) for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         verdicts = verdicts_of(study)
-        trials = [
+        tried = [
             replace(t, verdict=verdicts.get(t.number))
             for t in known
             if t.state is not State.FAILED and set(search_space) <= set(t.proposal.knobs)
         ]
         space = {name: space_of(distribution) for name, distribution in search_space.items()}
-        proposal = propose(trials, space, self._objective, self._trials)
+        proposal = propose(tried, space, self._objective, self._trials)
         study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, proposal_to_json(proposal))
         if proposal.origin is not Origin.SAMPLER:
             return {name: proposal.knobs[name] for name in search_space}
         free = {name: d for name, d in search_space.items() if name not in proposal.knobs}
-        refused = [t for t in trials if t.state is State.REFUSED]
-        for _ in range(DRAWS):
-            drawn = {**proposal.knobs, **self._base.sample_relative(study, trial, free)}
-            if not tried(drawn, refused, space):
-                break
-        return drawn
+        return {**proposal.knobs, **self._base.sample_relative(study, trial, free)}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

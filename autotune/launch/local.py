@@ -110,7 +110,7 @@ class LocalTrial:
 
     def ask_to_stop(self) -> None:
         """Ask it to end after its step; returns at once, may be called again."""
-        if self._asked is None:
+        if self._asked is None and self.poll() is None:
             self._asked = time.monotonic()
             self._process.signal(signal.SIGTERM)
 
@@ -128,9 +128,9 @@ class LocalTrial:
         Returns the exit status.
         """
         self.ask_to_stop()
-        assert self._asked is not None
         killed: float | None = None
         while (status := self.poll()) is None:
+            assert self._asked is not None
             now = time.monotonic()
             if killed is None and now > self._asked + GRACE_SECONDS:
                 self._process.signal(signal.SIGKILL)

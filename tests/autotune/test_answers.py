@@ -560,3 +560,38 @@ def test_litter_among_the_requests_is_answered_and_the_study_goes_on(start: Call
     study, _ = start((at(10), litter), trials=1)
     assert answers(study) == ["is no request that this autotune understands"] * 4
     assert study.ended == "finished"
+
+
+def test_what_chance_draws_after_a_resume_is_not_what_was_refused(
+    start: Callable[..., Any], go_on: Callable[..., Any], asking: Callable[..., Any]
+) -> None:
+    """A sampler of the same seed would begin with the same draw."""
+    start((waits(0), asking(Action.REFUSE)), (waits(1), asking(Action.STOP_AFTER)), trials=1, review=True)
+    study, _ = go_on((waits(1), asking(Action.REFUSE)), (lambda s: len(s.trials) == 3, asking(Action.ACCEPT)))
+    assert states(study) == [State.REFUSED, State.REFUSED, State.COMPLETE]
+    assert study.trials[1].proposal.origin is study.trials[2].proposal.origin is Origin.SAMPLER
+    assert not tried(study.trials[2].proposal.knobs, study.trials[:2], SPEC.space)
+
+
+def test_a_sampler_that_says_again_what_was_refused_is_asked_again(
+    start: Callable[..., Any], asking: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws = iter([0.0, 0.0, 0.0, 1.0])
+
+    class Stubborn(optuna.samplers.RandomSampler):
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            if name != "learning_rate":
+                return distribution.high if hasattr(distribution, "high") else distribution.choices[0]
+            return distribution.low if next(draws) == 0.0 else distribution.high
+
+    monkeypatch.setattr("autotune.search.sampler", lambda *_, **__: Stubborn())
+    study, _ = start(
+        (waits(0), asking(Action.REFUSE)),
+        (waits(1), asking(Action.REFUSE)),
+        (waits(4), asking(Action.ACCEPT)),
+        trials=1,
+        review=True,
+    )
+    assert [t.number for t in study.trials] == [0, 1, 4]
+    assert study.trials[2].proposal.knobs["learning_rate"] == 1e-2
+    assert told(study) == ["FAIL"] * 4 + ["COMPLETE"]
