@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.terminal_theme import TerminalTheme
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import ModalScreen
+from textual.widgets import Input
 
 from diagnostics.errors import UserError
 from diagnostics.sources import Found
@@ -278,6 +280,13 @@ class MonitorApp(App[MonitorResult]):
             if isinstance(screen, Shown):
                 screen.show(watched)
 
+    def on_key(self, event: events.Key) -> None:
+        """A letter that the focused input has not taken was typed before it had the focus, and is meant for it."""
+        if event.is_printable and isinstance(self.focused, Input):
+            event.stop()
+            event.prevent_default()
+            self.focused.post_message(events.Key(event.key, event.character))
+
     async def action_turn(self, name: str) -> None:
         """Bring the screen called `name` to the front."""
         await self.switch_mode(name)
@@ -312,13 +321,13 @@ class MonitorApp(App[MonitorResult]):
             self.screen.clear_selection()
         self.notify(told(text, what), markup=False)
 
-    def action_export(self) -> None:
+    async def action_export(self) -> None:
         """Write the report on what is shown into a file."""
-        self.exporting.begin()
+        await self.exporting.begin()
 
-    def action_ask(self, name: str) -> None:
+    async def action_ask(self, name: str) -> None:
         """Ask something of the study that is watched."""
-        self.asking.begin(name)
+        await self.asking.begin(name)
 
     def action_next_run(self, step: int) -> None:
         """Look at a neighbour of the selected run."""

@@ -33,8 +33,11 @@ class Asking:
         self._told: set[str] = set()  # those of which it was said that there is none
         self._possible: tuple[str, ...] = ()
 
-    def begin(self, name: str) -> None:
-        """Ask for the action called `name`, after its dialog where it has one; or say why it cannot be asked."""
+    async def begin(self, name: str) -> None:
+        """Ask for the action called `name`, after its dialog where it has one; or say why it cannot be asked.
+
+        A dialog stands when this returns, so that what is typed at once goes into it.
+        """
         action, watched = BY_NAME[name], self._app.watched
         why_not = impossible(action, watched)
         if why_not:
@@ -46,7 +49,7 @@ class Asking:
         if isinstance(begun, Ask):
             self._leave(begun)
         else:
-            self._app.push_screen(begun, lambda asked: self._leave(asked) if asked is not None else None)
+            await self._app.push_screen(begun, lambda asked: self._leave(asked) if asked is not None else None)
 
     def _leave(self, asked: Ask) -> None:
         """Leave the request, unless the same has been left and waits for its answer."""
@@ -68,7 +71,7 @@ class Asking:
         """Say what was answered since `before`, and have the footers show what can be asked now."""
         for answer in answers(before.source, now.source):
             severity: SeverityLevel = "information" if answer.data.get("done", True) else "warning"
-            self._app.notify(visible(words.answered(answer)), title="Answered", severity=severity, markup=False)
+            self._app.notify(visible(words.answered(answer)), severity=severity, markup=False)
         if (there := possible(now)) != self._possible:
             self._possible = there
             for screen in self._app.screen_stack:
@@ -86,7 +89,7 @@ class Asking:
                 self._told.add(request.id)
                 asked = words.asked(request.action, request.trial)
                 told = f"{asked}: no answer for {words.duration(waited)}. {silence(snapshot, now)}"
-                self._app.notify(visible(told), title="No answer", severity="warning", timeout=15, markup=False)
+                self._app.notify(visible(told), severity="warning", timeout=15, markup=False)
 
 
 def leave(study: Path, asked: Ask) -> str:

@@ -44,7 +44,7 @@ class Exporting:
     def __init__(self, app: MonitorApp, mine: UserMap | None, rules: Catalogue | None, account: Account | None) -> None:
         self._app, self._mine, self._rules, self._account = app, mine, rules, account
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Ask for the name of a file; its end says what is written."""
         app = self._app
         subject = shown(app)
@@ -64,15 +64,15 @@ class Exporting:
                 return "the account of the study, trial by trial" if study and account else "for an issue or a chat"
             return "a page of its own, with the curves; for an issue or a chat let it end in .md"
 
-        self._ask(f"The report on {subject.name} goes into the file", subject.name, (*PAGES, *TEXTS), text, tell)
+        await self._ask(f"The report on {subject.name} goes into the file", subject.name, (*PAGES, *TEXTS), text, tell)
 
-    def picture(self) -> None:
+    async def picture(self) -> None:
         """The same with a picture of the screen as it is."""
         subject, svg = shown(self._app), self._app.export_screenshot()
         name = subject.name if subject else "monitor"
-        self._ask("The picture of this screen goes into the file", name, (PICTURE,), lambda _: svg, lambda _: "")
+        await self._ask("The picture of this screen goes into the file", name, (PICTURE,), lambda _: svg, lambda _: "")
 
-    def _ask(
+    async def _ask(
         self,
         title: str,
         name: str,
@@ -93,7 +93,7 @@ class Exporting:
             tell=tell,
             doing="write it",
         )
-        self._app.push_screen(dialog, lambda path: self._begin(path, text) if path is not None else None)
+        await self._app.push_screen(dialog, lambda path: self._begin(path, text) if path is not None else None)
 
     def _begin(self, path: Path, text: Text, *, over: bool = False) -> None:
         self._app.notify(f"writing {visible(str(path))}", markup=False)

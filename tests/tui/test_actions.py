@@ -467,3 +467,21 @@ def test_trials_that_ended_are_no_longer_stopped(stage) -> None:
     assert watched.run.of.state is State.RUNNING
     stage.log.ended(2, State.COMPLETE, "ran to its end", 0.1, 20.0)
     assert "stop_trial" not in possible(watched_now(stage))
+
+
+def test_what_is_typed_at_once_goes_into_the_dialog_that_the_first_key_opens(stage, run) -> None:
+    from textual import events
+    from textual.widgets import Input
+
+    stage.running()
+
+    async def go() -> None:
+        app = monitor(stage)
+        async with app.run_test(size=SMALL) as pilot:
+            await ready(app, pilot)
+            for letter in "nxsq":  # as a terminal hands them over that was busy
+                app.post_message(events.Key(letter, letter))
+            await until(pilot, lambda: isinstance(app.screen, Line))
+            await until(pilot, lambda: app.screen.query_one(Input).value == "xsq")
+
+    run(go())

@@ -135,7 +135,7 @@ def test_a_run_of_any_log_is_exported_and_a_picture_of_the_screen(stage, run) ->
             await until(pilot, lambda: app.watched.run and app.watched.run.findings)
             await pilot.press("e", "enter")
             await until(pilot, lambda: Path("blown-up.html").exists() and "it is in" in said(app))
-            app.exporting.picture()
+            await app.exporting.picture()
             await pilot.pause()
             await pilot.press("enter")
             await until(pilot, lambda: Path("blown-up.svg").exists() and said(app).count("it is in") == 2)

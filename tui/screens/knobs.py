@@ -64,7 +64,7 @@ class KnobForm(Dialog[Ask]):
 
     def on_mount(self) -> None:
         """Begin with the first knob."""
-        self.query(Input).first().focus()
+        self.set_focus(self.query(Input).first())
         self._changed()
 
     def changes(self) -> dict[str, Knob]:

@@ -60,7 +60,7 @@ class Line(Dialog[Answer]):
 
     def on_mount(self) -> None:
         """Begin to write."""
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
         self._changed()
 
     @on(Input.Changed)
