@@ -10,7 +10,7 @@ from diagnostics.text import visible
 from studies import words
 from studies.record import Decision
 from studies.requests import ask
-from tui.actions import BY_NAME, Ask, impossible, possible, selected
+from tui.actions import BY_NAME, Ask, impossible, label, possible, selected
 from tui.aside import aside
 from tui.feed import Snapshot
 from tui.status import Phase, status
@@ -31,7 +31,7 @@ class Asking:
         self._app = app
         self._since: dict[str, float] = {}  # requests without an answer, and when we first saw them so
         self._told: set[str] = set()  # those of which it was said that there is none
-        self._possible: tuple[str, ...] = ()
+        self._labels: list[str] = []  # of what can be asked
 
     async def begin(self, name: str) -> None:
         """Ask for the action called `name`, after its dialog where it has one; or say why it cannot be asked.
@@ -72,8 +72,8 @@ class Asking:
         for answer in answers(before.source, now.source):
             severity: SeverityLevel = "information" if answer.data.get("done", True) else "warning"
             self._app.notify(visible(words.answered(answer)), severity=severity, markup=False)
-        if (there := possible(now)) != self._possible:
-            self._possible = there
+        if (labels := [label(BY_NAME[name], now) for name in possible(now)]) != self._labels:
+            self._labels = labels
             for screen in self._app.screen_stack:
                 screen.refresh_bindings()
 

@@ -194,6 +194,8 @@ def test_a_paused_trial_is_let_go_on_with_the_same_key(stage, run, text_of) -> N
             await pilot.press("p")
             await until(pilot, asked)
             assert asked()[0].action is Action.CONTINUE
+            stage.log.continued(2, 3.0)
+            await until(pilot, lambda: "p Pause" in text_of(app))
 
     run(go())
 
