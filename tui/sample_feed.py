@@ -10,7 +10,9 @@ from pathlib import Path
 
 from diagnostics.errors import UserError
 from diagnostics.events import SAMPLES_FILE
-from diagnostics.samples import SampledStep, SampleFile, of_log
+from diagnostics.sample_file import SampleFile, of_log
+from diagnostics.sample_tables import SampleTables
+from diagnostics.samples import SampledStep
 from studies.log import trial_directory
 from studies.record import TrialRecord
 from tui.thread import ReadingThread
@@ -21,7 +23,7 @@ TELL_INTERVAL = 0.5  # seconds between two words on how far looking is
 OPEN = 4  # files whose steps are remembered
 NONE_OF_LOG = "no samples: this log holds none"
 NONE_OF_TRIAL = "no samples: this trial wrote none"
-NOT_YET = "no samples yet"
+NOT_YET = "no samples so far"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class SampleFeed(ReadingThread[SampleView]):
     def __init__(self, publish: Callable[[SampleView], None], failed: Callable[[BaseException], None]) -> None:
         super().__init__(publish, failed)
         self._wanted: Wanted | None = None
-        self._files: dict[RunKey, SampleFile] = {}
+        self._files: dict[RunKey, SampleFile | SampleTables] = {}
         self._awake = threading.Event()
         self._told = 0.0
 
@@ -104,7 +106,7 @@ class SampleFeed(ReadingThread[SampleView]):
         for file in self._files.values():
             file.close()
 
-    def _view(self, asked: Wanted, file: SampleFile) -> SampleView:
+    def _view(self, asked: Wanted, file: SampleFile | SampleTables) -> SampleView:
         steps, shown = _due(file, asked), None
         while steps and shown is None:  # a step that turns out to be damaged is gone
             before = [step for step in steps if asked.step is None or step <= asked.step]
@@ -114,13 +116,15 @@ class SampleFeed(ReadingThread[SampleView]):
         trouble = "" if steps or share < 1 else _why_none(asked.run, file.damaged)
         return SampleView(asked.run.key, steps, shown, file.damaged, min(1.0, share), trouble)
 
-    def _opened(self, asked: Wanted) -> SampleFile | None:
+    def _opened(self, asked: Wanted) -> SampleFile | SampleTables | None:
         key, of = asked.run.key, asked.run.of
         if key not in self._files:
             if isinstance(of, TrialRecord):
                 if asked.directory is None:
                     return None
-                file: SampleFile | None = SampleFile(trial_directory(asked.directory, of.number) / SAMPLES_FILE)
+                file: SampleFile | SampleTables | None = SampleFile(
+                    trial_directory(asked.directory, of.number) / SAMPLES_FILE
+                )
             else:
                 file = of_log(of.log.source) if of.log.source is not None else None
             if file is None:
@@ -138,7 +142,7 @@ class SampleFeed(ReadingThread[SampleView]):
         self._awake.set()
 
 
-def _due(file: SampleFile, asked: Wanted) -> tuple[int, ...]:
+def _due(file: SampleFile | SampleTables, asked: Wanted) -> tuple[int, ...]:
     return tuple(step for step in file.steps if asked.upto is None or step <= asked.upto)
 
 

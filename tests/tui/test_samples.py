@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from diagnostics.events import EventLog, MetricsLogged, SamplesLogged
-from diagnostics.samples import SampleFile, sampled
+from diagnostics.sample_file import SampleFile
+from diagnostics.samples import sampled
 from diagnostics.sources import find
 from tui import feed as feeds
 from tui import sample_feed
@@ -165,7 +166,7 @@ def test_a_trial_under_way_has_none_yet(stage, run, text_of) -> None:
         app = MonitorApp(Path("st"), clock=stage.clock)
         async with app.run_test(size=(80, 24)) as pilot:
             await opened(pilot, app)
-            assert "no samples yet" in text_of(app)
+            assert "no samples so far" in text_of(app)
 
     run(go())
 

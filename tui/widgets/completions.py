@@ -53,8 +53,9 @@ def lines_of(text: str, needle: str = "", style: Style | str = "") -> Text:
 def standing(group: Group) -> list[tuple[Sample, int, str]]:
     """Each completion once, how often it is there, and whether it is the best or the worst."""
     distinct = group.distinct()
-    ends = {max(group.rewards): BEST, min(group.rewards): WORST} if group.rewards and not group.alike else {}
-    return [(sample, n, ends.get(sample.reward, "") if sample.reward is not None else "") for sample, n in distinct]
+    worths = [worth for sample, _ in distinct if (worth := sample.worth) is not None]
+    ends = {max(worths): BEST, min(worths): WORST} if len(set(worths)) > 1 else {}
+    return [(sample, n, ends.get(sample.worth, "") if sample.worth is not None else "") for sample, n in distinct]
 
 
 def about(sample: Sample, times: int, stands: str) -> Iterator[Text]:
