@@ -51,6 +51,7 @@ class FindingScreen(Frame):
     FindingScreen #finding { layout: grid; grid-size: 2 2; grid-columns: 48 1fr; grid-rows: 2fr 3fr; }
     FindingScreen #all { row-span: 2; }
     FindingScreen #findings { height: auto; max-height: 60%; }
+    FindingScreen #all { background: $surface; }
     FindingScreen #short { padding: 1 1; }
     FindingScreen.bare #finding { grid-size: 2 1; grid-rows: 1fr; }
     FindingScreen.bare #all { row-span: 1; }
@@ -130,7 +131,8 @@ class FindingScreen(Frame):
             if trouble:
                 self._entries.append(Entry("trouble", Text("could not be judged", theme.BAD), tell=Text(trouble)))
         findings = self.query_one(Findings)
-        findings.border_title = Text(visible(f"Findings of {run.name}{'' if read or trouble else ' (being judged)'}"))
+        name = run.name.replace(f"{self.monitor.path}/", "", 1)
+        findings.border_title = Text(visible(f"Findings of {name}{'' if read or trouble else ' (being judged)'}"))
         self.query_one("#short", Static).update(in_short(self._digest) if self._digest and read else "")
         findings.show(self._entries, self._row())
         self._tell(anew=anew)

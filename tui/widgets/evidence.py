@@ -91,4 +91,5 @@ class EvidencePlots(Widget):
 
     def render_line(self, y: int) -> Strip:
         """One line of the plots."""
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        return strip.apply_style(self.rich_style)
