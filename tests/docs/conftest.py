@@ -101,6 +101,15 @@ def trackio_mlflow_hub(folder: Path) -> Iterator[Mapping[str, str]]:
 
 
 @contextmanager
+def actions(folder: Path) -> Iterator[Mapping[str, str]]:
+    """A study that runs, and two proposals of which wait."""
+    from actions_beside import study
+
+    with study(folder) as variables:
+        yield variables
+
+
+@contextmanager
 def wandb(folder: Path) -> Iterator[Mapping[str, str]]:
     """A server of wandb."""
     from wandb_beside import server
@@ -116,6 +125,7 @@ BEFORE_AND_AFTER = {
 
 # By the name of the page, less `.md`. A page without a line here is run in an empty folder.
 PAGES: Mapping[str, SetUp] = {
+    "actions": SetUp(beside=actions),
     "ci": SetUp(BEFORE_AND_AFTER),
     "compare": SetUp(
         {
