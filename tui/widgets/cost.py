@@ -89,7 +89,7 @@ def _speed(cost: Cost) -> Iterator[tuple[str, str]]:
 def _slow(pace: Pace) -> str:
     if not pace.slow:
         return "; none is much slower than usual"
-    return f"; {pace.slow:,} of {count(pace.steps, 'step')} took 3 times the usual and more (evaluation, saving, a pause?)"
+    return f"; {pace.slow:,} of {count(pace.steps, 'step')} took over 3 times the usual (evaluation, saving, a pause?)"
 
 
 def rate(value: float) -> str:
