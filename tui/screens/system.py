@@ -23,6 +23,7 @@ from tui.watched import RunView
 from tui.widgets.about import About
 from tui.widgets.cost import cost_in_words, seconds
 from tui.widgets.curves import Curves
+from tui.widgets.logs import middle
 
 CHECKPOINTS = "checkpoints"
 
@@ -89,7 +90,11 @@ class SystemScreen(Frame):
 
     def _title(self) -> str:
         run = self.watched.run
-        return visible(f"What {run.name} costs{self._silence(run)}") if run else ""
+        if run is None:
+            return ""
+        rest = f" costs{self._silence(run)}"
+        room = self.query_one("#cost").size.width - len("What ") - len(rest) - 2
+        return f"What {middle(visible(run.name), max(12, room))}{rest}"
 
     def _silence(self, run: RunView) -> str:
         """How old the last word of a run that goes on is."""
