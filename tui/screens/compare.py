@@ -189,9 +189,11 @@ class CompareScreen(Frame):
 
 
 def in_order(shown: tuple[Plot, ...], view: CompareView) -> tuple[Plot, ...]:
-    """Those first that part, in the order in which they do, then what both runs log, then the rest."""
-    parted = [parting.metric for parting in view.comparison.apart()] if view.comparison else []
-    place = {metric: i for i, metric in enumerate(parted)}
+    """The reward, then those that part, in the order in which they do, then what both runs log, then the rest."""
+    comparison = view.comparison
+    reward = comparison.reward() if comparison else None
+    parted = [parting.metric for parting in comparison.apart()] if comparison else []
+    place = {metric: i for i, metric in enumerate(dict.fromkeys([*([reward.metric] if reward else []), *parted]))}
 
     def rank(plot: Plot) -> int:
         return place.get(plot.metric, len(place) if plot.before.steps else len(place) + 1)
