@@ -127,7 +127,13 @@ def _samples(source: Source) -> tuple[tuple[Sampled, ...], str]:
     steps = sorted(by_step)
     some = {steps[round(i * (len(steps) - 1) / (SAMPLED_STEPS - 1))] for i in range(SAMPLED_STEPS)} if steps else set()
     lost = f"{count(tail.unreadable, 'line')} of {SAMPLES_FILE} could not be read" if tail.unreadable else ""
-    return tuple(Sampled(step, tuple(map(_sample, by_step[step][:SAMPLES_OF_STEP]))) for step in sorted(some)), lost
+    return tuple(Sampled(step, tuple(map(_sample, _spread(by_step[step])))) for step in sorted(some)), lost
+
+
+def _spread(samples: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """A few of all, so that not all of them answer the prompt of the first group."""
+    few = min(SAMPLES_OF_STEP, len(samples))
+    return [samples[i * len(samples) // few] for i in range(few)]
 
 
 def _sample(sample: Mapping[str, Any]) -> tuple[str, str, float | None]:

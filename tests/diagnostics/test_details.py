@@ -140,6 +140,14 @@ def test_samples_of_the_first_and_the_last_step_and_some_between(tmp_path: Path)
     assert prompt == "p" * 9 and completion.endswith("c [5 more]") and math.isnan(reward)
 
 
+def test_samples_of_a_step_are_of_several_prompts(tmp_path: Path):
+    group = [{"prompt": f"p{i // 8}", "completion": str(i), "reward": 1.0} for i in range(20)]
+    source = events(tmp_path, [SamplesLogged(0, tuple(group)), SamplesLogged(1, ())])
+    told = details(read(source), source, [])
+    assert [prompt for prompt, *_ in told.samples[0].samples] == ["p0", "p0", "p1", "p1"]
+    assert told.samples[1].samples == ()
+
+
 def test_samples_are_read_from_no_other_folder_and_what_is_lost_is_said(tmp_path: Path):
     (tmp_path / "elsewhere.jsonl").write_text("secret")
     (tmp_path / "run").mkdir()
