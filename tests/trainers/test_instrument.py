@@ -21,6 +21,7 @@ from trainers.recorder import Stop
 
 from ..conftest import LETTERS
 from .conftest import likes_a
+from .small_ppo import ppo
 
 
 @pytest.fixture
@@ -107,6 +108,19 @@ def test_the_phases_of_a_step_add_up_to_it_also_where_no_rollout_is_made(strange
     made, again = rows[0].metrics, rows[1].metrics
     assert min(made[phase] for phase in PHASES) > 0  # the old log-probabilities, and the reference's
     assert [again[phase] for phase in PHASES[:3]] == [0, 0, 0]
+
+
+def test_the_phases_of_a_step_of_our_ppo_add_up_to_it(tiny_model: Path, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    trainer = ppo(tiny_model, tmp_path, max_steps=2, logging_steps=1)
+    instrument(trainer, seen.append)
+    trainer.train()
+    rows = metrics(seen)
+    assert len(rows) == 2
+    for row in rows:
+        assert sum(row.metrics[phase] for phase in PHASES) == pytest.approx(row.metrics["step_seconds"])
+    assert min(rows[0].metrics[phase] for phase in PHASES) > 0
+    assert [rows[1].metrics[phase] for phase in PHASES[:3]] == [0, 0, 0]  # another part of the same rollout
 
 
 def test_what_the_process_takes_is_told_and_nothing_of_a_gpu_where_there_is_none(

@@ -199,13 +199,16 @@ def test_what_any_log_is_found_to_have_is_found_when_it_was_first_known(
     wanted = diagnose(read(find(path).sources[0]))
     assert wanted.raised
     seen: set[tuple[str, int, int, str]] = set()
+    lasts = set()
     for feed, played in play(path, ticks=1000):
         log = view(feed)
         seen |= said(log.report.raised)
         if not played.over:
             last = log.segments[-1].last
+            lasts.add(last)
             assert all(finding.raised_at <= last for finding in log.report.raised)
             assert seen >= {one for one in said(wanted.raised) if one[2] < last}
+    assert len(lasts) > 20
     assert said(log.report.raised) == seen == said(wanted.raised)
     assert log.report.steps == wanted.steps
     assert log.report.framework == wanted.framework
@@ -215,8 +218,9 @@ def test_what_any_log_is_found_to_have_is_found_when_it_was_first_known(
 def test_a_recorded_run_is_told_as_it_was(name: str) -> None:
     wanted = diagnose(read(find(RUNS / name).sources[0]))
     shown: list[int] = []
-    for feed, _ in play(RUNS / name, ticks=4000, every=1.0):
+    for feed, played in play(RUNS / name, ticks=4000, every=1.0):
         log = view(feed)
+        assert log.written <= played()
         shown.append(log.segments[-1].last if log.segments else -1)
     assert said(log.report.raised) == said(wanted.raised)
     assert len(set(shown)) > 5
