@@ -88,7 +88,7 @@ def tried(study: StudyRecord, knob: str, most: int | None = None) -> list[tuple[
 def _came_of(trials: Sequence[TrialRecord]) -> str:
     ended = [t for t in trials if t.state is not State.RUNNING]
     if not ended:
-        return "under way"
+        return "not over"
     if all(t.state is State.PRUNED for t in ended):
         return "stopped"
     return number(max((t.value for t in ended if t.value is not None), default=None))

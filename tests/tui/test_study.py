@@ -194,7 +194,7 @@ def test_the_best_stands_against_the_start_and_what_is_tried_says_why(stage, loo
     assert best in text
     why = "trial 1 is the best so far; nothing below it was tried"
     assert f"now trial 2 tries learning_rate 0.000375 → 0.000119: {why}" in text
-    assert "learned learning_rate: 0.000119 (under way), 0.000375 (0.137), 0.003 (stopped)" in text
+    assert "learned learning_rate: 0.000119 (not over), 0.000375 (0.137), 0.003 (stopped)" in text
     assert "one value only: kl_coef, update_epochs, temperature, num_generations" in text
     events.emit(RunEnded(42, Outcome.FINISHED))
     stage.log.ended(2, State.COMPLETE, "ran to its end", 0.05, 20.0)
@@ -204,6 +204,14 @@ def test_the_best_stands_against_the_start_and_what_is_tried_says_why(stage, loo
         "kl.reference.k3.token falls by 1.21 within 50% of the run, and validation_reward is higher than in trial 0"
     )
     assert f"judged at its end: {judged} at equal cost" in text
+
+
+def test_a_study_that_nobody_runs_tries_nothing_now(stage, looks) -> None:
+    killed(stage)
+    small, large = map(joined, looks(SMALL, LARGE))
+    for text in (small, large):
+        assert "now trial 2" not in text
+        assert "learned learning_rate: 0.000119 (not over), 0.000375 (0.137), 0.003" in text
 
 
 def test_columns_come_with_the_width(stage, looks) -> None:

@@ -96,4 +96,4 @@ class StudyScreen(Stacked):
     def _show_overview(self) -> None:
         height = self.size.height
         most = FEW if height < TALL else SOME if height < ROOMY else MANY
-        self.query_one(Overview).show(self.snapshot.study, most)
+        self.query_one(Overview).show(self.snapshot.study, most, running=self.snapshot.running)

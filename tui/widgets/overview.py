@@ -19,9 +19,9 @@ VALUES = 6  # of a knob, that are told apart
 Part = tuple[str, Text]
 
 
-def overview(study: StudyRecord, most: int) -> list[Part]:
+def overview(study: StudyRecord, most: int, *, running: bool = True) -> list[Part]:
     """At most `most` lines with their labels, the most important ones; in the order of reading."""
-    best, now, learned = [_best(study)], list(_now(study)), list(_learned(study))
+    best, now, learned = [_best(study)], list(_now(study)) if running else [], list(_learned(study))
     room = most - len(best)
     if room < len(now):  # one line for all that runs
         now = [("now", Text("; ".join(text.plain for label, text in now if label == "now")))]
@@ -109,16 +109,16 @@ class Overview(Widget):
         self._lines: list[Part] = []
         self._said: object = None
 
-    def show(self, study: StudyRecord | None, most: int) -> None:
-        """Show at most `most` lines of `study`; nothing before its first trial.
+    def show(self, study: StudyRecord | None, most: int, *, running: bool) -> None:
+        """Show at most `most` lines of `study`, which some process is `running`; nothing before its first trial.
 
         The steps of a trial that runs change none of them.
         """
-        said = study and [t.number if t.state is State.RUNNING else t for t in study.trials], most
+        said = study and [t.number if t.state is State.RUNNING else t for t in study.trials], most, running
         if said == self._said:
             return
         self._said = said
-        lines = overview(study, most) if study is not None and study.trials else []
+        lines = overview(study, most, running=running) if study is not None and study.trials else []
         self.display = bool(lines)
         if lines != self._lines:
             self._lines = lines
