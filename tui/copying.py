@@ -13,6 +13,7 @@ from diagnostics.text import count, visible
 from studies import words
 from studies.record import TrialRecord
 from tui.watched import Watched
+from tui.widgets.completions import Completions, as_text
 from tui.widgets.curves import Curves
 from tui.widgets.headline import Headline
 from tui.widgets.tab_line import TabLine
@@ -34,6 +35,8 @@ def copied(screen: Screen[object]) -> tuple[str, str]:
             return _table(pane), "the table"
         case Curves():
             return _curves(pane), "the curves as a table"
+        case Completions():
+            return as_text(pane.group) if pane.group is not None else "", "the completions"
     return _written(pane), str(pane.border_title or pane.id or "the pane").partition(":")[0]
 
 

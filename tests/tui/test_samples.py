@@ -101,6 +101,23 @@ def test_a_group_side_by_side_the_best_first_identical_ones_once(stage, size, ru
     run(go())
 
 
+def test_a_group_is_copied_as_text(stage, run) -> None:
+    stage.finished()
+    samples_of(stage, 1).emit(step(10))
+
+    async def go() -> None:
+        app = MonitorApp(Path("st"), clock=stage.clock)
+        async with app.run_test() as pilot:
+            await opened(pilot, app)
+            await pilot.press("y")
+            assert app.clipboard.startswith("prompt\nquestion 0\n\n▲ best reward 1  advantage +0.50 3 tokens\nright\n")
+            assert "▼ worst reward 0  advantage -0.50 3 tokens  ×2 the same\nwrong" in app.clipboard
+            await pilot.press("down", "down", "y")
+            assert "prompt: 1 + 7\n8" in app.clipboard
+
+    run(go())
+
+
 def test_steps_are_turned_to_and_the_newest_is_followed_until_then(stage, run, text_of) -> None:
     stage.begin()
     stage.sick_trial()

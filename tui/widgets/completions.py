@@ -82,6 +82,16 @@ def written(sample: Sample, needle: str = "", most: int | None = None) -> Text:
     return told
 
 
+def as_text(group: Group) -> str:
+    """A group as plain text: the prompt, then each completion with what is known of it."""
+    parts = ["prompt", lines_of(group.prompt).plain] if group.prompt is not None else []
+    for sample, times, stands in standing(group):
+        parts += ["", " ".join(line.plain for line in about(sample, times, stands))]
+        parts += [lines_of(f"prompt: {sample.prompt}").plain] if group.prompt is None else []
+        parts.append(written(sample).plain)
+    return "\n".join(parts)
+
+
 class Completions(ScrollView, can_focus=True):
     """The completions of a group, each once."""
 
