@@ -11,10 +11,11 @@ from diagnostics.finding import Confidence, Evidence, Finding, Severity
 from diagnostics.plot import BLANK, Curve, braille, curve
 from diagnostics.series import MetricSeries
 from tui import theme
-from tui.drawing import GUTTER, draw, seen
+from tui.drawing import draw
 from tui.look import SMOOTHING, Look
 from tui.plots import Plot, grouped, matching, plots
 from tui.thin import thinned
+from tui.view import GUTTER, seen
 from tui.watched import RunView
 
 
@@ -61,7 +62,7 @@ def test_labels_keep_their_power_of_ten_and_lines_their_width(width: int, value:
 def test_a_plot_begins_at_the_first_step_of_its_run() -> None:
     points = [(step, float(step)) for step in range(5000, 6001)]
     lines = text(draw(Plot("reward_mean", curve(points), first=5000, last=6000), 40, 6))
-    assert lines[-1].split() == ["5000", "6000"]
+    assert lines[-1].split() == ["5000", "5500", "6000"]
     assert lines[-2][9] != " "  # the curve begins at its left edge
 
 
@@ -155,7 +156,7 @@ def test_by_time_the_axis_tells_times_and_by_step_round_steps() -> None:
     watch = clock([0, 1000], [1e9, 1e9 + 7200])
     plot = Plot("m", curve([(0, 0.0), (1000, 1.0)]), clock=watch)
     assert text(draw(plot, 60, 6))[-1].split() == ["0", "500", "1000"]
-    assert text(draw(plot, 60, 6, Look(time=True)))[-1].split() == ["0s", "1h", "2h"]
+    assert text(draw(plot, 60, 6, Look(time=True)))[-1].split() == ["0s", "30m", "1h", "1h30", "2h"]
 
 
 def test_a_run_that_took_twice_as_long_is_twice_as_wide_by_time() -> None:

@@ -10,7 +10,7 @@ from diagnostics.text import count, visible
 from studies import words
 from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
-from tui.drawing import KNOB
+from tui.marks import KNOB
 from tui.screens.frame import Frame
 from tui.watched import RunView
 from tui.widgets.curves import Curves, plots

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 from rich.cells import set_cell_size
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -21,10 +20,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from diagnostics.plot import NONE
-from diagnostics.text import visible
-from tui import theme
-from tui.drawing import FAINT, Line, draw
+from tui.drawing import Line, draw
 from tui.look import Look
+from tui.marks import FAINT, heading
 from tui.plots import Plot, grouped, matching, plots
 
 __all__ = ["Curves", "Plot", "draw", "plots"]
@@ -144,8 +142,8 @@ class Curves(ScrollView, can_focus=True):
         room = self.size.height - sum(map(bool, headings))
         tall = max(usual, min(TALLEST, room // max(1, len(starts))))
         self._rows, y = [], 0
-        for start, heading in zip(starts, headings, strict=True):
-            row = _Row(y, tall + bool(heading), start, min(len(self.matching), start + self.across), heading)
+        for start, names in zip(starts, headings, strict=True):
+            row = _Row(y, tall + bool(names), start, min(len(self.matching), start + self.across), names)
             self._rows.append(row)
             y += row.height
         self.virtual_size = Size(self.scrollable_content_region.width, y)
@@ -159,7 +157,7 @@ class Curves(ScrollView, can_focus=True):
         for name, of_group in groupby(range(start, end), key=lambda i: self.matching[i].group):
             plots = list(of_group)
             begin = plots[0] == 0 or self.matching[plots[0] - 1].group != name
-            line += _named(name, self.matching, width * len(plots)) if begin else [Segment(" " * width * len(plots))]
+            line += heading(name, self.matching, width * len(plots)) if begin else [Segment(" " * width * len(plots))]
             begins = begins or begin
         return line if begins else []
 
@@ -265,18 +263,3 @@ class Curves(ScrollView, can_focus=True):
                 self.action_zoom()
             else:
                 self._choose(index)
-
-
-def _named(name: str, plots: Sequence[Plot], width: int) -> Line:
-    """The name of a group among `plots` and the worst that was found in it, in `width` cells."""
-    found = [finding for plot in plots if plot.group == name for finding in plot.findings]
-    worst = max(found, key=lambda finding: finding.severity, default=None)
-    told = ""
-    if worst is not None:
-        told = f" {worst.severity.name} {visible(worst.code)} since step {worst.first_step} "
-        told += f"and {others} more " if (others := len({finding.code for finding in found}) - 1) else ""
-    style = Style(color=theme.MARKS[worst.severity], bold=True) if worst else FAINT
-    name = f" {name} "
-    told = told if len(name) + len(told) + 4 <= width else ""
-    rest = "─" * max(0, width - 3 - len(name) - len(told))
-    return [Segment("──", FAINT), Segment(name, Style(bold=True)), Segment(told, style), Segment(f"{rest} ", FAINT)]

@@ -17,9 +17,11 @@ from diagnostics.plot import Curve
 from diagnostics.text import visible
 from studies import words
 from tui import theme
-from tui.drawing import GUTTER, KNOB, View, draw, seen
+from tui.drawing import draw
 from tui.look import Look
+from tui.marks import KNOB
 from tui.plots import Plot
+from tui.view import GUTTER, View, seen
 
 LEAST_WIDTH, LEAST_HEIGHT = 13, 4  # cells
 SINCE_1970 = 1e8  # seconds; a clock that says less counts from the beginning of its run
