@@ -5,7 +5,7 @@ READY := .venv/.ready
 # Bytecode is kept, whoever asks for none: without it, every process takes 9 s more to import torch and TRL.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench corpus
+.PHONY: demo test check bench corpus screenshots
 
 demo: $(READY)  ## a small study on the built-in task, on a laptop's CPU
 	$(BIN)/autotune study start --dir autotune-runs/demo-$$(date +%Y%m%d-%H%M%S)
@@ -22,6 +22,9 @@ check: $(READY)
 
 corpus: $(READY)  ## how right the rules are on recorded runs with labels
 	$(BIN)/python tests/corpus/table.py
+
+screenshots: $(READY)  ## the pictures of the monitor in docs/images
+	$(BIN)/python docs/images/make.py
 
 bench: $(READY)
 	set -e; for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench; done

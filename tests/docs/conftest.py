@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -61,6 +62,12 @@ def run_of_ours(name: str) -> Lay:
         write_trial(preset.trial_with(preset.start, 0), target)
 
     return lay
+
+
+def study(target: Path) -> None:
+    """The recorded study, as the only one in a folder of studies."""
+    with tarfile.open(DATA / "study.tar.xz") as archive:
+        archive.extractall(target, filter="data")
 
 
 def script(target: Path) -> None:
@@ -145,6 +152,13 @@ PAGES: Mapping[str, SetUp] = {
     ),
     "reports": SetUp(BEFORE_AND_AFTER),
     "lint": SetUp({name: copy(f"configs/{name}") for name in ("grpo.yaml", "verl.sh")}),
+    "monitor": SetUp(
+        {
+            "autotune-runs": study,
+            "trainer_state.json": trainer_state("05_klexp_grpo_bad/0"),
+            "wandb": copy("wandb"),
+        }
+    ),
     "trackio-mlflow-hub": SetUp(beside=trackio_mlflow_hub),
     "wandb": SetUp(beside=wandb),
 }

@@ -3,14 +3,16 @@
 In a ```console block a line that begins with `$ ` is a command, which goes on in the next line after a backslash. The
 lines below it are its whole output, stderr included, at 80 columns; `...` stands for anything: in a line for a part of
 it, alone on a line for any number of lines. Without such lines anything may be printed. A command ends with 0, or as
-the comment behind it says: `# exit 1`. All commands of a page are run by one shell, in a folder with what `PAGES` in
-conftest.py has for the page.
+the comment behind it says: `# exit 1`. One whose comment ends with `until q` runs in a terminal, and q is pressed once
+it shows its keys. All commands of a page are run by one shell, in a folder with what `PAGES` in conftest.py has for the
+page.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,6 +25,7 @@ import pytest
 HOME = Path(__file__).parents[2]
 PAGES = sorted((HOME / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```console\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+UNTIL_Q = re.compile(r"\s#.*\buntil q$")
 EXIT = re.compile(r"\s#.*\bexit (\d+)\b")
 SECONDS = 120
 # Variables that would change what is printed, ask real servers, or write to the summary of the job that tests.
@@ -54,7 +57,7 @@ def _of_block(block: str) -> list[Command]:
 
 def run(texts: list[str], folder: Path, variables: Mapping[str, str]) -> list[tuple[str, int]]:
     """What each command printed, and its exit status."""
-    script = "exec 2>&1\n" + "".join(f"{text}\nprintf '\\0%d\\0' $?\n" for text in texts)
+    script = "exec 2>&1\n" + "".join(f"{_in_a_terminal(text)}\nprintf '\\0%d\\0' $?\n" for text in texts)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(NOT_OURS)}
     environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables}
     done = subprocess.run(
@@ -71,6 +74,13 @@ def run(texts: list[str], folder: Path, variables: Mapping[str, str]) -> list[tu
     outputs = done.stdout.split("\0")
     assert len(outputs) == 2 * len(texts) + 1, done.stdout + done.stderr
     return [(printed, int(status)) for printed, status in zip(outputs[:-1:2], outputs[1::2], strict=True)]
+
+
+def _in_a_terminal(text: str) -> str:
+    """The command, run in a terminal where it needs one."""
+    if not UNTIL_Q.search(text):
+        return text
+    return shlex.join([sys.executable, str(HOME / "tests/docs/until_q.py"), text])
 
 
 def shows(shown: str, printed: str) -> bool:
@@ -127,3 +137,9 @@ def test_commands_know_nothing_of_who_tests(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "real")
     asked = ["echo [$GITHUB_STEP_SUMMARY][$WANDB_API_KEY][$MINE]"]
     assert run(asked, tmp_path, {"MINE": "1"}) == [("[][][1]\n", 0)]
+
+
+def test_a_command_until_q_runs_in_a_terminal(tmp_path):
+    asks = "test -t 0 && test -t 1 && echo Leave && read -rsn1 key && test $key = q"
+    assert run([f"{asks}  # until q", f"{asks} && exit 3  # until q"], tmp_path, {}) == [("", 0), ("Leave\n", 3)]
+    assert run(["echo gone; exit 1  # until q"], tmp_path, {}) == [("gone\n", 1)]
