@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -13,7 +13,6 @@ from textual.containers import Container, Vertical
 from textual.message import Message
 from textual.widgets import DataTable, Static
 
-from diagnostics.errors import UserError
 from diagnostics.finding import Report
 from diagnostics.report.digest import Digest, digest
 from diagnostics.text import visible
@@ -22,6 +21,7 @@ from studies.record import TrialRecord
 from tui import theme
 from tui.log_status import Run
 from tui.look import Look
+from tui.reports import Judged, joined, judge, told
 from tui.screens.frame import Frame
 from tui.screens.zoom import Zoom
 from tui.watched import RunView
@@ -32,15 +32,6 @@ from tui.widgets.findings import Entry, Findings, entries, in_short
 from tui.widgets.log_about import report_on
 
 WIDE = 200  # cells; from here on the words stand beside the evidence
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A report on the selected trial as it was at `of`, or why there is none."""
-
-    of: tuple[object, ...] = ()
-    report: Report | None = None
-    trouble: str = ""
 
 
 class FindingScreen(Frame):
@@ -75,12 +66,12 @@ class FindingScreen(Frame):
     }
     """
 
-    class Judged(Message):
+    class WasJudged(Message):
         """A trial was judged, or could not be."""
 
-        def __init__(self, known: _Known) -> None:
+        def __init__(self, judged: Judged) -> None:
             super().__init__()
-            self.known = known
+            self.judged = judged
 
     class Explained(Message):
         """The pages of the rules are read."""
@@ -91,7 +82,7 @@ class FindingScreen(Frame):
 
     def __init__(self) -> None:
         super().__init__()
-        self._known = _Known()
+        self._judged = Judged()
         self._asked: tuple[object, ...] = ()  # which trial was last asked for, and as it was then
         self._pages: Mapping[str, Page] = {}
         self._digest: Digest | None = None
@@ -191,12 +182,12 @@ class FindingScreen(Frame):
         """What is known of `run`, what keeps us from knowing more, and whether all rules have judged it."""
         if isinstance(run.of, Run):
             report = report_on(run.of)
-            return report or _bare(run), run.of.log.trouble, report is not None
+            return report or told(run), run.of.log.trouble, report is not None
         self._judge(run, run.of)
-        known = self._known if self._known.of[:1] == (run.key,) else _Known()
+        known = self._judged if self._judged.of[:1] == (run.key,) else Judged()
         if known.report is None:
-            return _bare(run), known.trouble, False
-        return _with(known.report, run), "", True
+            return told(run), known.trouble, False
+        return joined(known.report, run), "", True
 
     def _judge(self, run: RunView, trial: TrialRecord) -> None:
         """Have a trial read and judged where more is known of it than when it was last.
@@ -208,24 +199,11 @@ class FindingScreen(Frame):
         of = run.key, trial.attempt, trial.state, found, trial.steps.bit_length()
         if study is not None and of != self._asked:
             self._asked = of
-            self._read_trial(of, str(trial_directory(study.directory, trial.number)))
+            self._read_trial(of, trial_directory(study.directory, trial.number))
 
     @work(thread=True, group="trial", exclusive=True)
-    def _read_trial(self, of: tuple[object, ...], folder: str) -> None:
-        from pathlib import Path
-
-        from diagnostics.engine import diagnose
-        from diagnostics.logs import read
-        from diagnostics.sources import Source
-
-        try:
-            report = diagnose(read(Source("events", (Path(folder),), "", folder)))
-        except UserError as error:
-            self.post_message(self.Judged(_Known(of, trouble=visible(str(error)))))
-        except OSError as error:
-            self.post_message(self.Judged(_Known(of, trouble=visible(f"cannot read {folder}: {error.strerror}"))))
-        else:
-            self.post_message(self.Judged(_Known(of, report)))
+    def _read_trial(self, of: tuple[object, ...], folder: Path) -> None:
+        self.post_message(self.WasJudged(judge(of, folder)))
 
     @work(thread=True, group="pages")
     def _read_pages(self) -> None:
@@ -234,28 +212,13 @@ class FindingScreen(Frame):
         rules = self.monitor.rules or shipped()
         self.post_message(self.Explained({code: sections(judge.page) for code, judge in rules.items()}))
 
-    def on_finding_screen_judged(self, message: Judged) -> None:
+    def on_finding_screen_was_judged(self, message: WasJudged) -> None:
         """Show what came of it, if it is still asked for."""
-        if message.known.of == self._asked:
-            self._known = message.known
+        if message.judged.of == self._asked:
+            self._judged = message.judged
             self.display_run(anew=False)
 
     def on_finding_screen_explained(self, message: Explained) -> None:
         """Show what the rules' pages say."""
         self._pages = message.pages
         self._tell(anew=False)
-
-
-def _bare(run: RunView) -> Report:
-    """A report that tells the findings alone, for as long as there is no other."""
-    return Report("", "", run.last, run.findings, run.findings, (), (), (), rules=1)
-
-
-def _with(report: Report, run: RunView) -> Report:
-    """`report` with what the trial itself found, should that be more or worse; knobs as the study calls them."""
-    by_code = {finding.code: finding for finding in report.findings}
-    for finding in run.findings:
-        if finding.code not in by_code or by_code[finding.code].severity < finding.severity:
-            by_code[finding.code] = finding
-    worst_first = tuple(sorted(by_code.values(), key=lambda f: (-f.severity, f.raised_at)))
-    return replace(report, source="", framework="", findings=worst_first, excerpts=())

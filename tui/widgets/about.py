@@ -16,6 +16,7 @@ from textual.containers import VerticalScroll
 from diagnostics.finding import Finding
 from diagnostics.text import visible
 from studies import words
+from studies.log import trial_directory
 from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
 from tui.feed import Snapshot
@@ -157,6 +158,8 @@ def _end(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
         first = words.number(trial.evaluations[0].value) if trial.evaluations else "-"
         value = f"; {study.spec.objective} {first} → {words.number(trial.value)}"
         yield "end", Text(visible(f"{words.outcome(trial)}: {trial.reason}{value}, {words.duration(trial.seconds)}"))
+    if trial.state is State.FAILED:
+        yield "printed", Text(visible(f"what it printed lies in {trial_directory(study.directory, trial.number)}"))
     if origin:
         yield "settings", Text(visible(words.knobs(trial.proposal.knobs)), style=theme.FAINT)
     again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
