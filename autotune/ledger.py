@@ -93,8 +93,8 @@ class Ledger:
                 direction="maximize",
                 load_if_exists=True,
             )
-            # One that begins anew with the same seed would begin with what it drew before, which a person refused.
-            seed = spec.seed + sum(state(t) is State.REFUSED for t in study.get_trials(deepcopy=False))
+            # One that goes on with the seed it began with would draw again what it drew before.
+            seed = spec.seed + len(study.get_trials(deepcopy=False))
             study.sampler = search.sampler(how.sampler, seed, trials=spec.trials, objective=spec.objective)
             yield cls(study)
 
@@ -222,9 +222,10 @@ class Ledger:
         import optuna
 
         trial = self._storage.get_trial(self._id(number))
-        wanted = trial.system_attrs.get("fixed_params", {})
-        if wanted and wanted.items() <= trial.params.items():  # else they are not of the space, and would fail again
-            self._enqueue(replace(self._proposed(number), knobs=wanted), trial.system_attrs.get(REQUEST, ""))
+        wanted, request = trial.system_attrs.get("fixed_params", {}), trial.system_attrs.get(REQUEST, "")
+        # What another tool enqueued and is not of the space would fail again.
+        if request or (wanted and wanted.items() <= trial.params.items()):
+            self._enqueue(replace(self._proposed(number), knobs=wanted), request)
         self._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
         self.study.tell(number, state=optuna.trial.TrialState.FAIL)
 

@@ -169,7 +169,7 @@ def check_whole(study: StudyRecord) -> None:
     optunas = storage_of(study)
     told = {t.number: t for t in optunas.trials}
     for t in study.trials:
-        assert told[t.number].state.name == {State.FAILED: "FAIL"}.get(t.state, t.state.name)
+        assert told[t.number].state.name == {State.FAILED: "FAIL", State.REFUSED: "FAIL"}.get(t.state, t.state.name)
         assert told[t.number].params == dict(t.proposal.knobs)
         assert told[t.number].system_attrs[PROPOSAL] == proposal_to_json(t.proposal)
         assert told[t.number].system_attrs[FINDINGS] == [finding_to_json(f) for f in t.findings]
@@ -228,6 +228,71 @@ def test_a_kill_before_any_write_loses_and_doubles_nothing(
         check_whole(study)
         assert before.items() <= ended(folder).items(), where
         assert not over & {started for started, _ in launcher.started}, where
+        shutil.rmtree(folder)
+
+
+class Person(PlainView):
+    """Refuses the first change that a finding calls for, accepts all else, and once tries settings of their own.
+
+    What is answered and did not come to pass, as after a kill, is asked for again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(read(directory), io.StringIO())
+        self._directory = directory
+
+    def moved(self, trial: TrialRecord, *rest: Any) -> None:
+        super().moved(trial, *rest)
+        self.look()
+
+    def look(self, _: float = 0.0) -> None:
+        study = read(self._directory)
+        answered = {d.data["request"] for d in study.decisions if d.kind == "request_answered"}
+        if list(requests.pending(self._directory, answered)):
+            return
+        refused = any(t.state is State.REFUSED for t in study.trials)
+        for one in study.waiting:
+            refuse = one.proposal.origin is Origin.FINDING and not refused
+            requests.ask(self._directory, Action.REFUSE if refuse else Action.ACCEPT, trial=one.number)
+        if any(t.state is State.PRUNED for t in study.trials) and not study.tries:
+            requests.ask(self._directory, Action.TRY, knobs={"learning_rate": 1e-4})
+
+
+def test_a_kill_before_any_write_of_what_people_ask_loses_and_doubles_nothing(
+    tmp_path: Path, moments: Moments, stepwise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_on(folder: Path) -> StudyRecord:
+        person = Person(folder)
+        monkeypatch.setattr(time, "sleep", person.look)
+        return loop.run(folder, stepwise(learns), person)
+
+    loop.create(replace(SPEC, trials=3), Search(review=True), tmp_path / "study")
+    kept: list[tuple[str, Path]] = []
+
+    def keep(write: str) -> None:
+        kept.append((write, tmp_path / f"kill-{len(kept)}"))
+        shutil.copytree(tmp_path / "study", kept[-1][1])
+
+    with moments.calling(keep):
+        go_on(tmp_path / "study")
+    # The trials' own events are killed at elsewhere.
+    for number, (write, folder) in enumerate(kept):
+        if write in ("_write", "append_logs"):
+            before = ended(folder)
+            study = go_on(folder)
+            where = f"killed before write {number}, {write}"
+            check_whole(study)
+            states = Counter(t.state for t in study.trials if t.state is not State.FAILED)
+            assert states.total() == 4, where
+            assert states[State.REFUSED] == 1, where
+            assert [t.proposal.knobs for t in study.trials if t.proposal.origin is Origin.PERSON] == [
+                {"learning_rate": 1e-4}
+            ], where
+            answers = Counter(d.data["request"] for d in study.decisions if d.kind == "request_answered")
+            asked = {path.stem for path in (folder / requests.REQUESTS).glob("*.json")}
+            assert answers == dict.fromkeys(asked, 1), where
+            waited = {n for n, (state, *_) in before.items() if state is not State.WAITING}
+            assert {n: before[n] for n in waited}.items() <= ended(folder).items(), where
         shutil.rmtree(folder)
 
 
