@@ -6,8 +6,9 @@ import pytest
 from diagnostics.errors import UserError
 from diagnostics.events import EventLog, FindingRaised, MetricsLogged, Outcome, RunEnded, RunStarted
 from diagnostics.finding import Confidence, Direction, Evidence, Finding, Hypothesis, Severity
+from studies import words
 from studies.log import STUDY_FILE, StudyLog, read, trial_directory
-from studies.record import Origin, Proposal, Search, State, TrialRecord, best, replicates
+from studies.record import Origin, Proposal, Search, State, StudyRecord, TrialRecord, best, replicates
 from studies.spec import load
 from studies.trial_log import Evaluation, TrialLog
 
@@ -200,3 +201,27 @@ def test_the_best_is_the_first_of_the_settings_with_the_best_mean_over_several_s
     assert replicates([*other, given_up], other[0]) == (*other, given_up)
     assert best([*steady, *other, given_up]) == steady[0]  # (0.3 + 0.8 + 0.1) / 3 against 0.5
     assert replicates([lucky, *steady], steady[1]) == tuple(steady)
+
+
+def test_values_of_a_knob_are_told_in_their_order_neighbours_together_where_there_are_many() -> None:
+    def trial(number: int, rate: float, state: State, value: float | None) -> TrialRecord:
+        evaluations = () if value is None else (Evaluation(1, 8, value),)
+        knobs = {"learning_rate": rate}
+        return TrialRecord(number, 1, 0, Proposal(knobs, Origin.SAMPLER, "why"), state, evaluations=evaluations)
+
+    study = StudyRecord(
+        Path("st"),
+        load("arithmetic-grpo"),
+        (
+            trial(0, 1e-2, State.PRUNED, -0.9),
+            trial(1, 1e-4, State.COMPLETE, 0.1),
+            trial(2, 1e-4, State.COMPLETE, 0.3),
+            trial(3, 1e-3, State.RUNNING, 0.2),
+            trial(4, 1e-5, State.PRUNED, None),
+            trial(5, 1e-6, State.FAILED, 0.9),
+        ),
+    )
+    each = [("1e-05", "stopped"), ("0.0001", "0.3"), ("0.001", "not over"), ("0.01", "stopped")]
+    assert words.tried(study, "learning_rate") == each
+    assert words.tried(study, "learning_rate", 2) == [("1e-05 to 0.0001", "0.3"), ("0.001 to 0.01", "stopped")]
+    assert words.tried(study, "temperature") == []
