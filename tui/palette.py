@@ -88,7 +88,7 @@ class Commands(Provider):
                 yield Command(f"Zoom {metric}", partial(self._zoom, metric), first=False)
 
     def _keys(self) -> Iterator[Command]:
-        """What else has keys where one is."""
+        """What else has keys where one is: those of the app before those of the screen and of the pane."""
         app = self._monitor
         found: dict[str, tuple[ActiveBinding, list[str]]] = {}
         for key, active in self.screen.active_bindings.items():
@@ -96,7 +96,7 @@ class Commands(Provider):
             ours = active.node is app or key in {known.key for known in bindings(active.node)}
             if ours and not action.startswith(("ask(", "turn(", "command_palette")):
                 found.setdefault(action, (active, []))[1].append(shown(app, active.binding))
-        for action, (active, keys) in found.items():
+        for action, (active, keys) in reversed(found.items()):
             run = partial(self._run, action, active.node)
             yield Command(f"{explained(app, active.binding)} ({' '.join(keys)})", run)
 
