@@ -67,10 +67,11 @@ def _rows(plot: Plot, shown: View, look: Look) -> list[Cells]:
         for x in shown.columns(found):
             colours[x] = mark(found)
     bits = braille(shown.curve, where, shown.clock)
-    dotted = [[(cell & DOTTED) or cell for cell in row] for row in braille(shown.before, where, shown.before_clock)]
-    layers = [(dotted, below, False), (bits, own, not share)]
+    before = _dotted(braille(shown.before, where, shown.before_clock))
+    layers = [(before, below, False), (bits, own, not share)]
     if share:
-        layers.append((running_median(shown.before, where, shown.before_clock, share), below + Style(bold=True), False))
+        before = _dotted(running_median(shown.before, where, shown.before_clock, share))
+        layers.append((before, below + Style(bold=True), False))
         layers.append((running_median(shown.curve, where, shown.clock, share), OWN + Style(bold=True), True))
     top = set(gaps(shown.curve, where, shown.clock))
     rows: list[Cells] = []
@@ -87,6 +88,11 @@ def _rows(plot: Plot, shown: View, look: Look) -> list[Cells]:
     for x in top:
         rows[0][x] = NOT_FINITE, GONE
     return rows
+
+
+def _dotted(cells: list[list[int]]) -> list[list[int]]:
+    """Half the dots of a curve; no cell loses all of its dots."""
+    return [[(bits & DOTTED) or bits for bits in row] for row in cells]
 
 
 def _joined(cells: Sequence[tuple[str, Style]]) -> Iterator[Segment]:

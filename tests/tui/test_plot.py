@@ -103,9 +103,10 @@ def test_a_smoothed_curve_stands_out_from_what_is_behind_it() -> None:
     )
 
 
-def test_the_run_beneath_is_told_by_its_dots_and_not_by_colour_alone() -> None:
+@pytest.mark.parametrize("look", [Look(), Look(smooth=1)])
+def test_the_run_beneath_is_told_by_its_dots_and_not_by_colour_alone(look: Look) -> None:
     flat = curve([(0, 1.0), (100, 1.0)])
-    own, beneath = (text(draw(Plot("m", *pair, last=100), 40, 6)) for pair in ((flat,), (curve([]), flat)))
+    own, beneath = (text(draw(Plot("m", *pair, last=100), 40, 6, look)) for pair in ((flat,), (curve([]), flat)))
     (own_line,) = {row[GUTTER:-1] for row in own[1:-1] if row[GUTTER:-1].strip()}
     (beneath_line,) = {row[GUTTER:-1] for row in beneath[1:-1] if row[GUTTER:-1].strip()}
     lit = [sum((ord(char) - BLANK).bit_count() for char in line) for line in (own_line, beneath_line)]
