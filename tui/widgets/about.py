@@ -163,7 +163,8 @@ def _end(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
     if origin:
         yield "settings", Text(visible(words.knobs(trial.proposal.knobs)), style=theme.FAINT)
     again = f", attempt {trial.attempt}" if trial.attempt > 1 else ""
-    yield "", Text(f"seed {trial.seed}{again}, {trial.completions:,} completions", style=theme.FAINT)
+    cost = f", {trial.completions:,} completions" if study.spec.trial.completions else ""  # a script counts none
+    yield "", Text(f"seed {trial.seed}{again}{cost}", style=theme.FAINT)
 
 
 class About(VerticalScroll):
