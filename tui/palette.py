@@ -69,7 +69,8 @@ class Commands(Provider):
             for action in ACTIONS:
                 why_not = impossible(action, watched)
                 text = f"Ask: {action.text} ({action.key})"
-                yield Command(text, partial(app.action_ask, action.name), why_not and f"not now: {why_not}")
+                told = why_not and f"not now: {why_not}"
+                yield Command(text, partial(app.action_ask, action.name), told, first=not why_not)
         yield from self._keys()
         if watched.run is not None:
             name = watched.run.name
