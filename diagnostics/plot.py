@@ -104,18 +104,23 @@ def running_median(curve: Curve, where: Frame, clock: Clock | None, share: float
     Of each column of dots the median, then of those in the window the median (a remedian: Rousseeuw and Bassett, 1990),
     which costs no more for a long curve, and which a single spike does not move.
     """
-    columns = [(x, sorted(filter(math.isfinite, values)), values[-1]) for x, values in _columns(curve, where, clock)]
-    known = [(x, values[len(values) // 2]) for x, values, _ in columns if values]
-    places = [x for x, _ in known]
-    half = max(1, round(share * where.width * WIDE / 2))
-    height = where.heights()
+    columns = list(_columns(curve, where, clock))
+    places, medians = [], []
+    for x, values in columns:
+        known = sorted(values if curve.finite else filter(math.isfinite, values))
+        if known:
+            places.append(x)
+            medians.append(known[len(known) // 2])
+    half, height = max(1, round(share * where.width * WIDE / 2)), where.heights()
 
     def line() -> Iterator[tuple[int, int | None]]:
-        for x, values, last in columns:
-            if values:
-                near = known[bisect_left(places, x - half) : bisect_right(places, x + half)]
-                yield x, height(sorted(value for _, value in near)[len(near) // 2])
-            if not math.isfinite(last):
+        at = 0
+        for x, values in columns:
+            if at < len(places) and places[at] == x:
+                near = sorted(medians[bisect_left(places, x - half) : bisect_right(places, x + half)])
+                yield x, height(near[len(near) // 2])
+                at += 1
+            if not math.isfinite(values[-1]):
                 yield x, None
 
     return _drawn(line(), where)

@@ -69,9 +69,10 @@ def _rows(plot: Plot, shown: View, look: Look) -> list[Cells]:
     bits = braille(shown.curve, where, shown.clock)
     before = _dotted(braille(shown.before, where, shown.before_clock))
     layers = [(before, below, False), (bits, own, not share)]
-    if share:
+    if share and shown.before.steps:
         before = _dotted(running_median(shown.before, where, shown.before_clock, share))
         layers.append((before, below + Style(bold=True), False))
+    if share:
         layers.append((running_median(shown.curve, where, shown.clock, share), OWN + Style(bold=True), True))
     top = set(gaps(shown.curve, where, shown.clock))
     rows: list[Cells] = []
