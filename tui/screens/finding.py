@@ -102,7 +102,6 @@ class FindingScreen(Frame):
     def on_mount(self) -> None:
         """Pages of rules take a moment to import."""
         self._read_pages()
-        super().on_mount()
 
     # ---- what is shown
 

@@ -84,7 +84,6 @@ class Frame(Shown):
         self.turn_to(name)
         self.query_one(f"#{name}").focus()
         self._complete = True
-        super().on_mount()
 
     def on_resize(self, event: events.Resize) -> None:
         """One column or two."""

@@ -93,7 +93,7 @@ class Shown(Screen[None]):
         raise NotImplementedError
 
     def on_mount(self) -> None:
-        """What is known so far."""
+        """What is known so far. Textual calls this and that of each class below, which is why none calls its super."""
         self.show(self.monitor.watched)
 
     def on_screen_resume(self) -> None:

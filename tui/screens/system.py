@@ -57,7 +57,6 @@ class SystemScreen(Frame):
 
     def on_screen_resume(self) -> None:
         """Checkpoints are counted when a person comes to look, in a thread."""
-        super().on_screen_resume()
         if isinstance(self.monitor.watched.source, Snapshot):
             directory = self.monitor.path
             aside(self.monitor, lambda: disk(directory), self._counted)
