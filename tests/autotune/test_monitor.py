@@ -32,7 +32,7 @@ def test_what_is_no_study_is_looked_at_for_logs(tmp_path: Path, monkeypatch: pyt
     watched: list[tuple[Path, tuple[Path, ...], Mapping[str, str]]] = []
     judged: list[Catalogue | None] = []
 
-    def run_monitor(path: Path, *, found: Found, mine: UserMap, rules: Catalogue | None, playback: None) -> None:
+    def run_monitor(path: Path, *, found: Found, mine: UserMap, rules: Catalogue | None, **_: object) -> None:
         (source,) = found.sources
         watched.append((path, source.paths, mine.metrics))
         judged.append(rules)
