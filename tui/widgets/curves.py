@@ -96,6 +96,7 @@ class Curves(ScrollView, can_focus=True):
         self.chosen = 0
         self._rows: list[_Row] = []
         self._drawn: dict[str, _Drawn] = {}
+        self._painted: dict[int, list[Line]] = {}  # of this paint, by index
         self._may_draw = 0  # how many plots more
         self._late: list[int] = []  # those that must wait
 
@@ -180,6 +181,7 @@ class Curves(ScrollView, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines on the screen, at first as they were where more changed than can be drawn at once."""
         self._may_draw, self._late = AT_ONCE, []
+        self._painted.clear()
         if self.matching:
             row = self._rows[self.chosen // self.across]
             self._lines(self.chosen, row.height - row.top)
@@ -209,6 +211,12 @@ class Curves(ScrollView, can_focus=True):
         return Strip(segments).adjust_cell_length(width)
 
     def _lines(self, index: int, height: int) -> list[Line]:
+        """The lines of a plot, looked for once in a paint."""
+        if index not in self._painted:
+            self._painted[index] = self._drawn_lines(index, height)
+        return self._painted[index]
+
+    def _drawn_lines(self, index: int, height: int) -> list[Line]:
         """The lines of a plot, drawn again only where something of it changed."""
         plot = self.matching[index]
         width = self.scrollable_content_region.width // self.across
@@ -240,10 +248,11 @@ class Curves(ScrollView, can_focus=True):
                 self._choose(min(last, there))
 
     def _choose(self, index: int) -> None:
-        self.chosen = index
+        before, self.chosen = self._rows[self.chosen // self.across], index
         row = self._rows[index // self.across]
         self.scroll_to_region(Region(0, row.y, 1, row.height), animate=False)
-        self.refresh()
+        for changed in (before, row):
+            self.refresh_lines(changed.y, changed.height)
 
     def action_zoom(self) -> None:
         """Show the chosen plot on the whole screen."""
