@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import Footer, Input
 
@@ -143,10 +145,9 @@ class Frame(Shown):
 
     def tick(self) -> None:
         """Show what changes with the time alone."""
-        for headline in self.query(Headline):  # none in the instant in which the app closes
-            headline.show(self.watched, self.monitor.clock())
-        for tabs in self.query(TabLine):
-            tabs.show(self.monitor.tabs, self.app.current_mode)
+        with suppress(NoMatches):  # there is none in the instant in which the app closes
+            self.query_one("#headline", Headline).show(self.watched, self.monitor.clock())
+            self.query_one("#tabs", TabLine).show(self.monitor.tabs, self.app.current_mode)
 
     def action_pane(self, step: int) -> None:
         """Move the focus, and show the pane that has it."""

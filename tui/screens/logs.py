@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.css.query import NoMatches
 from textual.widgets import DataTable
 
 from diagnostics.finding import Finding, Report
@@ -42,8 +45,8 @@ class LogScreen(Stacked):
     def tick(self) -> None:
         """How old everything is by now."""
         super().tick()
-        for table in self.query(LogTable):
-            table.show(self._runs, self.monitor.clock())
+        with suppress(NoMatches):  # the app is closing
+            self.query_one("#logs", LogTable).show(self._runs, self.monitor.clock())
 
     def display_run(self, *, anew: bool) -> None:
         """The selected run in words and curves."""

@@ -50,12 +50,15 @@ class LookLine(Static):
     def __init__(self) -> None:
         super().__init__(markup=False)
         self.display = False
+        self._told = Text()
 
     def show(self, look: Look, watched: Watched, matching: int, metrics: int) -> None:
         """Say how curves are drawn."""
         line = told(look, watched, matching, metrics)
         self.display = bool(line.plain)
-        self.update(line)
+        if line != self._told:
+            self._told = line
+            self.update(line, layout=False)  # it is one line
 
 
 class Search(Input):
