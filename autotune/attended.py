@@ -26,8 +26,9 @@ def attend(directory: Path) -> ExitStatus:
     UserError where the study ended in an error, in the loop's own words.
     """
     from autotune.journal import journal
-    from tui.app import MonitorResult, run_monitor
+    from tui.app import MonitorResult
     from tui.feed import Loop
+    from tui.run import run_monitor
 
     with (directory / LOG_FILE).open("ab") as log:
         process = subprocess.Popen(

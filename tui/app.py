@@ -6,14 +6,13 @@ screens and knows nothing of what they show.
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.terminal_theme import TerminalTheme
@@ -25,7 +24,6 @@ from textual.message_pump import MessagePump
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from diagnostics.errors import UserError
 from diagnostics.sources import Found
 from diagnostics.text import visible
 from diagnostics.user_map import UserMap
@@ -34,7 +32,7 @@ from tui.actions import ACTIONS
 from tui.asking import Asking
 from tui.exporting import Account, Exporting
 from tui.feed import Feed, Loop, Snapshot
-from tui.layout import Choice, Layout, state_file
+from tui.layout import Choice, Layout
 from tui.log_feed import LogFeed, Logs
 from tui.look import Look
 from tui.replay import Playback
@@ -48,14 +46,17 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from diagnostics.rule import Catalogue
-    from tui.screens.compare import CompareScreen
-    from tui.screens.finding import FindingScreen
-    from tui.screens.run import RunScreen
-    from tui.screens.samples import SamplesScreen
-    from tui.screens.system import SystemScreen
 
 
-OF_A_RUN = {"finding": "Finding", "samples": "Samples", "compare": "Compare", "system": "System"}
+# The screens of one run: their classes are imported when a person first turns to them.
+OF_A_RUN = {
+    "run": "tui.screens.run:RunScreen",
+    "finding": "tui.screens.finding:FindingScreen",
+    "samples": "tui.screens.samples:SamplesScreen",
+    "compare": "tui.screens.compare:CompareScreen",
+    "system": "tui.screens.system:SystemScreen",
+}
+LABELS = {"finding": "Finding", "samples": "Samples", "compare": "Compare", "system": "System"}
 # Of a replay: the key, what it does, its label, and how the key is shown.
 REPLAY_KEYS = (
     ("space", "pause", "Pause", "space"),
@@ -94,6 +95,11 @@ class FeedFailed(Message):
     def __init__(self, error: BaseException) -> None:
         super().__init__()
         self.error = error
+
+
+def _made(name: str) -> Shown:
+    screen: Shown = resolve_name(name)()
+    return screen
 
 
 def _commands() -> type[Provider]:
@@ -152,18 +158,15 @@ class MonitorApp(App[MonitorResult]):
         else:
             self.feed = LogFeed(path, found, self._publish, self.broke, mine=mine, rules=rules, clock=clock)
         if isinstance(self.feed, Feed):
-            self.tabs = {"study": "Study", "run": "Trial", **OF_A_RUN}
+            self.tabs = {"study": "Study", "run": "Trial", **LABELS}
             self.add_mode("study", StudyScreen)
             for action in ACTIONS:
                 self.bind(action.key, action.binding, description=action.text, show=action.hint)
         else:
-            self.tabs = {"logs": "Runs", "run": "Run", **OF_A_RUN}
+            self.tabs = {"logs": "Runs", "run": "Run", **LABELS}
             self.add_mode("logs", LogScreen)
-        self.add_mode("run", _run_screen)
-        self.add_mode("finding", _finding_screen)
-        self.add_mode("samples", _samples_screen)
-        self.add_mode("compare", _compare_screen)
-        self.add_mode("system", _system_screen)
+        for name, screen in OF_A_RUN.items():
+            self.add_mode(name, partial(_made, screen))
         for number, name in enumerate(self.tabs, 1):
             self.bind(str(number), f"turn('{name}')", description=f"Turn to {self.tabs[name]}", show=False)
 
@@ -363,81 +366,3 @@ class MonitorApp(App[MonitorResult]):
         """Close, and say that ctrl+c did it."""
         self.feed.stop()
         self.exit(MonitorResult.INTERRUPT)
-
-    def listen_to_signals(self) -> None:
-        """Ctrl+c from elsewhere is ctrl+c; a kill or a closed terminal leaves."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.action_leave)
-
-
-def _run_screen() -> RunScreen:
-    from tui.screens.run import RunScreen
-
-    return RunScreen()
-
-
-def _finding_screen() -> FindingScreen:
-    from tui.screens.finding import FindingScreen
-
-    return FindingScreen()
-
-
-def _samples_screen() -> SamplesScreen:
-    from tui.screens.samples import SamplesScreen
-
-    return SamplesScreen()
-
-
-def _system_screen() -> SystemScreen:
-    from tui.screens.system import SystemScreen
-
-    return SystemScreen()
-
-
-def _compare_screen() -> CompareScreen:
-    from tui.screens.compare import CompareScreen
-
-    return CompareScreen()
-
-
-SWITCH = 0.001  # seconds after which the thread that reads lets a key through; Python's own are 0.005
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def run_monitor(
-    path: Path,
-    *,
-    loop: Loop | None = None,
-    found: Found | None = None,
-    mine: UserMap | None = None,
-    rules: Catalogue | None = None,
-    playback: Playback | None = None,
-    account: Account | None = None,
-) -> MonitorResult:
-    """Show the study in the folder `path`, or the logs that were `found` there, until a person leaves; returns how.
-
-    With `playback` it is played once more as it went on. `account` puts a study into words, for its export.
-
-    With `loop` the study may not have written its first line yet, and when that process dies without an end its last
-    words are shown. UserError where there is no terminal.
-    """
-    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
-        elsewhere = "study show" if found is None else "diagnose"
-        raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
-    sys.setswitchinterval(SWITCH)
-    layout = Layout(state_file())
-    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules, playback=playback, layout=layout, account=account)
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-
-    async def run() -> MonitorResult | None:
-        app.listen_to_signals()
-        return await app.run_async()
-
-    try:
-        return asyncio.run(run()) or MonitorResult.LEFT
-    finally:
-        app.feed.clear_away()
-        for number, handler in handlers.items():  # asyncio leaves the system's own behind
-            signal.signal(number, handler)

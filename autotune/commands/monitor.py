@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> ExitStatus:
     from diagnostics.stores.trackio import database
     from diagnostics.user_map import from_options
     from studies.log import is_study
-    from tui.app import run_monitor
     from tui.replay import Playback, parse
     from tui.replay_feed import check
+    from tui.run import run_monitor
 
     playback = None if args.replay is None else Playback(parse(args.replay))
     path: Path = args.path or latest(RUNS)

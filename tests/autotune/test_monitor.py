@@ -37,7 +37,7 @@ def test_what_is_no_study_is_looked_at_for_logs(tmp_path: Path, monkeypatch: pyt
         watched.append((path, source.paths, mine.metrics))
         judged.append(rules)
 
-    monkeypatch.setattr("tui.app.run_monitor", run_monitor)
+    monkeypatch.setattr("tui.run.run_monitor", run_monitor)
     assert main(["monitor", "log.jsonl", "--map", "score=reward_mean"]) is ExitStatus.CLEAN
     assert watched == [(Path("log.jsonl"), (Path("log.jsonl"),), {"score": "reward_mean"})]
     Path("autotune.toml").write_text("[rules.KL002]\ntoken_limit = 2\n")
@@ -55,7 +55,7 @@ def test_the_study_is_the_one_given_or_the_latest(
     study(Path("elsewhere"))
     latest = study(RUNS / "one")
     watched: list[Path] = []
-    monkeypatch.setattr("tui.app.run_monitor", lambda path, **_: watched.append(path))
+    monkeypatch.setattr("tui.run.run_monitor", lambda path, **_: watched.append(path))
     assert main(["monitor", *args]) is ExitStatus.CLEAN
     assert watched == [Path("elsewhere") if args else latest]
 

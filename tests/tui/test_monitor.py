@@ -15,8 +15,9 @@ from studies.log import STUDY_FILE, StudyFollower
 from studies.record import Origin, Proposal
 from studies.requests import REQUESTS, Action, pending
 from tui import feed as feeds
-from tui.app import MonitorApp, MonitorResult, run_monitor
+from tui.app import MonitorApp, MonitorResult
 from tui.feed import Loop
+from tui.run import run_monitor
 from tui.screens.confirm import Confirm
 from tui.widgets.curves import Curves
 from tui.widgets.trials import Trials

@@ -1,0 +1,66 @@
+"""The monitor in this terminal, from its first paint until a person leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diagnostics.errors import UserError
+from diagnostics.sources import Found
+from diagnostics.user_map import UserMap
+from tui.app import MonitorApp, MonitorResult
+from tui.exporting import Account
+from tui.feed import Loop
+from tui.layout import Layout, state_file
+from tui.replay import Playback
+
+if TYPE_CHECKING:
+    from diagnostics.rule import Catalogue
+
+SWITCH = 0.001  # seconds after which the thread that reads lets a key through; Python's own are 0.005
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_monitor(
+    path: Path,
+    *,
+    loop: Loop | None = None,
+    found: Found | None = None,
+    mine: UserMap | None = None,
+    rules: Catalogue | None = None,
+    playback: Playback | None = None,
+    account: Account | None = None,
+) -> MonitorResult:
+    """Show the study in the folder `path`, or the logs that were `found` there, until a person leaves; returns how.
+
+    With `playback` it is played once more as it went on. `account` puts a study into words, for its export.
+
+    With `loop` the study may not have written its first line yet, and when that process dies without an end its last
+    words are shown. Ctrl+c from elsewhere is ctrl+c; a kill or a closed terminal leaves.
+
+    UserError where there is no terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+        elsewhere = "study show" if found is None else "diagnose"
+        raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
+    sys.setswitchinterval(SWITCH)
+    layout = Layout(state_file())
+    app = MonitorApp(path, loop, found=found, mine=mine, rules=rules, playback=playback, layout=layout, account=account)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+
+    async def run() -> MonitorResult | None:
+        events = asyncio.get_running_loop()
+        events.add_signal_handler(signal.SIGINT, app.action_interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            events.add_signal_handler(number, app.action_leave)
+        return await app.run_async()
+
+    try:
+        return asyncio.run(run()) or MonitorResult.LEFT
+    finally:
+        app.feed.clear_away()
+        for number, handler in handlers.items():  # asyncio leaves the system's own behind
+            signal.signal(number, handler)
