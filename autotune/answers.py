@@ -9,22 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from autotune.own_settings import CannotBe, own_settings, text_of, who
 from studies import words
-from studies.record import Origin, Proposal, State, TrialRecord
-from studies.requests import LONGEST, Action, Request
-from studies.space import Choices, Space
-from studies.trial import Knob
+from studies.record import Proposal, State, TrialRecord
+from studies.requests import Action, Request
 
 if TYPE_CHECKING:
     from autotune.live import Live
     from autotune.loop import Loop
-
-
-FEW = 80  # characters of what a request says that an answer repeats
-
-
-class CannotBe(Exception):
-    """What was asked cannot be done; the message is the answer."""
 
 
 def answer(loop: Loop, request: Request | str, instead: str = "") -> str:
@@ -233,8 +225,8 @@ def _accept(loop: Loop, trial: TrialRecord) -> str:
 
 def _refuse(loop: Loop, request: Request) -> str:
     trial = _waiting(loop, request.trial)
-    why = f": {_text(request)}" if request.text.strip() else ""
-    trial = replace(trial, state=State.REFUSED, reason=f"{_who(request)} refused it{why}")
+    why = f": {text_of(request)}" if request.text.strip() else ""
+    trial = replace(trial, state=State.REFUSED, reason=f"{who(request)} refused it{why}")
     loop.ledger.tell(trial)
     loop.log.ended(trial.number, trial.state, trial.reason, None, 0.0)
     loop.study = loop.study.with_trial(trial)
@@ -245,53 +237,9 @@ def _refuse(loop: Loop, request: Request) -> str:
 
 
 def _wanted(loop: Loop, request: Request) -> Proposal:
-    """The settings that a person asks for."""
-    study, space = loop.study, loop.spec.space
     if loop.ending:
         raise CannotBe("the study is ending: no new trial begins")
-    for knob, value in request.knobs.items():
-        if knob not in space:
-            raise CannotBe(f"this study does not change {_short(knob)}: its knobs are {', '.join(space)}")
-        if value not in space[knob]:
-            raise CannotBe(_outside(knob, value, space[knob]))
-    parent = study.trial(request.trial) if request.trial is not None else _best_or_newest(loop)
-    if request.trial is not None and parent is None:
-        raise CannotBe(f"there is no trial {request.trial}")
-    before: dict[str, Knob] = {**loop.spec.start, **(parent.proposal.knobs if parent else {})}
-    whole = {knob: request.knobs.get(knob, before[knob]) for knob in space}
-    for knob, value in whole.items():
-        if value not in space[knob]:  # of a recorded run, which had no space
-            raise CannotBe(f"{_outside(knob, value, space[knob])}: change it, too")
-        whole[knob] = _as_written(value, space[knob])
-    if any(waits.knobs == whole for waits in loop.wanted):
-        raise CannotBe("these settings are to be tried next already")
-    if study.begun + len(loop.wanted) >= loop.spec.trials:
-        raise CannotBe(
-            f"the study has {loop.spec.trials} trials, and all are begun or asked for; "
-            "once it has ended, `autotune study resume --trials N` goes on with more"
-        )
-    changed = [knob for knob in whole if whole[knob] != before[knob]]
-    why = f"{_who(request)} asked for these settings" + (f": {_text(request)}" if request.text.strip() else "")
-    return Proposal(
-        whole, Origin.PERSON, why, parent.number if parent else None, "", changed[0] if len(changed) == 1 else ""
-    )
-
-
-def _outside(knob: str, value: Knob, place: Space) -> str:
-    kind = "not" if isinstance(place, Choices) else "outside"
-    return f"{knob} {_short(words.number(value))} is {kind} {str(place).removesuffix(' (log)')}"
-
-
-def _as_written(value: Knob, place: Space) -> Knob:
-    """`value` of the space as the space has it: 8 for 8.0."""
-    if isinstance(place, Choices):
-        return place.values[place.values.index(value)]
-    return int(value) if place.integer else value
-
-
-def _best_or_newest(loop: Loop) -> TrialRecord | None:
-    ran = [t for t in loop.study.trials if t.state not in (State.WAITING, State.REFUSED)]
-    return loop.study.best() or (ran[-1] if ran else None)
+    return own_settings(loop.study, loop.wanted, request)
 
 
 def _tried_next(proposal: Proposal) -> str:
@@ -299,7 +247,7 @@ def _tried_next(proposal: Proposal) -> str:
 
 
 def _note(loop: Loop, request: Request) -> str:
-    text = _text(request)
+    text = text_of(request)
     if not text:
         raise CannotBe("the note is empty")
     if request.trial is not None and loop.study.trial(request.trial) is None:
@@ -308,22 +256,6 @@ def _note(loop: Loop, request: Request) -> str:
     if not written:  # by a process that was killed before it could say so
         loop.log.noted(text, trial=request.trial, by=request.by, request=request.id)
     return f"noted: {text}"
-
-
-def _text(request: Request) -> str:
-    text = request.text.strip()
-    if len(text) > LONGEST:
-        raise CannotBe(f"the text has {len(text):,} characters; {LONGEST:,} is the most")
-    return text
-
-
-def _who(request: Request) -> str:
-    return request.by or "a person"
-
-
-def _short(text: str) -> str:
-    """What others wrote, no longer than fits into an answer."""
-    return text if len(text) <= FEW else f"{text[:FEW]}..."
 
 
 def _trials(numbers: list[int], does: str = "", do: str = "") -> str:
