@@ -108,9 +108,10 @@ def envelopes(folder: Path) -> list[Envelope]:
 
 
 def numbers(folder: Path) -> list[dict[str, float]]:
-    """All metrics of a trial but the times."""
+    """All metrics of a trial but those of the machine."""
     rows = [e.event for e in envelopes(folder) if isinstance(e.event, MetricsLogged)]
-    return [{name: v for name, v in row.metrics.items() if "_seconds" not in name} for row in rows]
+    of_machine = ("seconds", "step_time", "process_")
+    return [{n: v for n, v in row.metrics.items() if not any(part in n for part in of_machine)} for row in rows]
 
 
 def training(folder: Path) -> bool:
