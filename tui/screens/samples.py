@@ -64,6 +64,7 @@ class SamplesScreen(Frame):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/", tooltip="Search in the completions of this step"),
         Binding("escape", "clear", "Clear the search", show=False),
+        Binding("tab", "pane(1)", "Pane", show=False, tooltip="To the next pane"),
         Binding("q", "app.leave", "Leave", tooltip="Close the monitor; what is watched goes on"),
     ]
 

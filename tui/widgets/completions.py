@@ -33,7 +33,7 @@ STEPS: list[BindingType] = [
     Binding("left,h", "screen.step(-1)", "Step", key_display="←→", tooltip="The step before that has samples"),
     Binding("right,l", "screen.step(1)", "Next step", show=False, tooltip="The next step that has samples"),
     Binding("home", "screen.first", "First step", show=False),
-    Binding("end", "screen.newest", "Newest", tooltip="The newest step, and those that come"),
+    Binding("end", "screen.newest", "Newest", show=False, tooltip="The newest step, and those that come"),
     Binding("up", "screen.group(-1)", "Group", key_display="↑↓", tooltip="The group before"),
     Binding("down", "screen.group(1)", "Next group", show=False),
 ]
@@ -97,7 +97,7 @@ class Completions(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *STEPS,
-        Binding("enter", "open", "Whole text"),
+        Binding("enter", "open", "Text", tooltip="The whole text of a completion"),
         Binding("pagedown,j", "page(1)", "Scroll", show=False),
         Binding("pageup,k", "page(-1)", "Scroll up", show=False),
     ]
