@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +116,10 @@ class TrialLog:
                 self._forget_from(event.step)
             case MetricsLogged():
                 self._take_row(event)
-            case FindingRaised():
-                self.findings[event.finding.code] = event.finding
+            case FindingRaised(finding=finding):
+                milder = self.findings.get(finding.code, finding)  # it began when it was less severe
+                first = min(finding.first_step, milder.first_step)
+                self.findings[finding.code] = replace(finding, first_step=first)
             case KnobChanged(step, knob, _, after):
                 self.knobs.append((step, knob, after))
             case RunEnded():

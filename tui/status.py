@@ -108,8 +108,8 @@ def _alive(study: StudyRecord, snapshot: Snapshot, now: float) -> Status:
 
 
 def asking(study: StudyRecord, trial: TrialRecord) -> str:
-    """A proposal that waits for a person, and the keys that answer."""
-    return f"trial {trial.number}: {words.change(study, trial)}, because {trial.proposal.why}; a accept, r refuse"
+    """A proposal that waits for a person, and the keys that answer; why it is made would push them off the screen."""
+    return f"trial {trial.number}: {words.change(study, trial)}; a accepts it, r refuses it"
 
 
 def _going(trial: TrialRecord, snapshot: Snapshot, now: float) -> str:

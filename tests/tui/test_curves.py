@@ -335,8 +335,8 @@ def test_the_run_is_told_in_a_line_above_its_curves(stage, run, text_of) -> None
             assert "trial 1  (dotted: trial 0)" in text_of(app)
             await pilot.press("left_square_bracket")
             told = text_of(app)
-            assert "stopped 49/100 ·  FATAL KL002 kl_explosion  since step 20 · as the study starts" in told
-            assert "── KL  FATAL KL002 since step 20 ──" in told
+            assert "stopped 49/100 ·  FATAL KL002 kl_explosion  since step 5 · as the study starts" in told
+            assert "── KL  FATAL KL002 since step 5 ──" in told
             assert "dotted" not in told
 
     run(go())

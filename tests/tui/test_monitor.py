@@ -88,7 +88,7 @@ def test_keys_are_answered_while_reading_hangs(stage, run, text_of, monkeypatch:
             assert inside.is_set()  # from here on the thread waits for a disk that does not answer
             await pilot.press("up", "up")
             assert app.watched.selected == 0
-            assert "since step 20, known at step 49" in " ".join(text_of(app).split())
+            assert "since step 5, known at step 49" in " ".join(text_of(app).split())
             await pilot.press("question_mark")
             assert "Asked of the study" in text_of(app)
             await pilot.press("escape", "q")
@@ -154,7 +154,7 @@ def test_lines_that_cannot_be_read_are_counted_and_a_newer_version_is_said(stage
             await until(pilot, lambda: watched(app))
             with (Path("st") / STUDY_FILE).open("a") as file:
                 file.write("{broken\n")
-            await until(pilot, lambda: "1 lines could not be read" in text_of(app))
+            await until(pilot, lambda: "1 line could not be read" in text_of(app))
             with (Path("st") / STUDY_FILE).open("a") as file:
                 file.write(json.dumps({"v": 9, "type": "noted"}) + "\n")
             await until(pilot, lambda: "has version 9" in text_of(app))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.events import MetricsLogged, Outcome, RunEnded
+from diagnostics.events import FindingRaised, MetricsLogged, Outcome, RunEnded
+from diagnostics.finding import Severity
 from studies.log import STUDY_FILE
 from studies.record import Origin, Proposal, Search, State
 from studies.requests import Action, ask
@@ -16,6 +17,8 @@ from tui import feed as feeds
 from tui.app import MonitorApp
 from tui.widgets import trials
 from tui.widgets.row_table import RowTable, cut
+
+from .conftest import START, explosion
 
 HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
 SMALL, LARGE, HUGE = (80, 24), (160, 50), (220, 60)
@@ -143,8 +146,8 @@ GO_ON = "go on with: autotune study resume st"
         (lambda stage: stage.running(), ["RUNNING trial 2 at step 42/100, news 0 s ago", "about 60 to 90 s left"]),
         (stale, ["STALE trial 2: no new step for 4 min 00 s, usually every 0.5 s"]),
         (paused, ["PAUSED trial 2 is paused at step 42/100; p lets it go on", "paused 42/100", "of running left"]),
-        (waits, ["WAITS FOR YOU trial 3: learning_rate 0.003 → 0.0001, because KL002 kl_explosion in trial 0; a "
-                 "accept, r refuse; trial 2 at step 42/100", "waits for you",
+        (waits, ["WAITS FOR YOU trial 3: learning_rate 0.003 → 0.0001; a accepts it, r "
+                 "refuses it; trial 2 at step 42/100", "waits for you",
                  "waits for you: a accepts it and r refuses it"]),
         (ending, ["RUNNING trial 2 at step 42/100, news 0 s ago, no new trial begins, as was asked"]),
         (asked, ["asked to stop the study: no answer yet"]),
@@ -157,7 +160,7 @@ GO_ON = "go on with: autotune study resume st"
         (failed, ["FAILED trial 2 failed: it was ended by SIGKILL: was there too little memory?; mend it, then "
                   + GO_ON]),
         (lambda stage: stage.finished(), ["FINISHED ★ trial 1 is best: validation_reward 0.137 with learning_rate"]),
-        (damaged, ["1 lines could not be read; trial 2 at step 42/100"]),
+        (damaged, ["1 line could not be read; trial 2 at step 42/100"]),
     ],
     ids=["empty", "running", "stale", "paused", "waits", "ending", "asked", "retried", "killed", "interrupted",
          "stopped", "failed", "finished", "damaged"],
@@ -174,9 +177,21 @@ def test_the_essential_of_a_sick_trial_needs_no_key_on_a_small_screen(stage, loo
     stage.sick_trial()
     text = joined(look())
     assert "0 as the study starts stopped 49/100 -0.860 F KL002 -" in text
-    assert "FATAL KL002 kl_explosion since step 20, known at step 49" in text
+    assert "FATAL KL002 kl_explosion since step 5, known at step 49" in text
     assert "best none yet has ended well; the highest is trial 0, -0.86, stopped" in text
     assert "1/4 trials, 30 s, about 90 s to 3 min left" in text  # three of 29 s, or of 59 s where none is stopped
+
+
+def test_before_anything_is_changed_it_says_what_is_tried_and_takes_a_mild_finding_for_no_harm(stage, look) -> None:
+    stage.begin()
+    events = stage.propose(0, Proposal(START, Origin.START, "where the study arithmetic-grpo starts"))
+    stage.steps(events, 0, 20, sick=False)
+    events.emit(FindingRaised(15, explosion(Severity.INFO, 14, 15)))
+    text = joined(look(LARGE))
+    assert "now trial 0 tries what the study starts with: learning_rate 0.003, kl_coef 0.04" in text
+    assert "wrong nothing is found wrong so far" in text
+    assert "also INFO KL002 kl_explosion since step 14, known at step 15" in text
+    events.close()
 
 
 def test_what_was_done_about_it_and_whether_it_helped_is_beside_it(stage, looks) -> None:
@@ -222,7 +237,7 @@ def test_columns_come_with_the_width(stage, looks) -> None:
     (header,) = [line for line in large.split("\n") if line.startswith("#")]
     assert header.split() == ["#", "changed", "learning_rate", "state", "curve", "score", "finding", "verdict"]
     (sick,) = [line for line in large.split("\n") if line.startswith("0 ")]
-    assert "F KL002 kl_explosion from 20" in sick
+    assert "F KL002 kl_explosion from 5" in sick
     assert "█" in sick
 
 

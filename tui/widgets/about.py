@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
-from diagnostics.finding import Finding
+from diagnostics.finding import Finding, Severity
 from diagnostics.text import visible
 from studies import words
 from studies.log import trial_directory
@@ -37,7 +37,7 @@ def about(snapshot: Snapshot, trial: TrialRecord) -> RenderableType:
         *_change(study, trial),
         *_helped(trial),
         *_reason(trial),
-        *(("also", finding(found)) for found in trial.findings[1:]),
+        *(("also", finding(found)) for found in trial.findings[_sick(trial) :]),
         *_end(study, trial),
     ]
     feed = snapshot.trials.get(trial.number)
@@ -86,11 +86,16 @@ def _stands_still(snapshot: Snapshot, trial: TrialRecord) -> Iterator[Part]:
 
 
 def _wrong(trial: TrialRecord) -> Iterator[Part]:
-    if not trial.findings:
+    if _sick(trial):
+        yield "wrong", finding(trial.findings[0])
+    else:
         told = "nothing is found wrong" if trial.state is not State.RUNNING else "nothing is found wrong so far"
         yield "wrong", Text(told if trial.steps else "no step yet", style=theme.GOOD if trial.steps else theme.FAINT)
-    else:
-        yield "wrong", finding(trial.findings[0])
+
+
+def _sick(trial: TrialRecord) -> bool:
+    """Whether something is wrong; what is only worth knowing is not."""
+    return bool(trial.findings) and trial.findings[0].severity > Severity.INFO
 
 
 def finding(found: Finding) -> Text:

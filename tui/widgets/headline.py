@@ -47,7 +47,7 @@ def _extra(snapshot: Snapshot, now: float) -> Text:
         told = words.asked(request.action, request.trial)
         extra.append(f"{told}: no answer yet{since}", style=f"bold {theme.CHANGED}").append("; ")
     if snapshot.study and snapshot.study.unreadable:
-        extra.append(f"{snapshot.study.unreadable} lines could not be read", style=theme.WARNING).append("; ")
+        extra.append(f"{count(snapshot.study.unreadable, 'line')} could not be read", style=theme.WARNING).append("; ")
     return extra
 
 

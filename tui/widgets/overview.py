@@ -70,6 +70,8 @@ def _now(study: StudyRecord) -> Iterator[Part]:
     for trial in under_way:
         lead = "tries" if trial.state is State.RUNNING else "would try"
         told = f"trial {trial.number} {lead} {words.change(study, trial)}: {trial.proposal.why}"
+        if trial.proposal.parent is None and trial.proposal.knobs == study.spec.start:  # nothing is changed yet
+            told = f"trial {trial.number} {lead} what the study starts with: {words.knobs(study.spec.start)}"
         yield "now", Text(visible(told))
         if trial.proposal.hypothesis is not None and len(under_way) == 1:
             yield "judged", Text(visible(_judged(study, trial)), style=theme.FAINT)
