@@ -36,7 +36,7 @@ batch_size = 64
 max_completion_length = 6
 eval_every = 2
 [space]
-learning_rate = { low = 1e-6, high = 1e-2, log = true }
+learning_rate = { low = 1e-6, high = 1e-3, log = true }
 temperature = { low = 0.5, high = 1.5 }
 [start]
 learning_rate = 1e-4
@@ -46,9 +46,8 @@ temperature = 1.0
 
 def begin(folder: Path) -> subprocess.Popen[bytes]:
     """The study in `folder`, started or gone on with."""
-    action = (
-        ["resume", str(folder)] if (folder / "study.jsonl").exists() else ["start", "short.toml", "--dir", str(folder)]
-    )
+    start = ["start", "short.toml", "--dir", str(folder), "--pruner", "none"]  # every trial runs to its end
+    action = ["resume", str(folder)] if (folder / "study.jsonl").exists() else start
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
         return subprocess.Popen(
             [*AUTOTUNE, "study", *action, "--plain"], cwd=folder.parent, stdout=log, stderr=log, start_new_session=True
