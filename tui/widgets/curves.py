@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from rich.cells import set_cell_size
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -97,6 +98,7 @@ class Curves(ScrollView, can_focus=True):
         self._rows: list[_Row] = []
         self._drawn: dict[str, _Drawn] = {}
         self._painted: dict[int, list[Line]] = {}  # of this paint, by index
+        self._colours = Style()
         self._may_draw = 0  # how many plots more
         self._late: list[int] = []  # those that must wait
 
@@ -181,6 +183,7 @@ class Curves(ScrollView, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines on the screen, at first as they were where more changed than can be drawn at once."""
         self._may_draw, self._late = AT_ONCE, []
+        self._colours = self.rich_style  # finding it takes longer than a line
         self._painted.clear()
         if self.matching:
             row = self._rows[self.chosen // self.across]
@@ -193,7 +196,7 @@ class Curves(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen: a line of each plot that stands in this row."""
-        return self._line(y).apply_style(self.rich_style)
+        return self._line(y).apply_style(self._colours)
 
     def _line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
