@@ -199,6 +199,11 @@ class StudyRecord:
         return sum(t.state not in (State.FAILED, State.REFUSED) for t in self.trials)
 
     @property
+    def done(self) -> int:
+        """How many trials are over and tell something of their settings."""
+        return sum(t.state in (State.COMPLETE, State.PRUNED) for t in self.trials)
+
+    @property
     def waiting(self) -> tuple[TrialRecord, ...]:
         """The trials that wait for a person to accept or refuse them."""
         return tuple(t for t in self.trials if t.state is State.WAITING)

@@ -20,6 +20,7 @@ from diagnostics.events import EVENTS_FILE
 from diagnostics.finding import Finding, Report
 from diagnostics.plot import Curve
 from diagnostics.readers.files import files_below
+from diagnostics.report.words import onset
 from diagnostics.sources import Found, Source, find
 from diagnostics.user_map import UserMap
 from tui.thin import Thinner, clock_of
@@ -78,8 +79,11 @@ class LogView:
     trouble: str = ""
 
     def findings(self, segment: int) -> tuple[Finding, ...]:
-        """Those of the `segment`-th run (from 1), the worst first."""
-        return tuple(f for f in self.report.findings if f.segment == segment) if self.report else ()
+        """Those of the `segment`-th run (from 1), the worst first, each from where it was milder on."""
+        if self.report is None:
+            return ()
+        mine = (f for f in self.report.findings if f.segment == segment)
+        return tuple(replace(f, first_step=onset(f, self.report)) for f in mine)
 
 
 @dataclass(frozen=True, slots=True)

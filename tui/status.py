@@ -70,9 +70,8 @@ def progress(snapshot: Snapshot, now: float) -> str:
     if study is None:
         return ""
     over = bool(study.ended) or not snapshot.running
-    done = sum(t.state in (State.COMPLETE, State.PRUNED) for t in study.trials)
     taken = max(0.0, (_last_news(snapshot) if over else now) - study.started)
-    parts = [f"{done}/{study.spec.trials} trials", words.duration(taken)]
+    parts = [f"{study.done}/{study.spec.trials} trials", words.duration(taken)]
     left = None if over else remaining(study, now)
     return ", ".join([*parts, str(left)] if left else parts)
 

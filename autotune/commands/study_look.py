@@ -56,7 +56,7 @@ def _list(args: argparse.Namespace) -> ExitStatus:
         best = study.best()
         result = f"best {words.result(study, best)} in trial {best.number}" if best else "no feasible trial"
         state = _state(study) if is_running(folder) else study.ended or "killed"
-        print(visible(f"{folder}  {len(study.trials)}/{study.spec.trials} trials  {state}  {result}"))
+        print(visible(f"{folder}  {study.done}/{study.spec.trials} trials  {state}  {result}"))
     return ExitStatus.CLEAN
 
 

@@ -285,3 +285,19 @@ def test_looking_at_a_study_needs_no_storage_and_writes_nothing(tmp_path: Path) 
     for verb in ("show", "export"):
         assert autotune("study", verb, ".", cwd=tmp_path).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["study.jsonl"]
+
+
+def test_the_list_counts_trials_that_are_over(tmp_path: Path) -> None:
+    from studies.log import StudyLog
+    from studies.record import Proposal, Search
+    from studies.spec import load
+
+    (tmp_path / "a").mkdir()
+    log = StudyLog(tmp_path / "a")
+    log.started(load("arithmetic-grpo"), Search())
+    for number in range(3):
+        log.proposed(number, number, Proposal({}, Origin.START, "the start"))
+    log.ended(0, State.COMPLETE, "ran to its end", 0.5, 20.0)
+    log.ended(1, State.REFUSED, "somebody refused it", None, 0.0)
+    log.close()
+    assert autotune("study", "list", ".", cwd=tmp_path).stdout.startswith("a  1/8 trials")

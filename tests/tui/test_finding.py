@@ -14,12 +14,14 @@ from diagnostics import engine
 from diagnostics.events import FindingRaised, Outcome, RunEnded
 from diagnostics.finding import Confidence, Evidence, Finding, Severity
 from diagnostics.sources import find
-from studies.record import State
+from studies.record import Origin, Proposal, State
 from tui import feed as feeds
 from tui import log_feed
 from tui.app import MonitorApp
 from tui.widgets.evidence import EvidencePlots
 from tui.widgets.finding_words import sections
+
+from .conftest import START
 
 PATHOLOGIES = Path(__file__).parents[1] / "data" / "pathologies"
 HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
@@ -338,3 +340,21 @@ def test_a_limit_that_is_no_level_is_no_line(stage, run, text_of) -> None:
 def test_sections_of_a_page() -> None:
     page = "One sentence,\nover two lines.\n\n## Meaning\nA\nB\n\n## References\nC"
     assert sections(page) == {"": "One sentence, over two lines.", "Meaning": "A B", "References": "C"}
+
+
+def test_a_trial_without_a_step_is_not_called_unchecked(stage, run, text_of) -> None:
+    stage.begin()
+    stage.propose(0, Proposal(START, Origin.START, "where the study arithmetic-grpo starts"))
+    app = MonitorApp(Path("st"), clock=stage.clock)
+    *_, text = steps_of(app, run, text_of, SMALL, "3")
+    assert "no step yet" in text
+    assert "Nothing is judged before the first step." in text
+    assert "Nothing could be checked" not in text and "nothing was found" not in text
+
+
+def test_the_bar_below_the_evidence_begins_where_the_finding_was_milder(stage, run, text_of) -> None:
+    stage.finished()
+    app = MonitorApp(Path("st"), clock=stage.clock)
+    *_, text = steps_of(app, run, text_of, SMALL, "up", "3")
+    (bar,) = [line for line in text.split("\n") if "━━" in line and "F" in line and "━Findings" not in line]
+    assert bar.index("━") < bar.index("F") / 2  # from step 5 on, not from 20, of the 49 that end at the F

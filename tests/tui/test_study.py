@@ -366,3 +366,10 @@ def test_what_is_cut_keeps_its_numbers(text: str, cells: int, told: str) -> None
     from rich.text import Text
 
     assert cut(Text(text), cells).plain == told
+
+
+def test_enter_opens_the_selected_trial(stage, looks) -> None:
+    stage.finished()
+    *_, text = looks(SMALL, "up", "enter")
+    assert "━trial 0━" in text
+    assert "⏎ Open" in looks(SMALL)[0]

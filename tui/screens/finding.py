@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -113,17 +114,18 @@ class FindingScreen(Frame):
         if anew:
             self._chosen = ""
         report, trouble, read = self._report(run)
-        said = (report and (report.findings, report.causes, report.skips, report.notes), trouble, read)
+        begun = bool(run.metrics or run.others)
+        said = (report and (report.findings, report.causes, report.skips, report.notes), trouble, read, begun)
         if anew or said != self._said:
             self._said = said
             self._digest = digest(report, verbose=False)
-            self._entries = entries(self._digest, read=read)
+            self._entries = entries(self._digest, read=read, begun=begun)
             if trouble:
                 self._entries.append(Entry("trouble", Text("could not be judged", theme.BAD), tell=Text(trouble)))
         findings = self.query_one(Findings)
         name = run.name.replace(f"{self.monitor.path}/", "", 1)
         findings.border_title = Text(visible(f"Findings of {name}{'' if read or trouble else ' (being judged)'}"))
-        self.query_one("#short", Static).update(in_short(self._digest) if self._digest and read else "")
+        self.query_one("#short", Static).update(in_short(self._digest) if self._digest and read and begun else "")
         findings.show(self._entries, self._row())
         self._tell(anew=anew)
 
@@ -138,7 +140,7 @@ class FindingScreen(Frame):
         if run is None or not self._entries:
             return
         entry = self._entries[self._row()]
-        found = entry.told.finding if entry.told else None
+        found = replace(entry.told.finding, first_step=entry.told.onset) if entry.told else None
         plots, besides = evidence_plots(run, self.watched.beneath, found) if found else ([], [])
         self.query_one(EvidencePlots).show(plots, besides, found)
         self.set_class(not plots, "bare")

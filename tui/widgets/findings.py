@@ -29,9 +29,15 @@ class Entry:
     tell: RenderableType | None = None
 
 
-def entries(digest: Digest, *, read: bool) -> list[Entry]:
-    """What there is to choose from; `read` says that the rules have judged the run, and not only told findings."""
+def entries(digest: Digest, *, read: bool, begun: bool = True) -> list[Entry]:
+    """What there is to choose from; `read` says that the rules have judged the run, and not only told findings.
+
+    Of a run that has not `begun` nothing can be said: that no rule found what it needs would look like a fault of it.
+    """
     found = [_of_finding(told) for told in (*digest.findings, *digest.worth_knowing)]
+    if not found and not begun:
+        waits = Text("Nothing is judged before the first step.", style=theme.FAINT)
+        return [Entry("", Text("no step yet", style=theme.FAINT), tell=waits)]
     if not found:
         summary = digest.summary if read else "No findings so far."
         style = theme.GOOD if digest.clean or not read else theme.WARNING

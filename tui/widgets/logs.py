@@ -95,7 +95,7 @@ class LogTable(RowTable):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "cursor_down", "Log", key_display="↑↓"),
         Binding("up,k", "cursor_up", "Log before", show=False),
-        Binding("enter", "screen.zoom_pane", "Zoom"),
+        Binding("enter", "app.turn('run')", "Open", tooltip="The curves of the selected run"),
     ]
 
     def __init__(self, base: str, *, id: str) -> None:

@@ -136,7 +136,7 @@ class Trials(RowTable):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "cursor_down", "Trial", key_display="↑↓"),
         Binding("up,k", "cursor_up", "Trial before", show=False),
-        Binding("enter", "screen.zoom_pane", "Zoom"),
+        Binding("enter", "app.turn('run')", "Open", tooltip="The curves of the selected trial"),
     ]
 
     def __init__(self, *, id: str) -> None:
