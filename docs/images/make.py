@@ -147,9 +147,11 @@ PICTURES = {
     "finding": Picture(
         "A finding: what it means, its evidence, what was changed, whether that helped", running, (*TO_TRIAL_0, "3")
     ),
-    "samples": Picture("What the model wrote, with rewards", running, (*TO_TRIAL_0, "]", "4")),
+    "samples": Picture(
+        "What the model wrote, with rewards", running, (*TO_TRIAL_0, "]", "4", *("left",) * 7), (120, 26)
+    ),
     "compare": Picture("Two trials overlaid, and the settings that differ", running, (*TO_TRIAL_0, "]", "5")),
-    "system": Picture("What the machine does", running, ("6",)),
+    "system": Picture("What the machine does", running, ("6",), (150, 34)),
     "small": Picture("A study in a terminal of 80 by 24 cells", running, size=(80, 24)),
     "light": Picture("The light theme", running, (*TO_TRIAL_0, "2"), (100, 30), "light"),
     "colour-blind-dark": Picture(
@@ -195,7 +197,7 @@ async def film(past: Past) -> str:
         await press("3: what is wrong and since when, what was changed, and whether that helped.", 5, "3")
         await press("2: all its curves, with the range of each finding marked.", 4, "2")
         await press("5: the two trials overlaid, and the settings that differ.", 4, "]", "5")
-        await press("4: what the model wrote, and its rewards.", 4, "4", "down")
+        await press("4: what the model wrote, and its rewards.", 4, "4")
         await press("1: back to the study, which goes on.", 1, "1")
         await passes(past.at_step(1, 31), past.at_step(4, 60), 14, "1: back to the study, which goes on.")
         await press("c: a person's own settings are tried next.", 4, "c")
