@@ -147,7 +147,7 @@ class MonitorApp(App[MonitorResult]):
         self._have_themes()
         self.path, self.rules, self.clock, self.playback = path, rules, playback or clock, playback
         self.watched = Watched()
-        self.look = Look()
+        self.look = Look.chosen(self.layout.get)
         self.asking = Asking(self)
         self.exporting = Exporting(self, mine, rules, account)
         self.feed: Feed | LogFeed
@@ -234,7 +234,7 @@ class MonitorApp(App[MonitorResult]):
 
     def remember(self) -> None:
         """Keep how it looks, for the next time."""
-        now: dict[str, Choice] = {"theme": self.theme, **self.panes}
+        now: dict[str, Choice] = {"theme": self.theme, **self.look.choices(), **self.panes}
         if self.current_mode in self.tabs:
             now[self._place] = self.current_mode
         trouble = self.layout.keep(now)

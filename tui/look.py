@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 SMOOTHING = (0.0, 1 / 20, 1 / 6)  # shares of the width that a running median spans, in the order of its key
@@ -33,6 +34,28 @@ class Look:
     end: int | None = None
     search: str = ""
     baseline: bool = True
+
+    def choices(self) -> dict[str, str | bool | float]:
+        """What of it holds for any run, under the names that it is remembered by."""
+        return {
+            "curves.log": self.log,
+            "curves.time": self.time,
+            "curves.smooth": self.smooth,
+            "curves.baseline": self.baseline,
+        }
+
+    @classmethod
+    def chosen(cls, known: Callable[[str], object]) -> Look:
+        """As it was chosen before; what is not `known`, or means nothing, is as usual."""
+        usual = cls()
+        log, time, baseline = (known(f"curves.{name}") for name in ("log", "time", "baseline"))
+        smooth = known("curves.smooth")
+        return cls(
+            log=log if isinstance(log, bool) else usual.log,
+            time=time if isinstance(time, bool) else usual.time,
+            smooth=smooth if type(smooth) is int and 0 <= smooth < len(SMOOTHING) else usual.smooth,
+            baseline=baseline if isinstance(baseline, bool) else usual.baseline,
+        )
 
     def shown(self, reach: Reach) -> tuple[int, int]:
         """The first and the last step that plots show."""

@@ -8,6 +8,7 @@ import pytest
 
 from tui.app import MonitorApp
 from tui.layout import VERSION, Layout, state_file
+from tui.look import Look
 from tui.theme import COLOUR_BLIND_LIGHT, DARK, LIGHT
 
 
@@ -145,6 +146,20 @@ def test_the_monitor_begins_as_it_was_left(stage, file: Path):
     theme, screen, pane, _ = watch(stage, file)
     assert (theme, screen) == (LIGHT.name, "study")
     assert pane == json.loads(file.read_text())["study.pane"] != "trials"
+
+
+def test_curves_are_drawn_as_they_were(stage, file: Path):
+    """On a log scale, smoothed, without the run beneath; but not zoomed or searched, which is of one run."""
+    stage.finished()
+    watch(stage, file, "L", "S", "b", "z")
+    assert json.loads(file.read_text())["curves.smooth"] == 1
+
+    looks = []
+    for changed in ({}, {"curves.smooth": 9, "curves.log": "yes"}, {"curves.smooth": True}):
+        Layout(file).keep(changed)
+        looks.append(MonitorApp(Path("st"), layout=Layout(file)).look)
+    assert looks[0] == Look(log=True, smooth=1, baseline=False)
+    assert looks[1] == looks[2] == Look(baseline=False)
 
 
 def test_a_theme_is_kept_at_once(stage, file: Path):
