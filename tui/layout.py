@@ -14,7 +14,7 @@ from pathlib import Path
 VERSION = 1
 LARGEST = 65_536  # bytes; a file of ours has a few hundred
 
-Choice = str | bool | float  # of JSON
+Choice = str | bool | int | float  # of JSON
 Choices = Mapping[str, Choice]
 
 
