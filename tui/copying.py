@@ -17,7 +17,7 @@ from tui.widgets.completions import Completions, as_text
 from tui.widgets.curves import Curves
 from tui.widgets.headline import Headline
 from tui.widgets.tab_line import TabLine
-from tui.widgets.words import laid_out
+from tui.widgets.words import Words, laid_out
 
 LARGEST = 74_000  # characters: some terminals take 100,000 bytes of base64 and drop what is longer
 
@@ -84,10 +84,10 @@ def _curves(pane: Curves) -> str:
 
 def _written(place: Widget) -> str:
     """The words in `place`, as they are laid out."""
-    return "\n".join(line for static in _statics(place) for line in laid_out(static)).strip("\n")
+    return "\n".join(line for told in _told_in(place) for line in laid_out(told)).strip("\n")
 
 
-def _statics(place: Widget) -> Iterator[Static]:
-    if isinstance(place, Static):
-        yield place
-    yield from (found for found in place.query(Static) if found.display and not isinstance(found, (Headline, TabLine)))
+def _told_in(place: Widget) -> Iterator[Widget]:
+    for found in (place, *place.query("*")):
+        if isinstance(found, (Static, Words)) and found.display and not isinstance(found, (Headline, TabLine)):
+            yield found
