@@ -57,12 +57,12 @@ OF_A_RUN = {
     "system": "tui.screens.system:SystemScreen",
 }
 LABELS = {"finding": "Finding", "samples": "Samples", "compare": "Compare", "system": "System"}
-# Of a replay: the key, what it does, its label, and how the key is shown.
+# Of a replay: the key, what it does, its label, and how the key is shown, if it is.
 REPLAY_KEYS = (
     ("space", "pause", "Pause", "space"),
     ("plus", "faster", "Faster", "+"),
-    ("minus", "slower", "Slower", "-"),
-    ("greater_than_sign", "finish", "To the end", ">"),
+    ("minus", "slower", "Slower", ""),  # whoever finds + finds -, and the line of keys has 80 cells
+    ("greater_than_sign", "finish", "End", ">"),
 )
 
 
@@ -176,7 +176,7 @@ class MonitorApp(App[MonitorResult]):
         from tui.replay_feed import LogReplay, StudyReplay
 
         for key, action, label, shown in REPLAY_KEYS:
-            self.bind(key, f"replay('{action}')", description=label, key_display=shown)
+            self.bind(key, f"replay('{action}')", description=label, key_display=shown or None, show=bool(shown))
         if found is None:
             return StudyReplay(self.path, self._publish, self.broke, playback)
         return LogReplay(self.path, found, self._publish, self.broke, playback, mine=mine, rules=rules)

@@ -16,6 +16,7 @@ from tui.exporting import Account
 from tui.feed import Loop
 from tui.layout import Layout, state_file
 from tui.replay import Playback
+from tui.terminal import can_draw
 
 if TYPE_CHECKING:
     from diagnostics.rule import Catalogue
@@ -41,11 +42,11 @@ def run_monitor(
     With `loop` the study may not have written its first line yet, and when that process dies without an end its last
     words are shown. Ctrl+c from elsewhere is ctrl+c; a kill or a closed terminal leaves.
 
-    UserError where there is no terminal.
+    UserError where there is no terminal, or a dumb one.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+    if not can_draw():
         elsewhere = "study show" if found is None else "diagnose"
-        raise UserError("the monitor needs a terminal", f"Elsewhere: autotune {elsewhere} {path}")
+        raise UserError("the monitor needs a terminal to draw on", f"Elsewhere: autotune {elsewhere} {path}")
     sys.setswitchinterval(SWITCH)
     layout = Layout(state_file())
     app = MonitorApp(path, loop, found=found, mine=mine, rules=rules, playback=playback, layout=layout, account=account)

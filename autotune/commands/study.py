@@ -17,6 +17,7 @@ from autotune.folders import RUNS, latest, new_directory, study_argument
 from diagnostics.errors import UserError
 from diagnostics.text import visible
 from studies.spec import DEFAULT_PRESET
+from tui.terminal import can_draw
 
 if TYPE_CHECKING:
     from autotune.from_run.started import FromRun
@@ -244,7 +245,7 @@ def _go(directory: Path, spec: StudySpec, *, plain: bool) -> ExitStatus:
     from autotune.views.plain import PlainView, closing
     from studies.log import read
 
-    if not plain and sys.stdout.isatty() and _has_monitor():
+    if not plain and can_draw() and _has_monitor():
         from autotune.attended import attend
 
         return attend(directory)

@@ -65,8 +65,8 @@ def test_the_study_is_the_one_given_or_the_latest(
     [
         ([], "no studies in autotune-runs"),
         (["nowhere"], "there is no nowhere"),
-        (["st"], "the monitor needs a terminal. Elsewhere: autotune study show st"),
-        (["log.jsonl"], "the monitor needs a terminal. Elsewhere: autotune diagnose log.jsonl"),
+        (["st"], "the monitor needs a terminal to draw on. Elsewhere: autotune study show st"),
+        (["log.jsonl"], "the monitor needs a terminal to draw on. Elsewhere: autotune diagnose log.jsonl"),
         (["empty"], "empty is empty. Has its writer begun?"),
         (["noise"], "noise is no log that autotune reads"),
         (["folder"], "nothing to diagnose in folder"),

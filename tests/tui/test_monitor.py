@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,6 +20,7 @@ from tui.app import MonitorApp, MonitorResult
 from tui.feed import Loop
 from tui.run import run_monitor
 from tui.screens.confirm import Confirm
+from tui.terminal import can_draw
 from tui.widgets.curves import Curves
 from tui.widgets.trials import Trials
 
@@ -323,6 +325,17 @@ def test_the_first_line_of_a_study_of_ours_is_waited_for(stage, run, text_of) ->
 
 def test_without_a_terminal_it_says_what_to_do_instead(stage) -> None:
     with pytest.raises(UserError, match=r"needs a terminal.*study show"):
+        run_monitor(Path("st"))
+
+
+def test_a_dumb_terminal_is_not_drawn_on(stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{name}", Mock(isatty=lambda: True))
+    monkeypatch.setenv("TERM", "xterm")
+    assert can_draw()
+    monkeypatch.setenv("TERM", "dumb")
+    assert not can_draw()
+    with pytest.raises(UserError, match="needs a terminal to draw on"):
         run_monitor(Path("st"))
 
 

@@ -454,6 +454,12 @@ def test_the_keys_of_a_replay_and_what_it_refuses(stage: Stage, run, text_of) ->
             await shows("REPLAY 4x")
             await pilot.press("minus", "minus")
             await shows("REPLAY 1x")
+            for screen in "12":
+                await pilot.press(screen)
+                await pilot.resize_terminal(80, 24)
+                await shows("space Pause + Faster > End")  # none is cut off
+            await pilot.press("1")
+            await pilot.resize_terminal(120, 36)
             await pilot.press("x")
             await shows("this is a replay: of what is past")
             await pilot.press("greater_than_sign")
