@@ -175,7 +175,7 @@ COLOUR_BLIND_DARK = Palette(
     info="#32a9fb",
     warning="#edc216",
     error="#f18158",
-    fatal="#ff0f7b",
+    fatal="#ff5082",
     good="#84e4cb",
 )
 COLOUR_BLIND_LIGHT = Palette(

@@ -133,3 +133,26 @@ def test_a_change_of_the_theme_reaches_all_that_is_on_the_screen(stage):
                         assert not {other.background, other.faint, other.warning} & seen, (palette.name, other.name)
 
     asyncio.run(watch())
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_without_colour_all_is_grey_and_can_be_read(name: str, stage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    stage.running()
+
+    async def watch() -> None:
+        app = MonitorApp(Path("st"), clock=stage.clock)
+        app.theme = name
+        async with app.run_test(size=(160, 50)) as pilot:
+            while app.watched.source is None:
+                await pilot.pause(0.01)
+            await pilot.press("up", "up")
+            await pilot.pause()
+            for strip in app.screen._compositor.render_strips():
+                for segment in strip:
+                    if segment.style and segment.style.color and segment.style.bgcolor and segment.text.isalnum():
+                        pair = [c.get_truecolor() for c in (segment.style.color, segment.style.bgcolor)]
+                        assert all(len(set(colour)) == 1 for colour in pair), segment
+                        assert contrast(*(colour.hex for colour in pair)) >= 4, segment
+
+    asyncio.run(watch())
