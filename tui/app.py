@@ -146,6 +146,7 @@ class MonitorApp(App[MonitorResult]):
         self.panes: dict[str, Choice] = {}  # which was looked at last, by the screen's name
         self._have_themes()
         self.path, self.rules, self.clock, self.playback = path, rules, playback or clock, playback
+        self._attached = loop is None
         self.watched = Watched()
         self.look = Look.chosen(self.layout.get)
         self.asking = Asking(self)
@@ -210,8 +211,8 @@ class MonitorApp(App[MonitorResult]):
         return theme.terminal(self.theme)
 
     def on_mount(self) -> None:
-        """The screen that was looked at last, else the first."""
-        left = self.layout.get(self._place)
+        """The screen that was looked at last, else the first; a study that begins has nothing on the others yet."""
+        left = self.layout.get(self._place) if self._attached else None
         self.switch_mode(left if isinstance(left, str) and left in self.tabs else next(iter(self.tabs)))
 
     def on_ready(self) -> None:

@@ -62,6 +62,8 @@ class Exporting:
         def tell(name: str) -> str:
             if name.lower().endswith(TEXTS):
                 return "the account of the study, trial by trial" if study and account else "for an issue or a chat"
+            if study and account:
+                return "what was found in each trial, with its curves; what was changed and whether it helped: .md"
             return "a page of its own, with the curves; for an issue or a chat let it end in .md"
 
         await self._ask(f"The report on {subject.name} goes into the file", subject.name, (*PAGES, *TEXTS), text, tell)

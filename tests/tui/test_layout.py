@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tui.app import MonitorApp
+from tui.feed import Loop
 from tui.layout import VERSION, Layout, state_file
 from tui.look import Look
 from tui.theme import COLOUR_BLIND_LIGHT, DARK, LIGHT
@@ -117,11 +118,13 @@ def test_it_lies_where_the_standard_says(variables: dict[str, str], expected: st
     assert str(state_file()) == expected
 
 
-def watch(stage, file: Path, *keys: str, theme: str = "") -> tuple[str, str, str | None, list[str]]:
+def watch(
+    stage, file: Path, *keys: str, theme: str = "", loop: Loop | None = None
+) -> tuple[str, str, str | None, list[str]]:
     """The theme, the screen, the pane that a monitor begins with, and what it notifies; then the keys are pressed."""
 
     async def run():
-        app = MonitorApp(Path("st"), clock=stage.clock, layout=Layout(file))
+        app = MonitorApp(Path("st"), loop, clock=stage.clock, layout=Layout(file))
         async with app.run_test(size=(80, 24)) as pilot:
             while app.watched.source is None:
                 await pilot.pause(0.01)
@@ -143,6 +146,9 @@ def test_the_monitor_begins_as_it_was_left(stage, file: Path):
     first = watch(stage, file, "tab", "tab", "2", theme=LIGHT.name)
     assert first == (DARK.name, "study", "trials", [])
     assert watch(stage, file, "1") == (LIGHT.name, "run", "curves", [])
+    loop = Loop(lambda: True, Path("loop.log"))
+    assert watch(stage, file, "2", loop=loop)[1] == "study"  # a study that is started begins with its first screen
+    assert watch(stage, file, "1", loop=loop)[1] == "study"
     theme, screen, pane, _ = watch(stage, file)
     assert (theme, screen) == (LIGHT.name, "study")
     assert pane == json.loads(file.read_text())["study.pane"] != "trials"

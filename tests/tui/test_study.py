@@ -194,6 +194,15 @@ def test_before_anything_is_changed_it_says_what_is_tried_and_takes_a_mild_findi
     events.close()
 
 
+def test_a_trial_run_again_on_another_seed_changed_nothing(stage, looks) -> None:
+    stage.begin()
+    stage.sick_trial()
+    stage.healthy_trial()
+    stage.propose(2, Proposal(stage.cure().knobs, Origin.CONFIRM, "the best once more", 1))
+    *_, text = map(joined, looks(LARGE, "up"))
+    assert "then trial 2 ran the same on another seed" in text
+
+
 def test_what_was_done_about_it_and_whether_it_helped_is_beside_it(stage, looks) -> None:
     stage.finished()
     text, before = map(joined, looks(SMALL, "up"))

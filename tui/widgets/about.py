@@ -118,10 +118,8 @@ def _next(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
         if other.proposal.parent == trial.number:
             verdict = f": {other.verdict.judgement}" if other.verdict else ""
             style = theme.JUDGEMENTS[other.verdict.judgement] if other.verdict else ""
-            yield (
-                "then",
-                Text.assemble(f"trial {other.number} changed {visible(words.change(study, other))}", (verdict, style)),
-            )
+            did = f"changed {words.change(study, other)}" if study.changes(other) else "ran the same on another seed"
+            yield "then", Text.assemble(f"trial {other.number} {visible(did)}", (verdict, style))
 
 
 def _change(study: StudyRecord, trial: TrialRecord) -> Iterator[Part]:
