@@ -194,6 +194,14 @@ def test_before_anything_is_changed_it_says_what_is_tried_and_takes_a_mild_findi
     events.close()
 
 
+def test_a_start_that_was_stopped_before_it_was_scored_says_so(stage, look) -> None:
+    stage.begin()
+    stage.propose(0, Proposal(START, Origin.START, "where the study arithmetic-grpo starts"))
+    stage.log.ended(0, State.PRUNED, "a person stopped it", None, 1.0)
+    stage.healthy_trial()
+    assert "(start: no score, stopped)" in joined(look())
+
+
 def test_a_trial_run_again_on_another_seed_changed_nothing(stage, looks) -> None:
     stage.begin()
     stage.sick_trial()

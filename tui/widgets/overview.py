@@ -61,7 +61,7 @@ def _worth(study: StudyRecord, trial: TrialRecord | None) -> str:
     if trial is None:
         return "-"
     stopped = ", stopped" if trial.state is State.PRUNED else ""
-    return f"{words.result(study, trial)}{stopped}"
+    return f"{words.result(study, trial) if trial.value is not None else 'no score'}{stopped}"
 
 
 def _now(study: StudyRecord) -> Iterator[Part]:
