@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,7 @@ class Run:
     metrics: Mapping[str, int]
     unmapped: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    machine: Mapping[str, int] = field(default_factory=dict)  # of the machine, sampled beside the rows
 
 
 def each(n: int, *metrics: str, **others: int) -> dict[str, int]:
@@ -92,7 +93,8 @@ RUNS = {
     ),
     "chaos_vsr_env": Run(  # a Trainer prints no step
         CONSOLE, "unsloth", ((0, 29),),
-        each(30, *STEP, *CLIP, *BATCH, "reward_std", "kl.reference.unknown.token") | component(30, "reward_fn"),
+        each(30, *STEP, *CLIP, *BATCH, "reward_std", "kl.reference.unknown.token", "step_seconds")
+        | component(30, "reward_fn"),
         notes=("no step was logged", "completion_length is not read"),
     ),
     "verl_qwen05b_p1024": Run(
@@ -123,16 +125,30 @@ RUNS = {
     ),
     "cas_4090_400": Run(  # nothing in it tells which version of TRL: not what it tells from 0.27 on either
         STATE, "trl-grpo", ((1, 400),),
-        each(400, *STEP, *UNVERSIONED, *BATCH, "reward_std", "entropy.token") | {"kl.reference.unknown.token": 399}
+        each(400, *STEP, *UNVERSIONED, *BATCH, "reward_std", "entropy.token", "step_seconds")
+        | {"kl.reference.unknown.token": 399}
         | component(400, "wordle_reward_func"),
     ),
-    "cas_1767733342": Run(TENSORBOARD, "trl-grpo", ((1, 300),), grpo(300, kl=298) | WORDLE),
-    "cas_1767883513": Run(  # each batch is trained on more than once: its rewards are logged once
-        TENSORBOARD, "trl-grpo", ((1, 180),), grpo(180, batches=120) | dict.fromkeys(WORDLE, 120),
+    "cas_1767733342": Run(
+        TENSORBOARD, "trl-grpo", ((1, 300),),
+        grpo(300, kl=298) | WORDLE | {"step_seconds": 300},
     ),
-    "cas_1767714698": Run(TENSORBOARD, "trl-grpo", ((1, 147),), grpo(147) | dict.fromkeys(WORDLE, 147)),
-    "cas_1766164434": Run(TENSORBOARD, "trl-grpo", ((1, 90),), grpo(90, kl=88) | dict.fromkeys(WORDLE, 90)),
-    "cas_1767718134": Run(TENSORBOARD, "trl-grpo", ((1, 100),), grpo(100, kl=99) | dict.fromkeys(WORDLE, 100)),
+    "cas_1767883513": Run(  # each batch is trained on more than once: its rewards are logged once
+        TENSORBOARD, "trl-grpo", ((1, 180),), grpo(180, batches=120) | dict.fromkeys(WORDLE, 120)
+        | {"step_seconds": 180},
+    ),
+    "cas_1767714698": Run(
+        TENSORBOARD, "trl-grpo", ((1, 147),),
+        grpo(147) | dict.fromkeys(WORDLE, 147) | {"step_seconds": 147},
+    ),
+    "cas_1766164434": Run(
+        TENSORBOARD, "trl-grpo", ((1, 90),),
+        grpo(90, kl=88) | dict.fromkeys(WORDLE, 90) | {"step_seconds": 90},
+    ),
+    "cas_1767718134": Run(
+        TENSORBOARD, "trl-grpo", ((1, 100),),
+        grpo(100, kl=99) | dict.fromkeys(WORDLE, 100) | {"step_seconds": 100},
+    ),
     "rookworld_all": Run(  # five runs in one file; the label counts the rows of all
         JSONL, "plain", ((1, 3), (1, 5), (1, 642), (1, 595), (1, 165)),
         each(1410, "total_loss", "reward_mean", "kl.reference.unknown"),
@@ -166,7 +182,7 @@ RUNS = {
         WANDB, "plain", ((32_768, 25_001_984),), each(763, "policy_loss", "value_loss"),
         unmapped=frozenset({"Loss/entropy"} | {f"{what}/{kind}_episodes" for what in ("Rewards", "Len")
                                                for kind in ("mean", "min", "max")}),
-        notes=("the step is global_step",),
+        notes=("the step is global_step",), machine={"gpu_utilization": 253, "process_memory": 254},
     ),
     "pporytorch_CartPole-v1_0": Run(
         CSV, "plain", ((800, 100_000),), each(125, "reward_mean"), notes=("the step is timestep",),
@@ -180,6 +196,7 @@ RUNS = {
     "robust_cartpole_truncated": Run(  # no name in it has a meaning by itself; the label counts `adversary_reward`
         WANDB, "plain", ((0, 3311),), {}, unmapped=frozenset({"adversary_reward", "ppo_agent_mean_reward_orig"}),
         notes=("the step is _step", "bytes of a last record that was never finished", "no exit record"),
+        machine={"gpu_utilization": 5, "process_memory": 7},
     ),
     **dict.fromkeys(("deepretrieval_exp1", "deepretrieval_exp2", "deepretrieval_exp4", "deepretrieval_exp5"),
                     DEEP_RETRIEVAL),
@@ -208,7 +225,10 @@ def test_a_run_is_recognised_and_read(name, labels):
 
     points = [[*run.series.values(), *run.others.values()] for run in runs]
     assert tuple((min(s.steps[0] for s in of), max(s.steps[-1] for s in of)) for of in points) == expected.steps
-    assert {metric: sum(len(run[metric]) for run in runs) for metric in runs[0].series} == expected.metrics
+    assert {metric: sum(len(run[metric]) for run in runs) for metric in runs[0].series} == {
+        **expected.metrics,
+        **expected.machine,
+    }
     assert all(is_metric(metric) for metric in runs[0].series)
     assert all(run.series.keys() == runs[0].series.keys() for run in runs)
     assert set(runs[-1].unmapped) == expected.unmapped
@@ -221,7 +241,7 @@ def test_a_run_is_recognised_and_read(name, labels):
 
     report = diagnose(runs)
     assert report.segments == len(runs)
-    assert (report.steps >= 0) is bool(expected.metrics)
+    assert (report.steps >= 0) is bool(expected.metrics or expected.machine)
     resets = [finding.segment for finding in report.findings if finding.code == "LOG001"]
     assert sorted(resets) == list(range(2, len(runs) + 1))
 

@@ -68,7 +68,7 @@ def test_a_second_attempt_goes_on_from_the_last_whole_checkpoint(
     resumed, expected = reader.read(broken), reader.read(whole)
     assert resumed.series.keys() == expected.series.keys()
     for name, series in expected.series.items():
-        if "_seconds" not in name:
+        if "_seconds" not in name and "process_" not in name:  # else of the machine
             got = resumed.series[name]
             assert got.steps.tolist() == series.steps.tolist()
             assert np.array_equal(got.values, series.values, equal_nan=True), name

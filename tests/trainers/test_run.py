@@ -49,8 +49,9 @@ def rows(folder: Path) -> list[MetricsLogged]:
 
 
 def numbers(folder: Path, without: str = "_seconds") -> list[dict[str, float]]:
-    """All metrics of a trial but the times."""
-    return [{n: v for n, v in row.metrics.items() if without not in n and "_seconds" not in n} for row in rows(folder)]
+    """All metrics of a trial but the times and what else is of the machine."""
+    others = (without, "_seconds", "process_")
+    return [{n: v for n, v in row.metrics.items() if not any(part in n for part in others)} for row in rows(folder)]
 
 
 def test_what_a_trial_tells_and_writes(trial: Trial) -> None:
