@@ -211,8 +211,9 @@ class MonitorApp(App[MonitorResult]):
         return theme.terminal(self.theme)
 
     def on_mount(self) -> None:
-        """The screen that was looked at last, else the first; a study that begins has nothing on the others yet."""
-        left = self.layout.get(self._place) if self._attached else None
+        """The screen of it that was looked at last; of another log or study, or one that is started, the first."""
+        again = self._attached and self.layout.get(self._last) == self._watched
+        left = self.layout.get(self._place) if again else None
         self.switch_mode(left if isinstance(left, str) and left in self.tabs else next(iter(self.tabs)))
 
     def on_ready(self) -> None:
@@ -233,11 +234,20 @@ class MonitorApp(App[MonitorResult]):
         """What the screen in front is remembered under: studies and logs have screens of their own."""
         return f"{next(iter(self.tabs))}.screen"
 
+    @property
+    def _last(self) -> str:
+        """What is remembered to have been watched last, studies and logs apart, stands under this."""
+        return f"{next(iter(self.tabs))}.watched"
+
+    @property
+    def _watched(self) -> str:
+        return visible(str(self.path.absolute()))
+
     def remember(self) -> None:
         """Keep how it looks, for the next time."""
         now: dict[str, Choice] = {"theme": self.theme, **self.look.choices(), **self.panes}
         if self.current_mode in self.tabs:
-            now[self._place] = self.current_mode
+            now |= {self._place: self.current_mode, self._last: self._watched}
         trouble = self.layout.keep(now)
         if trouble:
             self.notify(trouble, severity="warning", markup=False)

@@ -149,6 +149,9 @@ def test_the_monitor_begins_as_it_was_left(stage, file: Path):
     loop = Loop(lambda: True, Path("loop.log"))
     assert watch(stage, file, "2", loop=loop)[1] == "study"  # a study that is started begins with its first screen
     assert watch(stage, file, "1", loop=loop)[1] == "study"
+    known = json.loads(file.read_text())
+    file.write_text(json.dumps(known | {"study.screen": "run", "study.watched": "/another/study"}))
+    assert watch(stage, file, "1")[1] == "study"  # what is seen for the first time does, too
     theme, screen, pane, _ = watch(stage, file)
     assert (theme, screen) == (LIGHT.name, "study")
     assert pane == json.loads(file.read_text())["study.pane"] != "trials"
@@ -186,9 +189,10 @@ def test_a_theme_is_kept_at_once(stage, file: Path):
 
 def test_what_no_longer_means_anything_is_as_at_first(stage, file: Path):
     stage.finished()
-    Layout(file).keep({"theme": "solarized", "study.screen": "logs", "study.pane": "nowhere", "run.pane": 3})
+    ours = {"study.watched": str(Path("st").absolute())}
+    Layout(file).keep({"theme": "solarized", "study.screen": "logs", **ours, "study.pane": "nowhere", "run.pane": 3})
     assert watch(stage, file) == (DARK.name, "study", "trials", [])
-    Layout(file).keep({"theme": True, "study.screen": 1.5})
+    Layout(file).keep({"theme": True, "study.screen": 1.5, **ours})
     assert watch(stage, file)[:2] == (DARK.name, "study")
 
 
