@@ -340,3 +340,30 @@ def test_the_run_is_told_in_a_line_above_its_curves(stage, run, text_of) -> None
             assert "dotted" not in told
 
     run(go())
+
+
+def test_what_is_painted_of_a_step_is_what_would_be_painted_anew(stage, run, text_of) -> None:
+    """Of a live run only the lines that changed are painted."""
+    events = stage.running()
+
+    async def go() -> None:
+        app = MonitorApp(Path("st"), clock=stage.clock)
+        async with app.run_test(size=(160, 50)) as pilot:
+            await until(pilot, lambda: app.watched.run and app.watched.run.metrics)
+            await pilot.press(RUN)
+            await pilot.pause(0.2)
+            painted: list[int] = []
+            whole = curves(app).render_line
+            curves(app).render_line = lambda y: painted.append(y) or whole(y)  # type: ignore[method-assign]
+            for step in (42, 55, 56, 70):
+                painted.clear()
+                stage.steps(events, step, step + 1, sick=step == 56)
+                await until(pilot, lambda step=step: app.watched.run.of.steps == step + 1)
+                assert 0 < len(set(painted)) < curves(app).size.height
+                told = text_of(app)
+                app.screen.refresh(layout=True)
+                curves(app).refresh()
+                await pilot.pause()
+                assert told == text_of(app)
+
+    run(go())

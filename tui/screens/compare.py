@@ -23,6 +23,7 @@ from tui.widgets.compare_words import told
 from tui.widgets.curves import Curves
 from tui.widgets.logs import middle
 from tui.widgets.others import Others, others
+from tui.widgets.titles import entitle
 
 SHORT = 30  # lines; below, the table has few
 
@@ -135,12 +136,12 @@ class CompareScreen(Frame):
         several = len(self.watched.runs) > 1
         self.set_class(not several, "alone")
         table = self.query_one(Others)
-        table.border_title = Text(f"Compare {self._called(after)} with" if after else "Compare with")
+        entitle(table, f"Compare {self._called(after)} with" if after else "Compare with")
         table.show(self.watched)
         report = self.query_one(About)
         if before is None or after is None:
             report.show(Text(self._why_not()), "Compare", anew=anew)
-            self.query_one(Curves).border_title = "Curves"
+            entitle(self.query_one(Curves), "Curves")
             self.query_one(Curves).show((), anew=anew)
             return
         first, second = self._called(before), self._called(after)
@@ -152,7 +153,7 @@ class CompareScreen(Frame):
             words = told(self.view, before, after, self.watched.study)
             report.show(words, f"{first} → {second}", anew=anew)
         curves = self.query_one(Curves)
-        curves.border_title = Text(f"{second} (solid) and {first} (dotted)")
+        entitle(curves, f"{second} (solid) and {first} (dotted)")
         curves.show(in_order(plots(after, before), self.view), anew=anew)
 
     def _called(self, run: RunView) -> str:

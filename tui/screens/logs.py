@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -19,6 +18,7 @@ from tui.widgets.about import About
 from tui.widgets.curves import Curves, plots
 from tui.widgets.log_about import about
 from tui.widgets.logs import LogTable
+from tui.widgets.titles import entitle
 
 
 class LogScreen(Stacked):
@@ -62,7 +62,7 @@ class LogScreen(Stacked):
             self._said = said
             self.query_one(About).show(about(run.of), "Diagnosis", anew=anew)
         curves = self.query_one(Curves)
-        curves.border_title = Text(visible(f"Curves of {run.name.replace(f'{self.monitor.path}/', '', 1)}"))
+        entitle(curves, visible(f"Curves of {run.name.replace(f'{self.monitor.path}/', '', 1)}"))
         curves.show(plots(run, self.watched.beneath), anew=anew)
 
     @on(DataTable.RowHighlighted)

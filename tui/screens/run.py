@@ -14,6 +14,7 @@ from tui.marks import KNOB
 from tui.screens.frame import Frame
 from tui.watched import RunView
 from tui.widgets.curves import Curves, plots
+from tui.widgets.titles import entitle
 
 
 class RunScreen(Frame):
@@ -35,7 +36,7 @@ class RunScreen(Frame):
         self.query_one("#run-words", Static).update(in_words(run, self.watched.study))
         curves = self.query_one(Curves)
         dotted = f"  (dotted: {beneath.name})" if beneath else ""
-        curves.border_title = Text(visible(f"{run.name}{dotted}"))
+        entitle(curves, visible(f"{run.name}{dotted}"))
         curves.show(plots(run, beneath), anew=anew)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -18,6 +17,7 @@ from tui.widgets.about import About, about, beginning
 from tui.widgets.curves import Curves, plots
 from tui.widgets.decisions import Decisions
 from tui.widgets.overview import Overview
+from tui.widgets.titles import entitle
 from tui.widgets.trials import Trials
 
 FEW, SOME, MANY = 2, 4, 10  # lines that tell what the study has come to
@@ -78,7 +78,7 @@ class StudyScreen(Stacked):
         chosen = beneath is not None and beneath.key != trial.proposal.parent
         dotted = f"  (dotted: {beneath.name}{'' if chosen else ', before the change'})" if beneath else ""
         curves = self.query_one(Curves)
-        curves.border_title = Text(f"Curves of trial {trial.number}{dotted}")
+        entitle(curves, f"Curves of trial {trial.number}{dotted}")
         curves.show(plots(run, beneath), anew=anew)
 
     @on(DataTable.RowHighlighted)

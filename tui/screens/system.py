@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container
 
@@ -24,6 +23,7 @@ from tui.widgets.about import About
 from tui.widgets.cost import cost_in_words, seconds
 from tui.widgets.curves import Curves
 from tui.widgets.logs import middle
+from tui.widgets.titles import entitle
 
 CHECKPOINTS = "checkpoints"
 
@@ -78,14 +78,14 @@ class SystemScreen(Frame):
         self.query_one("#cost", About).show(said, self._title(), anew=anew)
         drawn = [plot for plot in plots(run, self.watched.beneath) if _costs(plot.metric)]
         curves = self.query_one(Curves)
-        curves.border_title = Text("Curves" if drawn else "No curves: the log tells nothing of it")
+        entitle(curves, "Curves" if drawn else "No curves: the log tells nothing of it")
         curves.show(drawn, anew=anew)
 
     def tick(self) -> None:
         """How long the last step has been."""
         super().tick()
         for pane in self.query("#cost"):
-            pane.border_title = Text(self._title())  # a Text is no markup
+            entitle(pane, self._title())
 
     def _title(self) -> str:
         run = self.watched.run

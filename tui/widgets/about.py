@@ -20,6 +20,7 @@ from studies.log import trial_directory
 from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
 from tui.feed import Snapshot
+from tui.widgets.titles import entitle
 from tui.widgets.words import Words
 
 Part = tuple[str, Text]
@@ -186,7 +187,7 @@ class About(VerticalScroll):
 
     def show(self, text: RenderableType, title: str, *, anew: bool) -> None:
         """Show `text`; `anew` goes back to its top."""
-        self.border_title = Text(title)  # a Text is no markup
+        entitle(self, title)
         self.query_one(Words).update(Group(text))
         if anew:
             self.scroll_home(animate=False)

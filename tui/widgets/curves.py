@@ -127,13 +127,18 @@ class Curves(ScrollView, can_focus=True):
     # ---- where the plots stand
 
     def _arrange(self, *, anew: bool) -> None:
-        metric = self.metric
+        before, metric = [plot.metric for plot in self.matching], self.metric
         found = matching(self.plots, self.look.search)
         groups = grouped(found) if self.by_group else [("", found)]
         self.matching = tuple(plot for _, of_group in groups for plot in of_group)
         names = [plot.metric for plot in self.matching]
         self.chosen = names.index(metric) if metric in names and not anew else 0
+        rows = self._rows
         self._measure()
+        if names == before and rows == self._rows and not anew:
+            self._refresh_changed()
+        else:
+            self.refresh()
         if anew:
             self.scroll_home(animate=False)
 
@@ -150,7 +155,6 @@ class Curves(ScrollView, can_focus=True):
             self._rows.append(row)
             y += row.height
         self.virtual_size = Size(self.scrollable_content_region.width, y)
-        self.refresh()
 
     def _heading(self, start: int, end: int) -> Line:
         """The names of the groups that begin among these plots, each with the worst that was found in it."""
@@ -171,6 +175,7 @@ class Curves(ScrollView, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         """Arrange the plots anew."""
         self._measure()
+        self.refresh()
 
     # ---- the lines on the screen
 
@@ -180,11 +185,33 @@ class Curves(ScrollView, can_focus=True):
 
     on_blur = on_focus
 
+    def _refresh_changed(self) -> None:
+        """Have the lines painted that are others than they were: with a step of a run most of a plot stays."""
+        self._begin()
+        top = self.scroll_offset.y
+        for row in self._rows:
+            if not top - row.height < row.y < top + self.size.height:
+                continue
+            tall, plots = row.height - row.top, range(row.start, row.end)
+            known = [self._drawn.get(self.matching[i].metric) for i in plots]
+            new = [self._lines(i, tall) for i in plots]
+            if not all(drawn and len(drawn.lines) == tall for drawn in known) or self._late:
+                self.refresh_lines(row.y, row.height)
+                continue
+            old = [drawn.lines for drawn in known if drawn]
+            for y, (was, now) in enumerate(zip(zip(*old, strict=True), zip(*new, strict=True), strict=True)):
+                if was != now:
+                    self.refresh_lines(row.y + row.top + y, 1)
+
+    def _begin(self) -> None:
+        """Begin to draw."""
+        self._may_draw, self._late = AT_ONCE, []
+        self._painted.clear()
+
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines on the screen, at first as they were where more changed than can be drawn at once."""
-        self._may_draw, self._late = AT_ONCE, []
+        self._begin()
         self._colours = self.rich_style  # finding it takes longer than a line
-        self._painted.clear()
         if self.matching:
             row = self._rows[self.chosen // self.across]
             self._lines(self.chosen, row.height - row.top)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich.text import Text
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -16,6 +15,7 @@ from tui.drawing import draw
 from tui.look import Look
 from tui.plots import Plot, plots
 from tui.watched import RunView
+from tui.widgets.titles import entitle
 
 LEAST_WIDTH, LEAST_HEIGHT = 24, 4  # cells
 EVIDENCE, BESIDES = 7, 14  # lines of a plot that the finding rests on, and of one beside it
@@ -56,7 +56,7 @@ class EvidencePlots(Widget):
         if found is not None:
             limits = [f"{e.statistic}, limit {e.limit:.4g}" for e in found.evidence[:1] if e.in_unit]
             line = f"  (dotted line: {limits[0]})" if limits else ""
-            self.border_title = Text(visible(f"What {found.code} rests on{line}"))
+            entitle(self, visible(f"What {found.code} rests on{line}"))
         self._draw()
 
     def draw_as(self, look: Look) -> None:
