@@ -176,6 +176,14 @@ def test_enter_shows_the_evidence_on_the_whole_screen_and_back(stage, run, text_
     assert "Findings of trial 0" in back
 
 
+def test_no_search_is_offered_where_there_are_no_metrics_to_search_among(stage, run, text_of) -> None:
+    stage.finished()
+    app = MonitorApp(Path("st"), clock=stage.clock)
+    *_, small = steps_of(app, run, text_of, SMALL, "up", "3")
+    assert "Search" not in small.splitlines()[-1]
+    assert "Help" in small.splitlines()[-1]
+
+
 def test_another_run_begins_with_its_worst_finding(stage, run, text_of) -> None:
     stage.finished()
     app = MonitorApp(Path("st"), clock=stage.clock)

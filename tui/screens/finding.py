@@ -104,6 +104,10 @@ class FindingScreen(Frame):
         """Pages of rules take a moment to import."""
         self._read_pages()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There are no metrics to search among."""
+        return False if action == "search" else super().check_action(action, parameters)
+
     # ---- what is shown
 
     def display_run(self, *, anew: bool) -> None:
