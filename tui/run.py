@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 import signal
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +26,7 @@ from tui.terminal import can_draw
 if TYPE_CHECKING:
     from diagnostics.rule import Catalogue
 
+LEAVE_SECONDS = 2.0  # for closing without a terminal, which can hang: what is painted goes nowhere
 SWITCH = 0.001  # seconds after which the thread that reads lets a key through; Python's own are 0.005
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,6 +60,7 @@ def run_monitor(
 
     async def run() -> MonitorResult | None:
         events = asyncio.get_running_loop()
+        threading.Thread(target=_end_with_terminal, args=[app, events], name="terminal", daemon=True).start()
         events.add_signal_handler(signal.SIGINT, app.action_interrupt)
         for number in (signal.SIGTERM, signal.SIGHUP):
             events.add_signal_handler(number, app.action_leave)
@@ -65,3 +72,18 @@ def run_monitor(
         app.feed.clear_away()
         for number, handler in handlers.items():  # asyncio leaves the system's own behind
             signal.signal(number, handler)
+
+
+def _end_with_terminal(app: MonitorApp, events: asyncio.AbstractEventLoop) -> None:
+    """End the process once its terminal is gone, of which no signal tells where it was not the controlling one.
+
+    Textual would wait for a writer that has failed, and look for keys without a pause.
+    """
+    terminal = select.poll()
+    terminal.register(sys.__stdout__ or 1, 0)  # that it is gone is told without being asked for
+    terminal.poll()
+    with suppress(RuntimeError):  # the event loop is closed: the process is about to end
+        events.call_soon_threadsafe(app.action_leave)
+    time.sleep(LEAVE_SECONDS)
+    app.feed.clear_away()
+    os._exit(0)
