@@ -29,7 +29,7 @@ from tui.plots import Plot, grouped, matching, plots
 __all__ = ["Curves", "Plot", "draw", "plots"]
 
 LEAST_WIDTH, LOW, TALL, TALLEST = 36, 6, 8, 16  # cells of a plot; the last where there are few
-AT_ONCE = 12  # plots that are drawn anew before the screen is shown: a key does not wait for more
+AT_ONCE = 6  # plots that are drawn anew before the screen is shown: a key does not wait for more
 
 
 @dataclass(frozen=True, slots=True)
