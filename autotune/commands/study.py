@@ -245,7 +245,7 @@ def _go(directory: Path, spec: StudySpec, *, plain: bool) -> ExitStatus:
     from autotune.views.plain import PlainView, closing
     from studies.log import read
 
-    if not plain and can_draw() and _has_monitor():
+    if not plain and sys.stdout.isatty() and _has_monitor() and can_draw():
         from autotune.attended import attend
 
         return attend(directory)

@@ -53,8 +53,15 @@ class Recorded:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Its findings, the worst first, in each the change that repairs its cause before all others."""
-        return tuple(map(self._by_its_cause, self.report.findings))
+        """Its findings, the worst first, in each the change that repairs its cause before all others.
+
+        Each began when it was mildest, as in the record of a trial (`studies.trial_log`).
+        """
+        begun = {
+            finding.code: min(rise.first_step for rise in (finding, *self.report.raised) if rise.code == finding.code)
+            for finding in self.report.findings
+        }
+        return tuple(replace(self._by_its_cause(f), first_step=begun[f.code]) for f in self.report.findings)
 
     @property
     def loud(self) -> tuple[Finding, ...]:

@@ -140,6 +140,6 @@ def test_commands_know_nothing_of_who_tests(tmp_path, monkeypatch):
 
 
 def test_a_command_until_q_runs_in_a_terminal(tmp_path):
-    asks = "test -t 0 && test -t 1 && echo Leave && read -rsn1 key && test $key = q"
+    asks = "stty -echo && test -t 0 && test -t 1 && echo Leave && read -rsn1 key && test $key = q"
     assert run([f"{asks}  # until q", f"{asks} && exit 3  # until q"], tmp_path, {}) == [("", 0), ("Leave\n", 3)]
     assert run(["echo gone; exit 1  # until q"], tmp_path, {}) == [("gone\n", 1)]
