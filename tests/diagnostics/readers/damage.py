@@ -315,6 +315,14 @@ def _too_slow(*_: Any) -> None:
     raise TooSlow
 
 
+def peak_memory() -> int:
+    """The most bytes that this process has had. Linux counts as `ru_maxrss` what the process had that started this."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def main() -> int:
     """Try all cases; the exit code says whether all was well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -337,7 +345,7 @@ def main() -> int:
             kinds[what.partition(",")[0]] += 1
             if not args.keep:
                 shutil.rmtree(next(folder.iterdir()))
-            used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            used = peak_memory()
             if used > BYTES >= peak:
                 wrong = wrong or f"takes {used >> 20} MB"
             peak = max(peak, used)
