@@ -38,6 +38,7 @@ from studies.trial_log import TrialLog
 
 VERSION = 1
 STUDY_FILE = "study.jsonl"
+UNBORN = "study.jsonl.new"  # the record while it has no first line: whoever sees a study can read which it is
 TRIALS = "trials"
 MOST_POINTS = 1 << 21  # of curves that are kept of a study: 32 MB
 STRETCHES = 64  # of the steps of a trial whose curves are thinned
@@ -51,16 +52,17 @@ class StudyLog:
     """
 
     def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
-        path = directory / STUDY_FILE
+        self._directory, self._unborn = directory, not is_study(directory)
+        path = directory / (UNBORN if self._unborn else STUDY_FILE)
         self._file = path.open("a", encoding="utf-8", errors="surrogatepass", buffering=1)  # names of files may be odd
-        try:
-            _lock(self._file)
-        except BlockingIOError:
+        if not _locked(self._file) or (self._unborn and is_study(directory)):
             self._file.close()
             raise UserError(
                 f"the study in {directory} is running in another process",
                 f"Watch it with `autotune monitor {directory}`, or end it with `autotune study stop {directory}`.",
-            ) from None
+            )
+        if self._unborn:
+            self._file.truncate(0)  # what a start that was killed has left
         written = path.read_bytes()
         self._clock, self._seq = clock, written.count(b"\n")
         if written and written[-1:] != b"\n":  # a writer was killed in mid-line: its line is counted as unreadable
@@ -155,18 +157,21 @@ class StudyLog:
         head = {"v": VERSION, "type": kind, "seq": self._seq, "time": round(self._clock(), 3)}
         self._file.write(dumps({**head, **payload}) + "\n")
         self._seq += 1
+        if self._unborn:
+            (self._directory / UNBORN).rename(self._directory / STUDY_FILE)
+            self._unborn = False
 
 
-def _lock(file: IO[str]) -> None:
-    """Take the lock of a writer. BlockingIOError where another has it for longer than one who only looks would."""
+def _locked(file: IO[str]) -> bool:
+    """Take the lock of a writer; False where another has it for longer than one who only looks would."""
     for _ in range(LOOKS):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(LOOK_SECONDS)
         else:
-            return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
 
 
 class StudyFollower:
@@ -374,7 +379,7 @@ def claim(directory: Path) -> Path:
         raise UserError(
             f"{directory} already holds a study", f"Give another --dir, or go on: `autotune study resume {directory}`."
         )
-    if any(directory.iterdir()):
+    if any(file.name != UNBORN for file in directory.iterdir()):  # a start that was killed has left nothing to keep
         raise UserError(f"{directory} is not empty", "Give another --dir: nothing in it shall be overwritten.")
     return directory
 

@@ -13,7 +13,7 @@ import pytest
 from diagnostics.errors import UserError
 from diagnostics.events import EventLog, MetricsLogged, RunStarted
 from studies import words
-from studies.log import STUDY_FILE, StudyFollower, StudyLog, claim, is_running, read, trial_directory
+from studies.log import STUDY_FILE, StudyFollower, StudyLog, claim, is_running, is_study, read, trial_directory
 from studies.record import Comparison, Judgement, Origin, Proposal, Search, State, StudyRecord, Verdict
 from studies.spec import load
 
@@ -43,6 +43,21 @@ def test_a_study_has_one_writer(tmp_path: Path) -> None:
     assert not is_running(tmp_path)
     StudyLog(tmp_path).close()
     assert [d.kind for d in read(tmp_path).decisions] == ["study_started", "trial_proposed"]
+
+
+def test_whoever_sees_a_study_can_read_which_it_is(tmp_path: Path) -> None:
+    (tmp_path / "study.jsonl.new").write_text('{"v": 1, "type": "study_sta')  # its start was killed
+    claim(tmp_path)
+    log = StudyLog(tmp_path)
+    assert not is_study(tmp_path)  # nobody finds a record without its first line
+    with pytest.raises(UserError, match="is running in another process"):
+        StudyLog(tmp_path)
+    log.started(SPEC, Search())
+    assert [d.kind for d in read(tmp_path).decisions] == ["study_started"]
+    assert read(tmp_path).unreadable == 0
+    assert is_running(tmp_path)
+    log.close()
+    assert [file.name for file in tmp_path.iterdir()] == [STUDY_FILE]
 
 
 def test_a_dead_process_keeps_no_lock(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What a person asks of a study from the monitor: when it can be asked, how, and what is said of the answer."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from tui.screens.knobs import KnobForm
 from tui.screens.line import Line
 from tui.watched import Watched
 
+from .pilots import said, until
+
 HOSTILE = "[red]b[/red] \x1b[31mred"
 SMALL, LARGE = (80, 24), (160, 50)
 
@@ -29,25 +30,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "LOCK_INTERVAL", 0.02)
 
 
-async def until(pilot, condition: Callable[[], object]) -> None:
-    import asyncio
-
-    async with asyncio.timeout(20):
-        while not condition():
-            await pilot.pause(0.01)
-    await pilot.pause()
-
-
 def monitor(stage) -> MonitorApp:
     return MonitorApp(Path("st"), clock=stage.clock)
 
 
 def asked() -> list[Request]:
     return [request for request in pending(Path("st"), set()) if isinstance(request, Request)]
-
-
-def said(app: MonitorApp) -> str:
-    return " | ".join(notification.message for notification in app._notifications)
 
 
 def propose(stage, number: int, knobs: dict) -> None:

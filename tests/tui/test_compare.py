@@ -1,9 +1,7 @@
 """Two runs compared: what is said of them, which two they are, and what is said where it cannot be done."""
 
-import asyncio
 import json
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from tui.widgets.curves import Curves
 from tui.widgets.others import Others
 
 from .conftest import START
+from .pilots import until
 
 SIZES = [(80, 24), (160, 50)]
 
@@ -32,14 +31,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_feed, "INTERVAL", 0.02)
     monkeypatch.setattr(compare_feed, "INTERVAL", 0.02)
     monkeypatch.setattr(compare_feed, "SHARE", 1.0)
-
-
-async def until(pilot, condition: Callable[[], object]) -> None:
-    """Wait for what the threads that read will bring."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await pilot.pause(0.01)
-    await pilot.pause()
 
 
 def words(app: MonitorApp, pane: str = "#report") -> str:

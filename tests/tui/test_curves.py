@@ -16,7 +16,8 @@ from tui.widgets.curves import Curves
 from tui.widgets.large_plot import LargePlot
 from tui.widgets.look_line import Search
 
-HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
+from .pilots import HOSTILE, until
+
 RUN = "2"  # the key of the screen
 
 
@@ -24,16 +25,6 @@ RUN = "2"  # the key of the screen
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "INTERVAL", 0.02)
     monkeypatch.setattr(log_feed, "INTERVAL", 0.02)
-
-
-async def until(pilot, condition: Callable[[], object]) -> None:
-    """Wait for what the thread that reads will bring."""
-    for _ in range(2000):
-        if condition():
-            break
-        await pilot.pause(0.01)
-    assert condition()
-    await pilot.pause()
 
 
 def curves(app: MonitorApp) -> Curves:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from tui.exporting import Subject, file_name, report, sources, write
 from tui.screens.confirm import Confirm
 from tui.screens.line import Line
 
+from .pilots import said, until
+
 DATA = Path(__file__).parent.parent / "data"
 RUN = DATA / "runs" / "blown-up"
 
@@ -24,17 +25,6 @@ RUN = DATA / "runs" / "blown-up"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "INTERVAL", 0.02)
-
-
-async def until(pilot, condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await pilot.pause(0.01)
-    await pilot.pause()
-
-
-def said(app: MonitorApp) -> str:
-    return " | ".join(notification.message for notification in app._notifications)
 
 
 async def name_it(pilot, name: str) -> None:

@@ -22,9 +22,9 @@ from tui.widgets.evidence import EvidencePlots
 from tui.widgets.finding_words import sections
 
 from .conftest import START
+from .pilots import HOSTILE, settled
 
 PATHOLOGIES = Path(__file__).parents[1] / "data" / "pathologies"
-HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
 SMALL, LARGE, HUGE = (80, 24), (160, 50), (220, 60)
 
 
@@ -35,17 +35,6 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(log_feed, "INTERVAL", 0.02)
     monkeypatch.setattr(log_feed, "SHARE", 10.0)
     monkeypatch.chdir(tmp_path)
-
-
-async def settled(pilot, text_of: Callable) -> str:
-    """What is on the screen once that no longer changes and no thread works on it."""
-    same, text = 0, ""
-    while same < 3:
-        await pilot.app.workers.wait_for_complete()
-        await pilot.pause(0.02)
-        before, text = text, text_of(pilot.app)
-        same = same + 1 if text == before else 0
-    return text
 
 
 def steps_of(app: MonitorApp, run, text_of: Callable, *steps: tuple[int, int] | str) -> list[str]:

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +29,7 @@ from tui.screens.confirm import Confirm
 from tui.widgets.curves import Curves
 from tui.widgets.log_about import about
 
-HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
+from .pilots import HOSTILE, until
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,6 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(log_feed, "SEARCH_INTERVAL", 0.05)
     monkeypatch.setattr(log_feed, "SHARE", 10.0)
     monkeypatch.chdir(tmp_path)
-
-
-async def until(pilot, condition: Callable[[], object]) -> None:
-    """Wait for what the thread that reads will bring."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await pilot.pause(0.01)
-    await pilot.pause()
 
 
 def watching(path: str, **options: object) -> MonitorApp:

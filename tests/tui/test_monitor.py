@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -24,21 +23,13 @@ from tui.terminal import can_draw
 from tui.widgets.curves import Curves
 from tui.widgets.trials import Trials
 
-HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
+from .pilots import HOSTILE, until
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "INTERVAL", 0.02)
     monkeypatch.setattr(feeds, "LOCK_INTERVAL", 0.02)
-
-
-async def until(pilot, condition: Callable[[], object]) -> None:
-    """Wait for what the thread that reads will bring."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await pilot.pause(0.01)
-    await pilot.pause()
 
 
 def watched(app: MonitorApp):

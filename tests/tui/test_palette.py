@@ -1,7 +1,5 @@
 """Help, the command palette, and what y copies: all that a person finds without knowing a key."""
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,8 @@ from tui.screens.help import Help
 from tui.screens.zoom import Zoom
 from tui.widgets.trials import Trials
 
+from .pilots import said, until
+
 HOSTILE = "[red]b[/red][@click=app.leave]x[/] \x1b[31mred"
 SMALL, LARGE = (80, 24), (160, 50)
 RUN = Path(__file__).parent.parent / "data" / "runs" / "good-0"
@@ -29,17 +29,6 @@ RUN = Path(__file__).parent.parent / "data" / "runs" / "good-0"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "INTERVAL", 0.02)
-
-
-async def until(pilot, condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await pilot.pause(0.01)
-    await pilot.pause()
-
-
-def said(app: MonitorApp) -> str:
-    return " | ".join(notification.message for notification in app._notifications)
 
 
 async def find_command(pilot, letters: str, first: str) -> str:

@@ -1,10 +1,8 @@
 """The samples: which step and group is looked at, what is best and worst, and that text stays text."""
 
-import asyncio
 import json
 import math
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,8 @@ from tui import sample_feed
 from tui.app import MonitorApp, MonitorResult
 from tui.screens.samples import Read, SamplesScreen
 from tui.widgets.completions import CARD, Completions
+
+from .pilots import until
 
 SIZES = [(80, 24), (160, 50)]
 LARGE = (160, 50)
@@ -46,14 +46,6 @@ def step(number: int) -> SamplesLogged:
 
 def samples_of(stage, trial: int) -> EventLog:
     return EventLog(stage.directory / "trials" / str(trial) / "samples.jsonl", clock=stage.clock)
-
-
-async def until(pilot, condition: Callable[[], object]) -> None:
-    """Wait for what the threads that read will bring."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await pilot.pause(0.01)
-    await pilot.pause()
 
 
 async def opened(pilot, app: MonitorApp) -> SamplesScreen:

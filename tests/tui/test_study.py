@@ -19,8 +19,8 @@ from tui.widgets import trials
 from tui.widgets.row_table import RowTable, cut
 
 from .conftest import START, explosion
+from .pilots import HOSTILE, settled
 
-HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
 SMALL, LARGE, HUGE = (80, 24), (160, 50), (220, 60)
 
 
@@ -28,16 +28,6 @@ SMALL, LARGE, HUGE = (80, 24), (160, 50), (220, 60)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "INTERVAL", 0.02)
     monkeypatch.setattr(feeds, "LOCK_INTERVAL", 0.02)
-
-
-async def settled(pilot, text_of: Callable) -> str:
-    """What is on the screen once that no longer changes."""
-    same, text = 0, ""
-    while same < 3:
-        await pilot.pause(0.02)
-        before, text = text, text_of(pilot.app)
-        same = same + 1 if text == before else 0
-    return text
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """System: what a run costs, in words, a bar without colour, and curves; or what is not known of it and why."""
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,19 +15,14 @@ from tui.screens.system import disk
 from tui.widgets.cost import Bar, cost_in_words, rate, seconds
 from tui.widgets.curves import Curves
 
+from .pilots import until
+
 DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "INTERVAL", 0.02)
-
-
-async def until(pilot, condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await pilot.pause(0.01)
-    await pilot.pause()
 
 
 def words_of(app: MonitorApp, text_of) -> str:
