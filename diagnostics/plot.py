@@ -25,6 +25,9 @@ LEFT, RIGHT = (
 )
 DOTTED = 0x95  # every second dot of a cell, as on a chessboard
 
+# A column of dots: where it stands, and the rows of the first, the lowest, the highest and the last value in it.
+Column = tuple[int, int, int, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -113,15 +116,16 @@ def running_median(curve: Curve, where: Frame, clock: Clock | None, share: float
             medians.append(known[len(known) // 2])
     half, height = max(1, round(share * where.width * WIDE / 2)), where.heights()
 
-    def line() -> Iterator[tuple[int, int | None]]:
+    def line() -> Iterator[Column | None]:
         at = 0
         for x, values in columns:
             if at < len(places) and places[at] == x:
                 near = sorted(medians[bisect_left(places, x - half) : bisect_right(places, x + half)])
-                yield x, height(near[len(near) // 2])
+                y = height(near[len(near) // 2])
+                yield x, y, y, y, y
                 at += 1
             if not math.isfinite(values[-1]):
-                yield x, None
+                yield None
 
     return _drawn(line(), where)
 
@@ -165,44 +169,43 @@ def _columns(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[tuple[
         start = after
 
 
-def _seen(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[tuple[int, int | None]]:
-    """The dots a line has to pass, in order: first, lowest, highest and last of each column; None at a gap.
-
-    Before and after them stand the neighbours outside the frame.
-    """
+def _seen(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[Column | None]:
+    """The columns a line has to pass, in order; None at a gap. Before and after them stand the neighbours outside."""
     height = where.heights()
     start, end = _between(curve, where.first, where.last, clock)
 
-    def neighbour(i: int) -> Iterator[tuple[int, int | None]]:
+    def neighbour(i: int) -> Iterator[Column]:
         if 0 <= i < len(curve.steps) and math.isfinite(curve.values[i]):
-            step = curve.steps[i]
-            yield where.place(clock.elapsed(step) if clock else step), height(curve.values[i])
+            step, y = curve.steps[i], height(curve.values[i])
+            yield where.place(clock.elapsed(step) if clock else step), y, y, y, y
 
     yield from neighbour(start - 1)
     for x, stretch in _columns(curve, where, clock):
         finite = stretch if curve.finite else [value for value in stretch if math.isfinite(value)]
         if finite:
-            for value in (finite[0], min(finite), max(finite), finite[-1]):
-                yield x, height(value)
+            yield x, height(finite[0]), height(min(finite)), height(max(finite)), height(finite[-1])
         if not math.isfinite(stretch[-1]):
-            yield x, None
+            yield None
     yield from neighbour(end)
 
 
-def _drawn(dots: Iterator[tuple[int, int | None]], where: Frame) -> list[list[int]]:
-    """The line through `dots`, broken where there is None."""
+def _drawn(line: Iterator[Column | None], where: Frame) -> list[list[int]]:
+    """The line through all columns, broken where there is None."""
     across = where.width * WIDE - 1
     columns = [0] * (across + 1)  # of dots: which are lit, as bits from the top
     before: tuple[int, int] | None = None
-    for x, y in dots:
-        if y is None:
+    for column in line:
+        if column is None:
             before = None
             continue
-        here = x, y
-        for there_x, lit in _line(*_inside(before or here, here, across)):
-            if 0 <= there_x <= across:
-                columns[there_x] |= lit
-        before = here
+        x, first, lowest, highest, last = column
+        if 0 <= x <= across:
+            columns[x] |= _upright(lowest, highest)
+        if before is not None:
+            for there_x, lit in _line(*_inside(before, (x, first), across)):
+                if 0 <= there_x <= across:
+                    columns[there_x] |= lit
+        before = x, last
     pairs = list(zip(columns[::WIDE], columns[1::WIDE], strict=True))
     full = (1 << HIGH) - 1
     return [
@@ -225,9 +228,9 @@ def _line(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, i
     """The columns from `start` to `end`, both included, and the dots of the line in each, as bits from the top."""
     (x0, y0), (x1, y1) = start, end
     n = max(abs(x1 - x0), abs(y1 - y0), 1)
-    if x0 == x1:  # most lines of a long curve are upright, or lead to the next column
+    if x0 == x1:
         yield x0, _upright(y0, y1)
-    elif x1 == x0 + 1:
+    elif x1 == x0 + 1:  # most lines of a long curve
         half = (n - x0 % 2) // 2
         up = (y1 > y0) - (y1 < y0)
         yield x0, _upright(y0, y0 + up * half)

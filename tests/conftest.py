@@ -1,9 +1,12 @@
-"""No test looks for a model on the hub; a model saved in the hub's format, and prompts, for those that need any."""
+"""No test looks for a model on the hub; small models, prompts and logs, where any are needed."""
 
+import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -75,3 +78,14 @@ def my_rules() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def samples() -> ModuleType:
+    """The writers of small logs of every format, which the script `damage.py` has as well."""
+    path = Path(__file__).parent / "diagnostics" / "readers" / "samples.py"
+    spec = importlib.util.spec_from_file_location("samples", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["samples"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

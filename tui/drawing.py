@@ -75,16 +75,19 @@ def _rows(plot: Plot, shown: View, look: Look) -> list[Cells]:
     if share:
         layers.append((running_median(shown.curve, where, shown.clock, share), OWN + Style(bold=True), True))
     top = set(gaps(shown.curve, where, shown.clock))
+    layers = [layer for layer in layers if any(map(any, layer[0]))]
+    blanks = [(" ", colour or own) for colour in colours]  # of their neighbours' style: the fewer pieces to paint
     rows: list[Cells] = []
     for y in range(where.height):
-        row: Cells = []
+        row = blanks.copy()
         for x in range(where.width):
-            dots, style = 0, FAINT
+            dots = 0
             for grid, colour, is_own in layers:
                 if grid[y][x]:
                     dots |= grid[y][x]
                     style = (colours[x] or colour) if is_own else colour
-            row.append((chr(BLANK | dots) if dots else " ", style))
+            if dots:
+                row[x] = chr(BLANK | dots), style
         rows.append(row)
     for x in top:
         rows[0][x] = NOT_FINITE, GONE

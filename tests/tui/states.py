@@ -15,8 +15,9 @@ from studies.record import Judgement, Origin, Proposal, State, Verdict
 from tui.app import MonitorApp
 from tui.feed import Loop
 
+from .pilots import HOSTILE
+
 DATA = Path(__file__).parents[1] / "data"
-HOSTILE = "[red]bold[/red] [@click=app.leave]x[/] \x1b[31mred\x1b[0m\u202egnp"
 LONG = "a_metric_whose_name_tells_all_that_there_is_to_tell_and_then_goes_on_for_as_long_as_it_likes"
 
 
@@ -122,7 +123,6 @@ def killed(stage) -> None:
 def failed(stage) -> Loop:
     """The loop died before its first line."""
     stage.log.close()
-    (stage.directory / STUDY_FILE).unlink()
     Path("loop.log").write_text("Traceback\n\nautotune: error: no space left on \x1b[31mthe disk\n")
     return Loop(lambda: False, Path("loop.log"))
 

@@ -1,11 +1,9 @@
 """The monitor on logs of any format: it shows what diagnose says and follows them, whatever they say."""
 
 import asyncio
-import importlib.util
 import json
 import math
 import os
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,17 +28,6 @@ from tui.widgets.curves import Curves
 from tui.widgets.log_about import about
 
 from .pilots import HOSTILE, until
-
-
-@pytest.fixture(scope="module")
-def samples() -> ModuleType:
-    path = Path(__file__).parents[1] / "diagnostics" / "readers" / "samples.py"
-    spec = importlib.util.spec_from_file_location("samples", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["samples"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)

@@ -292,7 +292,6 @@ def test_a_bug_in_reading_is_no_silent_standstill(stage, run, monkeypatch: pytes
 
 def test_the_first_line_of_a_study_of_ours_is_waited_for(stage, run, text_of) -> None:
     """As `study start` opens it: before the loop has written anything."""
-    (Path("st") / STUDY_FILE).unlink()
     alive = [True]
 
     async def go() -> None:

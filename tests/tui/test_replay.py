@@ -1,6 +1,5 @@
 """A replay says at each moment what would have been said then, and in the end what is said today."""
 
-import importlib.util
 import math
 import os
 import signal
@@ -40,17 +39,6 @@ class Hands:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture(scope="module")
-def samples() -> ModuleType:
-    path = Path(__file__).parents[1] / "diagnostics" / "readers" / "samples.py"
-    spec = importlib.util.spec_from_file_location("samples", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["samples"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ from diagnostics.sources import find
 from tui import log_feed
 from tui.app import MonitorApp
 
+from .pilots import settled
+
 SMALL, LARGE, HUGE = (80, 24), (160, 50), (220, 60)
 BEGAN = 1_700_000_000.0
 
@@ -48,19 +50,11 @@ def looks(run, text_of) -> Callable[..., list[str]]:
                 async with asyncio.timeout(30):
                     while not app.watched.runs or not all(log.report or log.trouble for log in app.watched.source.logs):
                         await pilot.pause(0.01)
-                texts = [await settled(pilot)]
+                texts = [await settled(pilot, text_of)]
                 for step in steps[1:]:
                     await (pilot.press(step) if isinstance(step, str) else pilot.resize_terminal(*step))
-                    texts.append(await settled(pilot))
+                    texts.append(await settled(pilot, text_of))
                 return texts
-
-        async def settled(pilot) -> str:
-            same, text = 0, ""
-            while same < 3:
-                await pilot.pause(0.02)
-                before, text = text, text_of(pilot.app)
-                same = same + 1 if text == before else 0
-            return text
 
         return run(go())
 

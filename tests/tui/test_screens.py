@@ -7,10 +7,8 @@ keep it.
 """
 
 import asyncio
-import importlib.util
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -24,20 +22,15 @@ from tui.log_feed import Logs
 from tui.screens.frame import Frame
 from tui.theme import PALETTES
 
+from . import states
+
 SIZES = ((80, 24), (100, 30), (160, 50), (220, 60))
 THEMES = tuple(PALETTES)
 KEPT = Path(__file__).parent / "screens"
 CUT = re.compile(r"(?<![\w.])[+-]?\d[\d,.]*…")  # a number that goes on where it cannot be seen
 
 
-def _load(path: Path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SCENES = {scene.name: scene for scene in _load(Path(__file__).with_name("states.py")).SCENES}
+SCENES = {scene.name: scene for scene in states.SCENES}
 
 
 def was_read(app: MonitorApp) -> bool:

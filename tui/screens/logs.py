@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.css.query import NoMatches
-from textual.widgets import DataTable
 
 from diagnostics.finding import Finding, Report
 from diagnostics.text import visible
@@ -64,11 +62,6 @@ class LogScreen(Stacked):
         curves = self.query_one(Curves)
         entitle(curves, visible(f"Curves of {run.name.replace(f'{self.monitor.path}/', '', 1)}"))
         curves.show(plots(run, self.watched.beneath), anew=anew)
-
-    @on(DataTable.RowHighlighted)
-    def _highlighted(self, event: DataTable.RowHighlighted) -> None:
-        if event.cursor_row < len(self.watched.runs):
-            self.monitor.select(self.watched.runs[event.cursor_row].key)
 
     def show_panes(self) -> None:
         """The table, where there is something to choose."""

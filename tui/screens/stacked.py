@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from typing import ClassVar
+
+from textual import on
+from textual.widgets import DataTable
 
 from tui.screens.frame import Frame
 
@@ -27,6 +31,12 @@ class Stacked(Frame):
     def __init__(self) -> None:
         super().__init__()
         self._lower = self.BENEATH[0]  # which of the panes has the room where there is room for one
+
+    @on(DataTable.RowHighlighted)
+    async def _highlighted(self, event: DataTable.RowHighlighted) -> None:
+        if event.cursor_row < len(self.watched.runs):
+            self.monitor.select(self.watched.runs[event.cursor_row].key)
+            await sleep(0)  # till the panes have said what changed: one paint, and no second that waits for its turn
 
     def show_panes(self) -> None:
         """As many of the panes below the table as there is room for."""

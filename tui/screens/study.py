@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.widgets import DataTable
 
 from diagnostics.text import visible
 from studies import words
@@ -80,11 +78,6 @@ class StudyScreen(Stacked):
         curves = self.query_one(Curves)
         entitle(curves, f"Curves of trial {trial.number}{dotted}")
         curves.show(plots(run, beneath), anew=anew)
-
-    @on(DataTable.RowHighlighted)
-    def _highlighted(self, event: DataTable.RowHighlighted) -> None:
-        if event.cursor_row < len(self.watched.runs):
-            self.monitor.select(self.watched.runs[event.cursor_row].key)
 
     # ---- where things stand
 
