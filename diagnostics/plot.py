@@ -23,6 +23,7 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 LEFT, RIGHT = (
     tuple(sum(DOTS[y][side] for y in range(HIGH) if lit >> y & 1) for lit in range(1 << HIGH)) for side in range(WIDE)
 )
+BLOCK = 32  # points of a curve whose extremes are found once
 DOTTED = 0x95  # every second dot of a cell, as on a chessboard
 
 # A column of dots: where it stands, and the rows of the first, the lowest, the highest and the last value in it.
@@ -33,6 +34,7 @@ Column = tuple[int, int, int, int, int]
 class Curve:
     """One metric: rising steps, a value for each; `low` and `high` bound those that are finite.
 
+    `lows` and `highs` bound those of each whole block of `BLOCK` values, as far as they are known.
     Long curves have arrays of `array`, which take an eighth of the memory of tuples.
     Of a curve that was thinned, `closer` gives all there is from one step to another, both included.
     """
@@ -42,6 +44,8 @@ class Curve:
     finite: bool = True  # all of them
     low: float = math.inf
     high: float = -math.inf
+    lows: Sequence[float] = ()
+    highs: Sequence[float] = ()
     closer: Callable[[float, float], Curve] | None = field(default=None, compare=False, repr=False)
 
 
@@ -55,16 +59,17 @@ def curve(points: Sequence[tuple[int, float]], known: Curve = NONE) -> Curve:
         return known
     if known.steps and new[0][0] < known.steps[-1]:  # a log whose steps go back
         return curve(points)
-    steps, values = zip(*new, strict=True)
-    whole = math.isfinite(sum(values))  # one that is not finite makes the sum so; an overflow only costs the filter
-    finite = values if whole else [value for value in values if math.isfinite(value)]
-    return Curve(
-        array("q", known.steps) + array("q", steps),
-        array("d", known.values) + array("d", values),
-        known.finite and whole,
-        min(known.low, min(finite, default=math.inf)),
-        max(known.high, max(finite, default=-math.inf)),
-    )
+    steps = array("q", known.steps) + array("q", map(itemgetter(0), new))
+    last = array("d", map(itemgetter(1), new))
+    values = array("d", known.values) + last
+    finite = known.finite and math.isfinite(sum(last))  # one that is not makes the sum so; an overflow costs time only
+    low, high = _bounds(last, finite=finite)
+    lows, highs = array("d", known.lows), array("d", known.highs)
+    for start in range(BLOCK * len(lows), len(values) - BLOCK + 1, BLOCK):
+        bounds = _bounds(values[start : start + BLOCK], finite=finite)
+        lows.append(bounds[0])
+        highs.append(bounds[1])
+    return Curve(steps, values, finite, min(known.low, low), max(known.high, high), lows, highs)
 
 
 def frame(curves: Sequence[Curve], last: int, width: int, height: int, *, first: int = 0) -> Frame:
@@ -87,7 +92,7 @@ def view(
     log: bool = False,
 ) -> Frame:
     """The frame from `first` to `last` (steps, or seconds by the clocks) that holds the values between them."""
-    bounds = [_bounds(curve, *_between(curve, first, last, clock)) for curve, clock in curves]
+    bounds = [_extremes(curve, *_between(curve, first, last, clock)) for curve, clock in curves]
     known = [(low, high) for low, high in bounds if low <= high]
     low, high = min((low for low, _ in known), default=0.0), max((high for _, high in known), default=0.0)
     return Frame(first, last, low, high, width, height, log)
@@ -107,7 +112,7 @@ def running_median(curve: Curve, where: Frame, clock: Clock | None, share: float
     Of each column of dots the median, then of those in the window the median (a remedian: Rousseeuw and Bassett, 1990),
     which costs no more for a long curve, and which a single spike does not move.
     """
-    columns = list(_columns(curve, where, clock))
+    columns = [(x, curve.values[start:end]) for x, start, end in _columns(curve, where, clock)]
     places, medians = [], []
     for x, values in columns:
         known = sorted(values if curve.finite else filter(math.isfinite, values))
@@ -147,46 +152,61 @@ def _between(curve: Curve, first: float, last: float, clock: Clock | None) -> tu
     return bisect_left(curve.steps, first), bisect_right(curve.steps, last)
 
 
-def _bounds(curve: Curve, start: int, end: int) -> tuple[float, float]:
-    """The lowest and the highest finite value of a slice, in the wrong order where there is none."""
-    if start == 0 and end == len(curve.steps):
-        return curve.low, curve.high
-    values = curve.values[start:end]
-    finite = values if curve.finite else [value for value in values if math.isfinite(value)]
-    return min(finite, default=math.inf), max(finite, default=-math.inf)
+def _bounds(values: Sequence[float], *, finite: bool) -> tuple[float, float]:
+    """The lowest and the highest finite value, in the wrong order where there is none; whether all are is known."""
+    if not finite:
+        values = [value for value in values if math.isfinite(value)]
+    return min(values, default=math.inf), max(values, default=-math.inf)
 
 
-def _columns(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[tuple[int, Sequence[float]]]:
-    """The columns of dots in which there are points, and their values in order."""
-    steps, values, across = curve.steps, curve.values, where.width * WIDE - 1
+def _extremes(curve: Curve, start: int, end: int) -> tuple[float, float]:
+    """Those of the points from `start` to before `end`."""
+    first, last = -(-start // BLOCK), min(end // BLOCK, len(curve.lows))
+    if first >= last:
+        return _bounds(curve.values[start:end], finite=curve.finite)
+    edges = [*curve.values[start : first * BLOCK], *curve.values[last * BLOCK : end]]
+    low, high = _bounds(edges, finite=curve.finite)
+    return min(low, min(curve.lows[first:last])), max(high, max(curve.highs[first:last]))
+
+
+def _columns(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[tuple[int, int, int]]:
+    """The columns of dots in which there are points, and which these are, as a slice."""
+    steps, across = curve.steps, where.width * WIDE - 1
     start, end = _between(curve, where.first, where.last, clock)
     while start < end:
         x = where.dot(clock.elapsed(steps[start]) if clock else steps[start])
         border = where.border(x)
         border = clock.step(border) if clock else border
         after = max(start + 1, bisect_left(steps, border, start, end)) if x < across else end
-        yield x, values[start:after]
+        yield x, start, after
         start = after
 
 
 def _seen(curve: Curve, where: Frame, clock: Clock | None) -> Iterator[Column | None]:
     """The columns a line has to pass, in order; None at a gap. Before and after them stand the neighbours outside."""
-    height = where.heights()
+    values, height = curve.values, where.heights()
     start, end = _between(curve, where.first, where.last, clock)
 
     def neighbour(i: int) -> Iterator[Column]:
-        if 0 <= i < len(curve.steps) and math.isfinite(curve.values[i]):
-            step, y = curve.steps[i], height(curve.values[i])
+        if 0 <= i < len(values) and math.isfinite(values[i]):
+            step, y = curve.steps[i], height(values[i])
             yield where.place(clock.elapsed(step) if clock else step), y, y, y, y
 
     yield from neighbour(start - 1)
-    for x, stretch in _columns(curve, where, clock):
-        finite = stretch if curve.finite else [value for value in stretch if math.isfinite(value)]
-        if finite:
-            yield x, height(finite[0]), height(min(finite)), height(max(finite)), height(finite[-1])
-        if not math.isfinite(stretch[-1]):
+    for x, begin, after in _columns(curve, where, clock):
+        lowest, highest = _extremes(curve, begin, after)
+        if lowest <= highest:
+            ends = (begin, after - 1) if curve.finite else _finite_ends(values, begin, after)
+            yield x, height(values[ends[0]]), height(lowest), height(highest), height(values[ends[1]])
+        if not math.isfinite(values[after - 1]):
             yield None
     yield from neighbour(end)
+
+
+def _finite_ends(values: Sequence[float], start: int, end: int) -> tuple[int, int]:
+    """The first and the last of some points, one of which at least is finite, that are."""
+    known = [i for i in range(start, end) if math.isfinite(values[i])]
+    return known[0], known[-1]
 
 
 def _drawn(line: Iterator[Column | None], where: Frame) -> list[list[int]]:

@@ -48,7 +48,7 @@ class Thinner:
             end = int(steps.searchsorted(last, side="right")) + 1
             return thinned(MetricSeries(series.metric, steps[start:end], values[start:end]))
 
-        return Curve(by.steps, extremes(values, by), whole, low, high, closer)
+        return Curve(by.steps, extremes(values, by), whole, low, high, closer=closer)
 
     def _divided(self, steps: Steps) -> Stretches:
         import numpy as np

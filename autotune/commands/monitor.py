@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autotune.cli import ExitStatus
 from autotune.extras import require
 from autotune.folders import RUNS, latest
 from diagnostics.errors import UserError
+
+if TYPE_CHECKING:
+    from studies.record import StudyRecord
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,15 +42,12 @@ def run(args: argparse.Namespace) -> ExitStatus:
     """Show the study or the logs until a person leaves. UserError where there are none, or no terminal."""
     require("textual")
 
-    from autotune.journal import journal
-    from autotune.looking import rules_here
     from diagnostics.sources import find
     from diagnostics.stores.store import store_of
     from diagnostics.stores.trackio import database
     from diagnostics.user_map import from_options
     from studies.log import is_study
     from tui.replay import Playback, parse
-    from tui.replay_feed import check
     from tui.run import run_monitor
 
     playback = None if args.replay is None else Playback(parse(args.replay))
@@ -60,11 +61,21 @@ def run(args: argparse.Namespace) -> ExitStatus:
     if is_study(path):
         if args.map:
             raise UserError("--map is for logs of others", f"{path} is a study, whose names are known.")
-        found = None
+        found, rules = None, None
     else:
-        found = find(path)
+        from autotune.looking import rules_here
+
+        found, rules = find(path), rules_here([], [str(path)])
     if playback is not None:
+        from tui.replay_feed import check
+
         check(path, found)
-    rules = None if found is None else rules_here([], [str(path)])
-    run_monitor(path, found=found, mine=mine, rules=rules, playback=playback, account=journal)
+    run_monitor(path, found=found, mine=mine, rules=rules, playback=playback, account=account)
     return ExitStatus.CLEAN
+
+
+def account(study: StudyRecord) -> str:
+    """The study in words: its journal, which nobody waits for who only looks."""
+    from autotune.journal import journal
+
+    return journal(study)

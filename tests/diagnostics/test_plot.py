@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diagnostics.axes import Frame, clock
-from diagnostics.plot import BLANK, DOTS, NONE, braille, curve, frame, gaps, running_median, view
+from diagnostics.plot import BLANK, BLOCK, DOTS, NONE, braille, curve, frame, gaps, running_median, view
 
 
 def drawn(cells: list[list[int]]) -> str:
@@ -78,6 +79,25 @@ def test_a_curve_that_grows_is_what_it_would_be_at_once() -> None:
     whole = curve(points)
     assert (line.steps, line.low, line.high, line.finite) == (whole.steps, -2.0, 7.0, False)
     assert curve(points, line) is line
+
+
+@given(
+    st.lists(st.sampled_from([*range(-9, 10), math.nan, math.inf]), max_size=5 * BLOCK),
+    st.integers(1, 2 * BLOCK),
+    st.tuples(st.integers(0, 5 * BLOCK), st.integers(0, 5 * BLOCK)),
+    st.integers(1, 40),
+)
+def test_what_is_known_of_blocks_shows_what_all_points_show(
+    values: list[float], at_once: int, ends: tuple[int, int], width: int
+) -> None:
+    points, line = list(enumerate(map(float, values))), NONE
+    for n in range(at_once, len(points) + at_once, at_once):
+        line = curve(points[:n], line)
+    assert len(line.lows) == len(line.highs) == len(points) // BLOCK
+    plain = replace(line, lows=(), highs=())
+    where = view([(plain, None)], min(ends), max(ends), width, 4)
+    assert view([(line, None)], min(ends), max(ends), width, 4) == where
+    assert braille(line, where) == braille(plain, where)
 
 
 def test_steps_that_go_back_are_put_in_order() -> None:
