@@ -58,10 +58,15 @@ class Found:
     trouble: str = ""
 
 
+class NothingYet(UserError):
+    """An empty file, or a folder without a log: there may be one once a run has begun."""
+
+
 def find(path: Path) -> Found:
     """The logs at `path`: a file, the folder of a run, a study, or a folder of many things.
 
-    Links in a folder are not followed. UserError for what does not exist, is empty, cannot be read, or holds no log.
+    Links in a folder are not followed. UserError for what does not exist, cannot be read or is no log; NothingYet for
+    what is empty or holds no log.
     """
     try:
         mode = path.stat().st_mode
@@ -80,7 +85,7 @@ def find(path: Path) -> Found:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "See that you may read it.") from None
     if sources is None:
-        raise UserError(f"{path} is empty", "Has its writer begun?")
+        raise NothingYet(f"{path} is empty", "Has its writer begun?")
     if not sources:
         if _module("sqlite").is_damaged(path):
             what = f"{path} is a database that is damaged"
@@ -159,7 +164,7 @@ def _in_folder(folder: Path) -> Found:
             if unreadable
             else ""
         )
-        raise UserError(f"nothing to diagnose in {folder}: {what}{more}", _reads())
+        raise NothingYet(f"nothing to diagnose in {folder}: {what}{more}", _reads())
     return Found(tuple(_grouped(sources, folder)), tuple(others), tuple(unreadable))
 
 

@@ -66,7 +66,8 @@ class Exporting:
                 return "what was found in each trial, with its curves; what was changed and whether it helped: .md"
             return "a page of its own, with the curves; for an issue or a chat let it end in .md"
 
-        await self._ask(f"The report on {subject.name} goes into the file", subject.name, (*PAGES, *TEXTS), text, tell)
+        ends = (*TEXTS, *PAGES) if study and account else (*PAGES, *TEXTS)  # what tells most comes first
+        await self._ask(f"The report on {subject.name} goes into the file", subject.name, ends, text, tell)
 
     async def picture(self) -> None:
         """The same with a picture of the screen as it is."""

@@ -21,7 +21,7 @@ from diagnostics.finding import Finding, Report
 from diagnostics.plot import Curve
 from diagnostics.readers.files import files_below
 from diagnostics.report.words import onset
-from diagnostics.sources import Found, Source, find
+from diagnostics.sources import Found, NothingYet, Source, find
 from diagnostics.user_map import UserMap
 from tui.thin import Thinner, clock_of
 from tui.thread import ReadingThread
@@ -88,15 +88,19 @@ class LogView:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """All logs at a path; `others` are the files beside them that are none. `trouble` tells of the path itself."""
+    """All logs at a path; `others` are the files beside them that are none.
+
+    `trouble` tells of the path itself, `awaited` why there is no log at it yet.
+    """
 
     logs: tuple[LogView, ...] = ()
     others: tuple[Path, ...] = ()
     trouble: str = ""
+    awaited: str = ""
 
 
 class LogFeed(ReadingThread[Logs]):
-    """Follows the logs that were `found` at `path`, and those that appear there later."""
+    """Follows the logs that were `found` at `path`, where there were any, and those that appear there later."""
 
     def __init__(
         self,
@@ -113,11 +117,11 @@ class LogFeed(ReadingThread[Logs]):
         self.path = path
         self._mine, self._rules, self._clock = mine or UserMap(), rules, clock
         self._found = found
-        self._trouble = ""
+        self._trouble, self._awaited = "", ""
         self._followed: dict[Source, Followed] = {}
         self._awake = threading.Event()
         self._busy = 0.0  # seconds that the last look took
-        self._search_after = time.monotonic() + SEARCH_INTERVAL
+        self._search_after = time.monotonic() + SEARCH_INTERVAL if found.sources else 0.0
         self._told = 0.0
 
     def read(self) -> Logs:
@@ -146,7 +150,7 @@ class LogFeed(ReadingThread[Logs]):
         views += [
             LogView(str(path), trouble=f"not read: {reason}", share=1.0) for path, reason in self._found.unreadable
         ]
-        return Logs(tuple(views), self._found.others, self._trouble)
+        return Logs(tuple(views), self._found.others, self._trouble, self._awaited)
 
     def _progress(self) -> bool:
         """Say how far reading is, now and then; whether to go on."""
@@ -157,10 +161,17 @@ class LogFeed(ReadingThread[Logs]):
 
     def _search(self) -> None:
         """Take in logs that are new at the path; those that went away stay as they were, in trouble."""
-        if self.path.is_dir() and time.monotonic() > self._search_after:
+        may_be_more = self.path.is_dir() or not self._found.sources
+        if may_be_more and time.monotonic() > self._search_after:
             began = time.thread_time()
+            self._trouble = self._awaited = ""
             try:
-                self._found, self._trouble = self._with_known(find(self.path)), ""
+                self._found = self._with_known(find(self.path))
+            except NothingYet as error:
+                if self._found.sources:
+                    self._trouble = str(error)
+                else:
+                    self._awaited = error.message
             except (UserError, OSError) as error:
                 self._trouble = str(error)
             self._search_after = time.monotonic() + max(SEARCH_INTERVAL, (time.thread_time() - began) / SHARE)

@@ -52,8 +52,10 @@ def newest(all_runs: Sequence[Run]) -> Run:
 
 def status(run: Run | None, logs: Logs | None, now: float) -> Status:
     """How the selected run stands at `now` (seconds since the epoch)."""
+    if logs is not None and logs.awaited:
+        return Status(Phase.WAITING, f"for a log: {logs.awaited}")
     if run is None or logs is None:
-        return Status(Phase.READING, "the logs")
+        return Status(Phase.TROUBLE, logs.trouble) if logs and logs.trouble else Status(Phase.READING, "the logs")
     log = run.log
     if logs.trouble or log.trouble:
         return Status(Phase.TROUBLE, log.trouble or logs.trouble)

@@ -39,10 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
-    """Show the study or the logs until a person leaves. UserError where there are none, or no terminal."""
+    """Show the study or the logs until a person leaves; a folder or a file that is empty may yet come to one.
+
+    UserError where there is nothing that could be watched, or no terminal.
+    """
     require("textual")
 
-    from diagnostics.sources import find
+    from diagnostics.sources import Found, NothingYet, find
     from diagnostics.stores.store import store_of
     from diagnostics.stores.trackio import database
     from diagnostics.user_map import from_options
@@ -65,7 +68,13 @@ def run(args: argparse.Namespace) -> ExitStatus:
     else:
         from autotune.looking import rules_here
 
-        found, rules = find(path), rules_here([], [str(path)])
+        rules = rules_here([], [str(path)])
+        try:
+            found = find(path)
+        except NothingYet:
+            if playback is not None:
+                raise
+            found = Found(())
     if playback is not None:
         from tui.replay_feed import check
 

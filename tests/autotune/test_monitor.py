@@ -47,6 +47,16 @@ def test_what_is_no_study_is_looked_at_for_logs(tmp_path: Path, monkeypatch: pyt
     assert judged[1]["KL002"].thresholds["token_limit"] == 2.0
 
 
+def test_what_is_empty_may_come_to_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").touch()
+    Path("folder").mkdir()
+    watched: list[tuple[Path, Found]] = []
+    monkeypatch.setattr("tui.run.run_monitor", lambda path, *, found, **_: watched.append((path, found)))
+    assert main(["monitor", "empty"]) is main(["monitor", "folder"]) is ExitStatus.CLEAN
+    assert watched == [(Path("empty"), Found(())), (Path("folder"), Found(()))]
+
+
 @pytest.mark.parametrize("args", [[], ["elsewhere"]])
 def test_the_study_is_the_one_given_or_the_latest(
     args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -67,9 +77,9 @@ def test_the_study_is_the_one_given_or_the_latest(
         (["nowhere"], "there is no nowhere"),
         (["st"], "the monitor needs a terminal to draw on. Elsewhere: autotune study show st"),
         (["log.jsonl"], "the monitor needs a terminal to draw on. Elsewhere: autotune diagnose log.jsonl"),
-        (["empty"], "empty is empty. Has its writer begun?"),
         (["noise"], "noise is no log that autotune reads"),
-        (["folder"], "nothing to diagnose in folder"),
+        (["empty", "--replay", "60"], "empty is empty. Has its writer begun?"),
+        (["folder", "--replay", "60"], "nothing to diagnose in folder"),
         (["log.jsonl", "--map", "score=rewardmean"], "there is no metric or setting 'rewardmean'"),
         (["st", "--map", "score=reward_mean"], "--map is for logs of others"),
         (["log.jsonl", "--replay", "0"], "--replay 0 is no speed"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from diagnostics.events import FindingRaised, MetricsLogged, Outcome, RunEnded
 from diagnostics.finding import Confidence, Evidence, Finding, Severity
-from diagnostics.sources import find
+from diagnostics.sources import Found, find
 from studies.log import STUDY_FILE
 from studies.record import Judgement, Origin, Proposal, State, Verdict
 from tui.app import MonitorApp
@@ -213,6 +213,16 @@ def _gone(stage) -> MonitorApp:
 
 
 gone_log = Scene("gone_log", "TROUBLE", _gone)
+
+
+def _awaited(stage) -> MonitorApp:
+    """No run has begun to write yet."""
+    Path("logs").mkdir()
+    Path("logs/notes.md").write_text("tomorrow")
+    return MonitorApp(Path("logs"), found=Found(()), clock=stage.clock)
+
+
+awaited_log = Scene("awaited_log", "WAITING", _awaited)
 
 
 @logs("RUNNING")

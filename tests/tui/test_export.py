@@ -67,14 +67,14 @@ def test_a_study_is_exported_as_its_account_or_as_a_page_on_all_trials(stage, ru
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: app.watched.run)
             await pilot.press("e")
-            await name_it(pilot, "all.md")
-            await until(pilot, lambda: Path("all.md").exists() and "it is in" in said(app))
-            await pilot.press("e", "enter")
-            await until(pilot, lambda: Path("st.html").exists() and said(app).count("it is in") == 2)
-            assert Path("all.md").read_text() == journal(app.watched.study)
+            await name_it(pilot, "all.html")
+            await until(pilot, lambda: Path("all.html").exists() and "it is in" in said(app))
+            await pilot.press("e", "enter")  # what tells most needs no name
+            await until(pilot, lambda: Path("st.md").exists() and said(app).count("it is in") == 2)
+            assert Path("st.md").read_text() == journal(app.watched.study)
 
     run(go())
-    page = Path("st.html").read_text()
+    page = Path("all.html").read_text()
     assert 'href="#run-0"' in page
     assert 'href="#run-1"' in page
 

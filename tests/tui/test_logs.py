@@ -17,7 +17,7 @@ from diagnostics.engine import diagnose
 from diagnostics.logs import TableLog, read
 from diagnostics.rule import Tuning, shipped
 from diagnostics.series import example
-from diagnostics.sources import FORMATS, find
+from diagnostics.sources import FORMATS, Found, find
 from diagnostics.user_map import from_arguments
 from tui import log_feed
 from tui.app import MonitorApp, MonitorResult
@@ -312,6 +312,27 @@ def test_a_log_at_rest_is_read_to_its_end_and_goes_on_where_it_grows_after_all(r
             await until(pilot, lambda: "RUNNING  step 31" in text_of(app))
             assert list(app.screen.query_one(Curves).plots[0].curve.steps) == list(range(1, 32))
             assert not lost(app)  # it was no loss, only too early
+
+    run(go())
+
+
+@pytest.mark.parametrize(("path", "told"), [("logs", "nothing to diagnose in logs"), ("logs/x.jsonl", "is empty")])
+def test_a_log_that_is_not_there_yet_is_waited_for(path: str, told: str, run, text_of) -> None:
+    Path("logs").mkdir()
+    Path("logs/x.jsonl").touch()
+
+    async def go() -> None:
+        app = MonitorApp(Path(path), found=Found(()))
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, lambda: "WAITING" in text_of(app))
+            assert told in text_of(app)
+            await pilot.press(*"123456e")
+            write("logs/x.jsonl", [row(step) for step in range(1, 30)])
+            await until(pilot, lambda: "RUNNING" in text_of(app))
+            assert app.watched.run is not None
+            assert "WAITING" not in text_of(app)
+            Path("logs/x.jsonl").unlink()
+            await until(pilot, lambda: "TROUBLE" in text_of(app))
 
     run(go())
 

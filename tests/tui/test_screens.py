@@ -36,7 +36,9 @@ SCENES = {scene.name: scene for scene in states.SCENES}
 def was_read(app: MonitorApp) -> bool:
     known = app.watched.source
     if isinstance(known, Logs):
-        return bool(known.trouble) or (bool(known.logs) and all(log.report or log.trouble for log in known.logs))
+        return bool(known.trouble or known.awaited) or (
+            bool(known.logs) and all(log.report or log.trouble for log in known.logs)
+        )
     return known is not None
 
 
