@@ -8,6 +8,7 @@ import pytest
 
 from diagnostics.events import EventLog, KnobChanged, MetricsLogged
 from diagnostics.sources import find
+from studies.record import Origin, Proposal
 from tui import feed, log_feed
 from tui.app import MonitorApp
 from tui.look import Look
@@ -66,6 +67,29 @@ def test_a_search_narrows_the_curves_while_it_is_typed(stage, run, text_of, size
             await pilot.press("escape")
             assert (app.look, len(shown(app))) == (Look(), 7)
             assert app.focused is curves(app)
+
+    run(go())
+
+
+def test_a_terminal_that_grows_shows_more_plots_side_by_side(stage, run, text_of) -> None:
+    """Those that are drawn late stand in the rows that were measured, not in those that the new width will have."""
+    stage.begin()
+    events = stage.propose(0, Proposal({"learning_rate": 1e-3}, Origin.START, "why"))
+    for step in range(50):
+        events.emit(MetricsLogged(step, {f"reward_component[{i}]": float(step % (i + 2)) for i in range(12)}))
+
+    async def go() -> None:
+        app = MonitorApp(Path("st"), clock=stage.clock)
+        async with app.run_test(size=(220, 60)) as pilot:
+            await until(pilot, lambda: app.watched.run and app.watched.run.metrics)
+            await pilot.press(RUN)
+            await until(pilot, lambda: len(shown(app)) == 12)
+            for size, across in (((80, 60), 2), ((160, 50), 4), ((100, 24), 2), ((220, 60), 6)):
+                await pilot.resize_terminal(*size)
+                await until(pilot, lambda a=across: titles(text_of(app)) == a)
+
+    def titles(text: str) -> int:
+        return max(line.count("reward_component[") for line in text.splitlines())
 
     run(go())
 

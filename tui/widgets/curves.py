@@ -96,6 +96,7 @@ class Curves(ScrollView, can_focus=True):
         self.matching: tuple[Plot, ...] = ()  # those that are searched for, in the order in which they stand
         self.chosen = 0
         self._rows: list[_Row] = []
+        self._across = 1  # how many plots stand side by side in them
         self._drawn: dict[str, _Drawn] = {}
         self._painted: dict[int, list[Line]] = {}  # of this paint, by index
         self._colours = Style()
@@ -119,11 +120,6 @@ class Curves(ScrollView, can_focus=True):
         """The metric of the chosen plot."""
         return self.matching[self.chosen].metric if self.chosen < len(self.matching) else None
 
-    @property
-    def across(self) -> int:
-        """How many plots stand side by side."""
-        return max(1, min(self.scrollable_content_region.width // LEAST_WIDTH, len(self.matching)))
-
     # ---- where the plots stand
 
     def _arrange(self, *, anew: bool) -> None:
@@ -144,14 +140,15 @@ class Curves(ScrollView, can_focus=True):
 
     def _measure(self) -> None:
         """Where each row of plots stands; a group begins where the one before it ends."""
-        starts = range(0, len(self.matching), self.across)
-        headings = [self._heading(start, min(len(self.matching), start + self.across)) for start in starts]
+        self._across = max(1, min(self.scrollable_content_region.width // LEAST_WIDTH, len(self.matching)))
+        starts = range(0, len(self.matching), self._across)
+        headings = [self._heading(start, min(len(self.matching), start + self._across)) for start in starts]
         usual = TALL if self.size.height >= 2 * TALL else LOW
         room = self.size.height - sum(map(bool, headings))
         tall = max(usual, min(TALLEST, room // max(1, len(starts))))
         self._rows, y = [], 0
         for start, names in zip(starts, headings, strict=True):
-            row = _Row(y, tall + bool(names), start, min(len(self.matching), start + self.across), names)
+            row = _Row(y, tall + bool(names), start, min(len(self.matching), start + self._across), names)
             self._rows.append(row)
             y += row.height
         self.virtual_size = Size(self.scrollable_content_region.width, y)
@@ -160,13 +157,17 @@ class Curves(ScrollView, can_focus=True):
         """The names of the groups that begin among these plots, each with the worst that was found in it."""
         if not self.by_group:
             return []
-        width, line, begins = self.scrollable_content_region.width // self.across, [], False
+        width, line, begins = self.scrollable_content_region.width // self._across, [], False
         for name, of_group in groupby(range(start, end), key=lambda i: self.matching[i].group):
             plots = list(of_group)
             begin = plots[0] == 0 or self.matching[plots[0] - 1].group != name
             line += heading(name, self.matching, width * len(plots)) if begin else [Segment(" " * width * len(plots))]
             begins = begins or begin
         return line if begins else []
+
+    def _row(self, index: int) -> _Row:
+        """The row that the plot of that index stands in."""
+        return self._rows[index // self._across]
 
     def _at(self, y: int) -> _Row | None:
         """The row that the line `y` belongs to."""
@@ -213,11 +214,11 @@ class Curves(ScrollView, can_focus=True):
         self._begin()
         self._colours = self.rich_style  # finding it takes longer than a line
         if self.matching:
-            row = self._rows[self.chosen // self.across]
+            row = self._row(self.chosen)
             self._lines(self.chosen, row.height - row.top)
         strips = super().render_lines(crop)
         if self._late:
-            row = self._rows[self._late[0] // self.across]
+            row = self._row(self._late[0])
             self.call_after_refresh(self.refresh_lines, row.y, self.virtual_size.height - row.y)
         return strips
 
@@ -249,7 +250,7 @@ class Curves(ScrollView, can_focus=True):
     def _drawn_lines(self, index: int, height: int) -> list[Line]:
         """The lines of a plot, drawn again only where something of it changed."""
         plot = self.matching[index]
-        width = self.scrollable_content_region.width // self.across
+        width = self.scrollable_content_region.width // self._across
         way = replace(self.look, search=""), width, height, index == self.chosen and self.has_focus
         known = self._drawn.get(plot.metric)
         if known is None or known.way != way or not (known.plot is plot or known.shows(plot, way[0])):
@@ -271,15 +272,15 @@ class Curves(ScrollView, can_focus=True):
         if right and 0 <= self.chosen + right < len(self.matching):
             self._choose(self.chosen + right)
         if down and self.matching:
-            there = self.chosen + down * self.across
+            there = self.chosen + down * self._across
             last = len(self.matching) - 1
-            on_last_row = self.chosen // self.across == last // self.across
+            on_last_row = self.chosen // self._across == last // self._across
             if there >= 0 and not (down > 0 and on_last_row):
                 self._choose(min(last, there))
 
     def _choose(self, index: int) -> None:
-        before, self.chosen = self._rows[self.chosen // self.across], index
-        row = self._rows[index // self.across]
+        before, self.chosen = self._row(self.chosen), index
+        row = self._row(index)
         self.scroll_to_region(Region(0, row.y, 1, row.height), animate=False)
         for changed in (before, row):
             self.refresh_lines(changed.y, changed.height)
@@ -295,8 +296,8 @@ class Curves(ScrollView, can_focus=True):
         row = self._at(at.y + self.scroll_offset.y) if at else None
         if at is None or row is None:
             return
-        width = max(1, self.scrollable_content_region.width // self.across)
-        index = row.start + min(self.across - 1, at.x // width)
+        width = max(1, self.scrollable_content_region.width // self._across)
+        index = row.start + min(self._across - 1, at.x // width)
         if index < row.end:
             if event.chain > 1:
                 self.action_zoom()
