@@ -23,13 +23,15 @@ SECONDS_TO_END = 10.0
 def attend(directory: Path) -> ExitStatus:
     """Run the study in `directory`, which is made already, behind the monitor; returns how it stands when that closes.
 
-    UserError where the study ended in an error, in the loop's own words.
+    UserError where the study ended in an error, in the loop's own words; where the project's rules cannot be read.
     """
     from autotune.journal import journal
+    from autotune.judged_by import rules_here
     from tui.app import MonitorResult
     from tui.feed import Loop
     from tui.run import run_monitor
 
+    rules = rules_here([], [str(directory)])
     with (directory / LOG_FILE).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "autotune", "study", "resume", str(directory), "--plain"],
@@ -38,7 +40,8 @@ def attend(directory: Path) -> ExitStatus:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is the monitor's, and a closed terminal ends the monitor alone
         )
-    result = run_monitor(directory, loop=Loop(lambda: process.poll() is None, directory / LOG_FILE), account=journal)
+    loop = Loop(lambda: process.poll() is None, directory / LOG_FILE)
+    result = run_monitor(directory, loop=loop, rules=rules, account=journal)
     if process.poll() is None and result is MonitorResult.LEFT:
         print(f"the study goes on: autotune monitor {directory}, autotune study stop {directory}")
         return ExitStatus.CLEAN

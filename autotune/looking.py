@@ -16,7 +16,6 @@ from autotune.named import STDIN, UNREADABLE, Named, named, nothing_judged, spoo
 from diagnostics.cache import Cache
 from diagnostics.errors import UserError
 from diagnostics.finding import Report, Severity
-from diagnostics.project import plain
 from diagnostics.sources import Found, Source
 from diagnostics.stores.store import EVERYTHING, Store, Wanted
 from diagnostics.user_map import UserMap
@@ -62,18 +61,6 @@ class Asked:
     wanted: Wanted = EVERYTHING
     detailed: bool = False
     whole: bool = False
-
-
-def rules_here(files: Sequence[str], places: Sequence[str]) -> Catalogue | None:
-    """What logs at `places` are judged by, with the rules in `files`; None where it is what comes with autotune.
-
-    That is known before the rules are imported, so that a second look stays instant. UserError as of `catalogue.here`.
-    """
-    if not files and plain():
-        return None
-    from diagnostics.catalogue import here
-
-    return here(files, [Path(place) for place in places if place != STDIN])
 
 
 def look(arguments: Sequence[str], asked: Asked, cache: Cache, fetched: Path | None = None) -> Looked:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diagnostics.errors import UserError
 from diagnostics.finding import Report
 from diagnostics.text import visible
 from tui.watched import RunView
+
+if TYPE_CHECKING:
+    from diagnostics.rule import Catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +24,14 @@ class Judged:
     trouble: str = ""
 
 
-def judge(of: tuple[object, ...], folder: Path) -> Judged:
-    """Read and judge the trial in `folder`, which takes its time."""
+def judge(of: tuple[object, ...], folder: Path, rules: Catalogue | None) -> Judged:
+    """Read the trial in `folder` and judge it by `rules`, None for ours as they are; takes its time."""
     from diagnostics.engine import diagnose
     from diagnostics.logs import read
     from diagnostics.sources import Source
 
     try:
-        return Judged(of, diagnose(read(Source("events", (folder,), "", str(folder)))))
+        return Judged(of, diagnose(read(Source("events", (folder,), "", str(folder))), rules))
     except UserError as error:
         return Judged(of, trouble=visible(str(error)))
     except OSError as error:

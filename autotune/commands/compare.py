@@ -56,7 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitStatus:
     """Compare the first side with each other one. UserError for less than two runs, and where one cannot be read."""
-    from autotune.looking import Asked, rules_here
+    from autotune.judged_by import rules_here
+    from autotune.looking import Asked
     from diagnostics.comparison import compare, sides
     from diagnostics.user_map import from_options
 

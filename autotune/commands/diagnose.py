@@ -69,7 +69,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitStatus:
     """Diagnose every log found. UserError for a wrong argument, and where nothing that was named can be read."""
-    from autotune.looking import Asked, look, rules_here, status
+    from autotune.judged_by import rules_here
+    from autotune.looking import Asked, look, status
     from diagnostics.cache import FETCHED, Cache, default_folder
     from diagnostics.user_map import from_options
 

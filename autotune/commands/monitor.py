@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
     """
     require("textual")
 
+    from autotune.judged_by import rules_here
     from diagnostics.sources import Found, NothingYet, find
     from diagnostics.stores.store import store_of
     from diagnostics.stores.trackio import database
@@ -64,11 +65,8 @@ def run(args: argparse.Namespace) -> ExitStatus:
     if is_study(path):
         if args.map:
             raise UserError("--map is for logs of others", f"{path} is a study, whose names are known.")
-        found, rules = None, None
+        found = None
     else:
-        from autotune.looking import rules_here
-
-        rules = rules_here([], [str(path)])
         try:
             found = find(path)
         except NothingYet:
@@ -79,6 +77,7 @@ def run(args: argparse.Namespace) -> ExitStatus:
         from tui.replay_feed import check
 
         check(path, found)
+    rules = rules_here([], [str(path)])
     run_monitor(path, found=found, mine=mine, rules=rules, playback=playback, account=account)
     return ExitStatus.CLEAN
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from autotune.cli import say
-from autotune.looking import rules_here
+from autotune.judged_by import rules_here
 from autotune.named import SOME, STDIN, named, nothing_judged
 from diagnostics.cache import FETCHED, default_folder
 from diagnostics.engine import diagnose

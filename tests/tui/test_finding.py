@@ -13,6 +13,7 @@ import pytest
 from diagnostics import engine
 from diagnostics.events import FindingRaised, Outcome, RunEnded
 from diagnostics.finding import Confidence, Evidence, Finding, Severity
+from diagnostics.rule import shipped
 from diagnostics.sources import find
 from studies.record import Origin, Proposal, State
 from tui import feed as feeds
@@ -89,6 +90,14 @@ def test_a_trial_tells_what_is_wrong_what_was_done_and_whether_it_helped(stage, 
     assert "chain KL002 kl_explosion at 11" in text
     assert "rule The policy has left the reference far behind" in text
     assert "1 fatal; 17 of 54 rules could be checked." in text
+
+
+def test_a_trial_is_judged_by_the_rules_of_the_project(stage, run, text_of) -> None:
+    stage.finished()
+    rules = {code: judge for code, judge in shipped().items() if code in ("KL001", "KL002")}
+    app = MonitorApp(Path("st"), clock=stage.clock, rules=rules)
+    *_, text = steps_of(app, run, text_of, SMALL, "up", "3", LARGE)
+    assert "1 fatal; 2 of 2 rules could be checked." in joined(text)
 
 
 def test_a_finding_without_an_answer_says_so(stage, run, text_of) -> None:

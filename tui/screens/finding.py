@@ -208,7 +208,7 @@ class FindingScreen(Frame):
 
     @work(thread=True, group="trial", exclusive=True)
     def _read_trial(self, of: tuple[object, ...], folder: Path) -> None:
-        self.post_message(self.WasJudged(judge(of, folder)))
+        self.post_message(self.WasJudged(judge(of, folder, self.monitor.rules)))
 
     @work(thread=True, group="pages")
     def _read_pages(self) -> None:
