@@ -19,6 +19,7 @@ METRICS = (
     *("train/epoch", "train/completion_length", *(f"train/rewards/f{i}" for i in range(22))),
 )  # as TRL before 0.17 logs them in GRPO: 30
 STEP = "train/global_step"
+SECONDS = 0.4  # from one row to the next
 _BLOCK, _HEAD = 1 << 15, 7
 
 
@@ -92,10 +93,12 @@ class RunFile:
             items += [
                 item(str(row), STEP),
                 item(str(row), "_step"),
-                item(f"{row * 0.4 + draw.random():.9f}", "_runtime"),
-                item(f"{(1.7e9 + row * 0.4 + draw.random()) / 1e9:.16f}e+09", "_timestamp"),
+                item(f"{row * SECONDS + draw.random():.9f}", "_runtime"),
+                item(f"{(1.7e9 + row * SECONDS + draw.random()) / 1e9:.16f}e+09", "_timestamp"),
             ]
-            out.record(3, item(str(int(row * 0.4)), "_wandb", "runtime") + item(str(int(row * 0.4)), "_runtime"))
+            out.record(
+                3, item(str(int(row * SECONDS)), "_wandb", "runtime") + item(str(int(row * SECONDS)), "_runtime")
+            )
             draw.shuffle(items)
             out.record(3, b"".join(items))
             draw.shuffle(items)
