@@ -105,7 +105,12 @@ class Frame:
         bottom, span = level(self.low) / 2, level(self.high) / 2 - level(self.low) / 2
         if not span:  # of the smallest float there is no half
             return lambda value: down // 2
-        return lambda value: down - min(down, max(0, round((level(value) / 2 - bottom) / span * down)))
+
+        def height(value: float) -> int:
+            up = round((level(value) / 2 - bottom) / span * down)
+            return 0 if up > down else down if up < 0 else down - up
+
+        return height
 
     def _level(self) -> Callable[[float], float]:
         """How high a value stands; on a log scale below `low` as high as that."""

@@ -161,6 +161,8 @@ def _bounds(values: Sequence[float], *, finite: bool) -> tuple[float, float]:
 
 def _extremes(curve: Curve, start: int, end: int) -> tuple[float, float]:
     """Those of the points from `start` to before `end`."""
+    if start == 0 and end == len(curve.values):
+        return curve.low, curve.high
     first, last = -(-start // BLOCK), min(end // BLOCK, len(curve.lows))
     if first >= last:
         return _bounds(curve.values[start:end], finite=curve.finite)
@@ -220,7 +222,7 @@ def _drawn(line: Iterator[Column | None], where: Frame) -> list[list[int]]:
             continue
         x, first, lowest, highest, last = column
         if 0 <= x <= across:
-            columns[x] |= _upright(lowest, highest)
+            columns[x] |= _upright(highest, lowest)
         if before is not None:
             for there_x, lit in _line(*_inside(before, (x, first), across)):
                 if 0 <= there_x <= across:
@@ -249,17 +251,20 @@ def _line(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, i
     (x0, y0), (x1, y1) = start, end
     n = max(abs(x1 - x0), abs(y1 - y0), 1)
     if x0 == x1:
-        yield x0, _upright(y0, y1)
+        yield x0, _upright(min(y0, y1), max(y0, y1))
     elif x1 == x0 + 1:  # most lines of a long curve
         half = (n - x0 % 2) // 2
-        up = (y1 > y0) - (y1 < y0)
-        yield x0, _upright(y0, y0 + up * half)
-        yield x1, _upright(y0 + up * (half + 1), y1)
+        if y0 <= y1:
+            yield x0, _upright(y0, min(y1, y0 + half))
+            yield x1, _upright(min(y1, y0 + half + 1), y1)
+        else:
+            yield x0, _upright(y0 - half, y0)
+            yield x1, _upright(y1, y0 - half - 1)
     else:
         for i in range(n + 1):
             yield round(x0 + (x1 - x0) * i / n), 1 << round(y0 + (y1 - y0) * i / n)
 
 
-def _upright(y0: int, y1: int) -> int:
-    """The dots from one row to another, both included, as bits from the top."""
-    return ((2 << abs(y1 - y0)) - 1) << min(y0, y1)
+def _upright(top: int, bottom: int) -> int:
+    """The dots from one row to another below it or the same, both included, as bits from the top."""
+    return ((2 << bottom - top) - 1) << top

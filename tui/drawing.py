@@ -66,16 +66,15 @@ def _rows(plot: Plot, shown: View, look: Look) -> list[Cells]:
     for found in reversed(plot.findings):  # the worst is drawn over the others
         for x in shown.columns(found):
             colours[x] = mark(found)
-    bits = braille(shown.curve, where, shown.clock)
-    before = _dotted(braille(shown.before, where, shown.before_clock))
-    layers = [(before, below, False), (bits, own, not share)]
+    layers = [(braille(shown.curve, where, shown.clock), own, not share)]
+    if shown.before.steps:
+        layers.insert(0, (_dotted(braille(shown.before, where, shown.before_clock)), below, False))
     if share and shown.before.steps:
         before = _dotted(running_median(shown.before, where, shown.before_clock, share))
         layers.append((before, below + Style(bold=True), False))
     if share:
         layers.append((running_median(shown.curve, where, shown.clock, share), OWN + Style(bold=True), True))
     top = set(gaps(shown.curve, where, shown.clock))
-    layers = [layer for layer in layers if any(map(any, layer[0]))]
     blanks = [(" ", colour or own) for colour in colours]  # of their neighbours' style: the fewer pieces to paint
     rows: list[Cells] = []
     for y in range(where.height):

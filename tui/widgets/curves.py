@@ -106,7 +106,7 @@ class Curves(ScrollView, can_focus=True):
     def show(self, plots: Sequence[Plot], *, anew: bool) -> None:
         """Draw `plots`; `anew` goes back to the first."""
         self.plots = tuple(plots)
-        self._arrange(anew=anew)
+        self._arrange(anew=anew, at_once=len(plots))  # painted once for a step: nobody waits for it
 
     def draw_as(self, look: Look) -> None:
         """Draw as `look` says."""
@@ -122,7 +122,7 @@ class Curves(ScrollView, can_focus=True):
 
     # ---- where the plots stand
 
-    def _arrange(self, *, anew: bool) -> None:
+    def _arrange(self, *, anew: bool, at_once: int = AT_ONCE) -> None:
         before, metric = [plot.metric for plot in self.matching], self.metric
         found = matching(self.plots, self.look.search)
         groups = grouped(found) if self.by_group else [("", found)]
@@ -132,7 +132,7 @@ class Curves(ScrollView, can_focus=True):
         rows = self._rows
         self._measure()
         if names == before and rows == self._rows and not anew:
-            self._refresh_changed()
+            self._refresh_changed(at_once)
         else:
             self.refresh()
         if anew:
@@ -186,9 +186,9 @@ class Curves(ScrollView, can_focus=True):
 
     on_blur = on_focus
 
-    def _refresh_changed(self) -> None:
+    def _refresh_changed(self, at_once: int) -> None:
         """Have the lines painted that are others than they were: with a step of a run most of a plot stays."""
-        self._begin()
+        self._begin(at_once)
         top = self.scroll_offset.y
         for row in self._rows:
             if not top - row.height < row.y < top + self.size.height:
@@ -196,7 +196,7 @@ class Curves(ScrollView, can_focus=True):
             tall, plots = row.height - row.top, range(row.start, row.end)
             known = [self._drawn.get(self.matching[i].metric) for i in plots]
             new = [self._lines(i, tall) for i in plots]
-            if not all(drawn and len(drawn.lines) == tall for drawn in known) or self._late:
+            if self._late or not all(drawn and len(drawn.lines) == tall for drawn in known):
                 self.refresh_lines(row.y, row.height)
                 continue
             old = [drawn.lines for drawn in known if drawn]
@@ -204,9 +204,9 @@ class Curves(ScrollView, can_focus=True):
                 if was != now:
                     self.refresh_lines(row.y + row.top + y, 1)
 
-    def _begin(self) -> None:
-        """Begin to draw."""
-        self._may_draw, self._late = AT_ONCE, []
+    def _begin(self, most: int = AT_ONCE) -> None:
+        """Begin to draw at most so many plots anew."""
+        self._may_draw, self._late = most, []
         self._painted.clear()
 
     def render_lines(self, crop: Region) -> list[Strip]:
