@@ -218,7 +218,7 @@ class MonitorApp(App[MonitorResult]):
 
     def on_ready(self) -> None:
         """Begin to read, once there is a screen to show it."""
-        self.feed.start()
+        self.screen.call_after_refresh(self.feed.start)
         if self.layout.trouble:
             self.notify(self.layout.trouble, severity="warning", markup=False)
         self.theme_changed_signal.subscribe(self, lambda _: self.remember())

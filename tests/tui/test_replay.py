@@ -27,6 +27,8 @@ from tui.replay import FASTEST, LONGEST, Playback, parse
 from tui.replay_feed import LogReplay, StudyReplay, check
 from tui.status import Phase, status
 
+from .pilots import until
+
 RUNS = Path(__file__).parents[1] / "data" / "runs"
 PRESENT = 4e9  # long after whatever is replayed
 
@@ -434,6 +436,7 @@ def test_the_keys_of_a_replay_and_what_it_refuses(stage: Stage, run, text_of) ->
                 raise AssertionError(f"{text!r} is not shown:\n{text_of(app)}")
 
             await shows("REPLAY 2x 0%")
+            await until(pilot, lambda: app.watched.source)
             hands.now += 10.0
             await pilot.press("space")
             await shows("PAUSED")
