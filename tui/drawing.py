@@ -75,10 +75,9 @@ def _rows(plot: Plot, shown: View, look: Look) -> list[Cells]:
     if share:
         layers.append((running_median(shown.curve, where, shown.clock, share), OWN + Style(bold=True), True))
     top = set(gaps(shown.curve, where, shown.clock))
-    blanks = [(" ", colour or own) for colour in colours]  # of their neighbours' style: the fewer pieces to paint
     rows: list[Cells] = []
     for y in range(where.height):
-        row = blanks.copy()
+        row = [(" ", FAINT)] * where.width  # a piece of its own: in a picture the dots may be of another font
         for x in range(where.width):
             dots = 0
             for grid, colour, is_own in layers:
