@@ -107,8 +107,8 @@ class Frame:
             return lambda value: down // 2
 
         def height(value: float) -> int:
-            up = round((level(value) / 2 - bottom) / span * down)
-            return 0 if up > down else down if up < 0 else down - up
+            share = (level(value) / 2 - bottom) / span  # may be infinite for what lies outside
+            return 0 if share >= 1 else down if share <= 0 else down - round(share * down)
 
         return height
 

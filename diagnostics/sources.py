@@ -58,15 +58,19 @@ class Found:
     trouble: str = ""
 
 
-class NothingYet(UserError):
+class NoLog(UserError):
+    """A file that is no log that we read."""
+
+
+class NothingYet(NoLog):
     """An empty file, or a folder without a log: there may be one once a run has begun."""
 
 
 def find(path: Path) -> Found:
     """The logs at `path`: a file, the folder of a run, a study, or a folder of many things.
 
-    Links in a folder are not followed. UserError for what does not exist, cannot be read or is no log; NothingYet for
-    what is empty or holds no log.
+    Links in a folder are not followed. UserError for what does not exist or cannot be read, NoLog for what is no log,
+    NothingYet for what is empty or holds none.
     """
     try:
         mode = path.stat().st_mode
@@ -90,7 +94,7 @@ def find(path: Path) -> Found:
         if _module("sqlite").is_damaged(path):
             what = f"{path} is a database that is damaged"
             raise UserError(what, f"Copy it anew, with {path.name}-wal where that lies beside it.")
-        raise UserError(f"{path} is no log that autotune reads", _reads())
+        raise NoLog(f"{path} is no log that autotune reads", _reads())
     return Found(tuple(sources))
 
 

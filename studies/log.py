@@ -55,8 +55,11 @@ class StudyLog:
         self._directory, self._unborn = directory, not is_study(directory)
         path = directory / (UNBORN if self._unborn else STUDY_FILE)
         self._file = path.open("a", encoding="utf-8", errors="surrogatepass", buffering=1)  # names of files may be odd
-        if not _locked(self._file) or (self._unborn and is_study(directory)):
+        ours = _locked(self._file)
+        if not ours or (self._unborn and is_study(directory)):
             self._file.close()
+            if ours:  # another has begun the study since we looked
+                path.unlink(missing_ok=True)
             raise UserError(
                 f"the study in {directory} is running in another process",
                 f"Watch it with `autotune monitor {directory}`, or end it with `autotune study stop {directory}`.",

@@ -21,8 +21,9 @@ from diagnostics.finding import Finding, Report
 from diagnostics.plot import Curve
 from diagnostics.readers.files import files_below
 from diagnostics.report.words import onset
-from diagnostics.sources import Found, NothingYet, Source, find
+from diagnostics.sources import Found, NoLog, Source, find
 from diagnostics.user_map import UserMap
+from studies.log import is_study
 from tui.thin import Thinner, clock_of
 from tui.thread import ReadingThread
 
@@ -160,14 +161,19 @@ class LogFeed(ReadingThread[Logs]):
         return not self.over
 
     def _search(self) -> None:
-        """Take in logs that are new at the path; those that went away stay as they were, in trouble."""
-        may_be_more = self.path.is_dir() or not self._found.sources
+        """Take in logs that are new at the path; those that went away stay as they were, in trouble.
+
+        What kind of log a file is may not be known from its first line: until there is a step, it is looked at anew.
+        """
+        may_be_more = self.path.is_dir() or not any(followed.has_steps for followed in self._followed.values())
         if may_be_more and time.monotonic() > self._search_after:
             began = time.thread_time()
             self._trouble = self._awaited = ""
             try:
+                if not self._found.sources and is_study(self.path):
+                    raise UserError(f"a study has begun in {self.path}", "Leave with q and open the monitor again.")
                 self._found = self._with_known(find(self.path))
-            except NothingYet as error:
+            except NoLog as error:
                 if self._found.sources:
                     self._trouble = str(error)
                 else:
@@ -225,6 +231,11 @@ class Followed:
         self.view = LogView(self.source.name, self.source)
         with suppress(OSError):  # who reads it will be told
             self.view = replace(self.view, written=_written(self._written_to()))
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether any step of it was read."""
+        return any(segment.last >= 0 for segment in self.view.segments)
 
     def look(self, now: float, progress: Callable[[], bool]) -> None:
         """Read what is new; `progress` is asked between two parts of a long log whether to go on."""

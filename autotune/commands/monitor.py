@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitStatus:
-    """Show the study or the logs until a person leaves; a folder or a file that is empty may yet come to one.
+    """Show the study or the logs until a person leaves; a folder without a log, or an empty file, may come to one.
 
     UserError where there is nothing that could be watched, or no terminal.
     """

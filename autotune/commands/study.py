@@ -231,7 +231,7 @@ def _resume(args: argparse.Namespace) -> ExitStatus:
     if args.storage is not None:
         how = _without_password(replace(how, storage=args.storage))
     _require(spec)
-    here()
+    here((), [directory])  # told before anything is written
     preflight.check(spec)
     if (spec, how) != (study.spec, study.search):
         log = StudyLog(directory)

@@ -126,6 +126,14 @@ def test_a_part_is_drawn_to_its_borders_and_as_high_as_it_is() -> None:
     assert dots(braille(line, between)) == 8
 
 
+def test_a_line_to_a_value_immeasurably_far_outside_leaves_at_the_border() -> None:
+    def inside(outside: float) -> str:
+        line = curve([(0, outside), (1, 1e-9), (2, 2e-9), (3, -outside)])
+        return drawn(braille(line, view([(line, None)], 1, 2, 2, 1)))
+
+    assert inside(1e300) == inside(1.0)
+
+
 def test_a_line_from_far_outside_costs_what_is_seen_of_it() -> None:
     line = curve([(0, 0.0), (10**15, 1.0)])
     where = view([(line, None)], 10**14, 10**14 + 4, 4, 1)

@@ -60,6 +60,16 @@ def test_whoever_sees_a_study_can_read_which_it_is(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == [STUDY_FILE]
 
 
+def test_who_comes_second_to_a_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has looked for the study in the instant before there was one."""
+    begun(tmp_path).close()
+    looks = iter([False, True])
+    monkeypatch.setattr("studies.log.is_study", lambda _: next(looks))
+    with pytest.raises(UserError, match="is running in another process"):
+        StudyLog(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [STUDY_FILE]
+
+
 def test_a_dead_process_keeps_no_lock(tmp_path: Path) -> None:
     begun(tmp_path).close()
     code = f"from pathlib import Path; from studies.log import StudyLog; l = StudyLog(Path({str(tmp_path)!r})); "

@@ -19,6 +19,9 @@ from diagnostics.rule import Tuning, shipped
 from diagnostics.series import example
 from diagnostics.sources import FORMATS, Found, find
 from diagnostics.user_map import from_arguments
+from studies.log import StudyLog
+from studies.record import Search
+from studies.spec import load
 from tui import log_feed
 from tui.app import MonitorApp, MonitorResult
 from tui.log_feed import Logs, LogView
@@ -333,6 +336,43 @@ def test_a_log_that_is_not_there_yet_is_waited_for(path: str, told: str, run, te
             assert "WAITING" not in text_of(app)
             Path("logs/x.jsonl").unlink()
             await until(pilot, lambda: "TROUBLE" in text_of(app))
+
+    run(go())
+
+
+@pytest.mark.parametrize("path", ["logs", "logs/train.log"])
+def test_what_a_log_is_may_only_be_known_from_its_later_lines(path: str, run, text_of) -> None:
+    Path("logs").mkdir()
+    log = Path("logs/train.log")
+    log.touch()
+
+    async def go() -> None:
+        app = MonitorApp(Path(path), found=Found(()))
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, lambda: "WAITING" in text_of(app))
+            log.write_text("Loading checkpoint shards\n")
+            await until(pilot, lambda: "log that autotune reads" in text_of(app))
+            assert "WAITING" in text_of(app)
+            log.write_text("2026-01-01 12:00:00,123 INFO Loading model\n")  # might be a CSV
+            await until(pilot, lambda: app.watched.runs)
+            with log.open("a") as file:
+                file.writelines(f"{row(step)}\n" for step in range(1, 40))
+            await until(pilot, lambda: app.watched.run and "reward_mean" in app.watched.run.metrics)
+
+    run(go())
+
+
+def test_a_study_that_begins_where_a_log_was_waited_for_is_said(run, text_of) -> None:
+    Path("logs").mkdir()
+
+    async def go() -> None:
+        app = MonitorApp(Path("logs"), found=Found(()))
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, lambda: "WAITING" in text_of(app))
+            log = StudyLog(Path("logs"))
+            log.started(load("arithmetic-grpo"), Search())
+            log.close()
+            await until(pilot, lambda: "a study has begun in logs. Leave with q" in text_of(app))
 
     run(go())
 

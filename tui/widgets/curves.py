@@ -29,7 +29,7 @@ from tui.plots import Plot, grouped, matching, plots
 __all__ = ["Curves", "Plot", "draw", "plots"]
 
 LEAST_WIDTH, LOW, TALL, TALLEST = 36, 6, 8, 16  # cells of a plot; the last where there are few
-AT_ONCE = 6  # plots that are drawn anew before the screen is shown: a key does not wait for more
+AT_ONCE = 6  # plots that are drawn anew before the screen is shown where a key asks for all of them anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Curves(ScrollView, can_focus=True):
     def show(self, plots: Sequence[Plot], *, anew: bool) -> None:
         """Draw `plots`; `anew` goes back to the first."""
         self.plots = tuple(plots)
-        self._arrange(anew=anew, at_once=len(plots))  # painted once for a step: nobody waits for it
+        self._arrange(anew=anew, at_once=len(plots))  # a step is painted once: two paints cost more than one
 
     def draw_as(self, look: Look) -> None:
         """Draw as `look` says."""
