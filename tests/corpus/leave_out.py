@@ -113,7 +113,12 @@ def _by_rule(
 ) -> list[T]:
     """`work` on each rule, two at a time; rules and runs are too much to send, so a process has them from its fork."""
     with multiprocessing.get_context("fork").Pool(2, _begin, (runs, said, rules)) as pool:
-        return [one for of_rule in pool.imap_unordered(work, rules) for one in of_rule]
+        done = [one for of_rule in pool.imap_unordered(work, rules) for one in of_rule]
+        # Left to end by themselves: a kill that comes in the instant of the fork is lost where SIGTERM has a handler,
+        # and is then waited for without end.
+        pool.close()
+        pool.join()
+    return done
 
 
 _given: tuple[Sequence[Run], Mapping[str, Said], Mapping[str, Rule]]
