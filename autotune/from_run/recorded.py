@@ -21,6 +21,7 @@ from diagnostics.events import EVENTS_FILE, EventLog, FindingRaised, MetricsLogg
 from diagnostics.finding import Confidence, Finding, Report, Safety, Severity
 from diagnostics.logs import read
 from diagnostics.metrics import is_metric, knobs, settings
+from diagnostics.report.words import onset
 from diagnostics.series import MetricSeries, RunHistory
 from diagnostics.sources import Found, Source
 from diagnostics.stores.store import EVERYTHING
@@ -57,11 +58,8 @@ class Recorded:
 
         Each began when it was mildest, as in the record of a trial (`studies.trial_log`).
         """
-        begun = {
-            finding.code: min(rise.first_step for rise in (finding, *self.report.raised) if rise.code == finding.code)
-            for finding in self.report.findings
-        }
-        return tuple(replace(self._by_its_cause(f), first_step=begun[f.code]) for f in self.report.findings)
+        found = self.report.findings
+        return tuple(replace(self._by_its_cause(f), first_step=onset(f, self.report)) for f in found)
 
     @property
     def loud(self) -> tuple[Finding, ...]:

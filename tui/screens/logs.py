@@ -11,9 +11,10 @@ from textual.css.query import NoMatches
 from diagnostics.finding import Finding, Report
 from diagnostics.text import visible
 from tui.log_status import Run
+from tui.plots import plots
 from tui.screens.stacked import Stacked
 from tui.widgets.about import About
-from tui.widgets.curves import Curves, plots
+from tui.widgets.curves import Curves
 from tui.widgets.log_about import about
 from tui.widgets.logs import LogTable
 from tui.widgets.titles import entitle

@@ -11,9 +11,10 @@ from studies import words
 from studies.record import State, StudyRecord, TrialRecord
 from tui import theme
 from tui.marks import KNOB
+from tui.plots import plots
 from tui.screens.frame import Frame
 from tui.watched import RunView
-from tui.widgets.curves import Curves, plots
+from tui.widgets.curves import Curves
 from tui.widgets.titles import entitle
 
 

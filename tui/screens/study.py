@@ -9,10 +9,11 @@ from diagnostics.text import visible
 from studies import words
 from studies.record import TrialRecord
 from tui.feed import Snapshot
+from tui.plots import plots
 from tui.screens.frame import TALL
 from tui.screens.stacked import Stacked
 from tui.widgets.about import About, about, beginning
-from tui.widgets.curves import Curves, plots
+from tui.widgets.curves import Curves
 from tui.widgets.decisions import Decisions
 from tui.widgets.overview import Overview
 from tui.widgets.titles import entitle

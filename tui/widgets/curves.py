@@ -24,9 +24,7 @@ from diagnostics.plot import NONE
 from tui.drawing import Line, draw
 from tui.look import Look
 from tui.marks import FAINT, heading
-from tui.plots import Plot, grouped, matching, plots
-
-__all__ = ["Curves", "Plot", "draw", "plots"]
+from tui.plots import Plot, grouped, matching
 
 LEAST_WIDTH, LOW, TALL, TALLEST = 36, 6, 8, 16  # cells of a plot; the last where there are few
 AT_ONCE = 6  # plots that are drawn anew before the screen is shown where a key asks for all of them anew
